@@ -3,5 +3,6 @@ pub mod clock;
 pub mod error;
 pub mod ids;
 pub mod secret;
+pub mod vault;
 
 pub use error::{Code, Error, Kind, Result};
