@@ -5,5 +5,6 @@ pub mod ids;
 pub mod model;
 pub mod secret;
 pub mod store;
+pub mod vault;
 
 pub use error::{Code, Error, Kind, Result};
