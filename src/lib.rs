@@ -2,6 +2,7 @@
 pub mod clock;
 pub mod error;
 pub mod ids;
+pub mod inject;
 pub mod secret;
 
 pub use error::{Code, Error, Kind, Result};
