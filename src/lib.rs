@@ -3,6 +3,7 @@ pub mod clock;
 pub mod error;
 pub mod ids;
 pub mod model;
+pub mod inject;
 pub mod secret;
 pub mod store;
 pub mod vault;
