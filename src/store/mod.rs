@@ -13,10 +13,10 @@ mod place;
 mod requests;
 
 pub use audit::{AuditFilter, Checkpoint, Verified};
-pub use credentials::{ListFilter, Usage};
+pub use credentials::{ListFilter, Place, Usage};
 pub use keys::{OrgKeyRecord, SlotRecord};
 pub use link::Value;
-pub use place::check_place;
+pub use place::{check_folder, check_place, make_folder};
 
 use crate::clock::{Clock, Millis};
 use crate::error::{Code, Error, Result};

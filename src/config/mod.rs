@@ -1,0 +1,222 @@
+//! Where things are and how this process was told to behave: flags > environment > file > defaults.
+//!
+//! No secret stands in a configuration, and each value knows where it came from.
+use crate::error::{Code, Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Where a setting came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Origin::Flag => "flag",
+            Origin::Environment => "environment",
+            Origin::File => "file",
+            Origin::Default => "default",
+        })
+    }
+}
+
+/// A value that knows its origin.
+#[derive(Clone, Debug)]
+pub struct Setting<T> {
+    pub value: T,
+    pub origin: Origin,
+}
+
+/// The folders of one vault.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Holds the database, and nothing that opens it.
+    pub data: PathBuf,
+    /// Holds `unsaid.toml`.
+    pub config: PathBuf,
+    /// Holds the key file, where there is one.
+    pub keys: PathBuf,
+    pub origin: Origin,
+}
+
+impl Places {
+    /// The platform's folders, or three folders below `UNSAID_HOME`.
+    pub fn find(environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        if let Some(home) = environment("UNSAID_HOME").filter(|home| !home.is_empty()) {
+            let home = PathBuf::from(home);
+            if !home.is_absolute() {
+                return Err(Error::new(Code::ConfigInvalid, "UNSAID_HOME is not an absolute path")
+                    .next("Set UNSAID_HOME to an absolute path."));
+            }
+            return Ok(Self {
+                data: home.join("data"),
+                config: home.join("config"),
+                keys: home.join("keys"),
+                origin: Origin::Environment,
+            });
+        }
+        use etcetera::BaseStrategy;
+        let base = etcetera::choose_base_strategy().map_err(|_| {
+            Error::new(Code::ConfigInvalid, "no home folder was found").next("Set HOME, or set UNSAID_HOME.")
+        })?;
+        let (data, config) = (base.data_dir().join("unsaid"), base.config_dir().join("unsaid"));
+        Ok(Self { keys: config.join("keys"), data, config, origin: Origin::Default })
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.data.join("vault.db")
+    }
+    pub fn file(&self) -> PathBuf {
+        self.config.join("unsaid.toml")
+    }
+}
+
+/// What `unsaid.toml` may say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    #[serde(skip_serializing_if = "Identity::is_empty")]
+    pub identity: Identity,
+    #[serde(skip_serializing_if = "Key::is_empty")]
+    pub key: Key,
+    #[serde(skip_serializing_if = "Catalogue::is_empty")]
+    pub catalogue: Catalogue,
+    /// Settings of outbound connections; used from a later part on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub outbound: BTreeMap<String, String>,
+}
+
+/// Who the local person is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// Org id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub org: String,
+    /// User id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub user: String,
+}
+
+impl Identity {
+    fn is_empty(&self) -> bool {
+        self.org.is_empty() && self.user.is_empty()
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Key {
+    /// The command of a command slot, run without a shell. The database alone cannot name one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+}
+
+impl Key {
+    fn is_empty(&self) -> bool {
+        self.command.is_empty()
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Catalogue {
+    /// A folder of own service files, merged over the built-in ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+}
+
+impl Catalogue {
+    fn is_empty(&self) -> bool {
+        self.folder.is_none()
+    }
+}
+
+/// Everything a process needs to know before it opens the vault.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub places: Places,
+    pub file: File,
+}
+
+impl Config {
+    /// Reads the file, if there is one. A wrong key or value is `config_invalid`, naming the line.
+    pub fn load(environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let places = Places::find(environment)?;
+        let file = read(&places.file())?;
+        Ok(Self { places, file })
+    }
+
+    /// Writes the file (0600), whole or not at all.
+    pub fn save(&self) -> Result<()> {
+        crate::store::make_folder(&self.places.config)?;
+        let text = toml::to_string(&self.file)
+            .map_err(|e| crate::error::internal("the configuration cannot be written").because(e))?;
+        let path = self.places.file();
+        let failed = |e: std::io::Error| {
+            Error::new(Code::ConfigInvalid, format!("{} cannot be written", path.display()))
+                .next("Check the folder's owner and free space.")
+                .because(e)
+        };
+        let mut draft = tempfile::NamedTempFile::new_in(&self.places.config).map_err(failed)?;
+        std::io::Write::write_all(&mut draft, text.as_bytes()).map_err(failed)?;
+        draft.as_file().sync_all().map_err(failed)?;
+        draft.persist(&path).map_err(|e| failed(e.error))?;
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<File> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(e) => {
+            return Err(Error::new(Code::ConfigInvalid, format!("{} cannot be read", path.display())).because(e));
+        }
+    };
+    toml::from_str(&text).map_err(|e| {
+        // The parser quotes the line; a secret typed into the wrong file must not come back that way.
+        let line = e.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        Error::new(Code::ConfigInvalid, format!("{}, line {line}: not a setting that unsaid knows", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsaid_home_moves_everything_and_keeps_keys_apart_from_data() {
+        let places = Places::find(&|name| (name == "UNSAID_HOME").then(|| "/x/y".to_owned())).unwrap();
+
+        assert_eq!(places.database(), Path::new("/x/y/data/vault.db"));
+        assert!(!places.keys.starts_with(&places.data));
+        assert_eq!(places.origin, Origin::Environment);
+    }
+
+    #[test]
+    fn a_relative_home_is_refused() {
+        let refused = Places::find(&|_| Some("y".into())).unwrap_err();
+
+        assert_eq!(refused.code, Code::ConfigInvalid);
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_and_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("unsaid.toml");
+        std::fs::write(&path, "[identity]\norg = \"a\"\npassword = \"hunter2\"\n").unwrap();
+
+        let refused = read(&path).unwrap_err();
+
+        assert!(refused.message().contains("line 3") || refused.message().contains("line 1"), "{refused}");
+        assert!(!refused.message().contains("hunter2"));
+    }
+}

@@ -1,0 +1,172 @@
+//! The list of all operations, as data: what the doors, the permission table and the schema snapshot are made from.
+use super::confirm::Confirmer;
+use super::dispatch::{Reply, typed};
+use super::{Effect, Operation, Permission, Toolset};
+use crate::app::App;
+use crate::error::Result;
+use crate::model::access::Caller;
+use futures_util::future::BoxFuture;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+use std::sync::LazyLock;
+
+type Call = for<'a> fn(&'a App, &'a Caller, Map<String, Value>, &'a dyn Confirmer) -> BoxFuture<'a, Result<Reply>>;
+
+/// One operation, with its types erased.
+pub struct Entry {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub about: &'static str,
+    pub toolset: Toolset,
+    pub effect: Effect,
+    pub needs: Permission,
+    pub is_idempotent: bool,
+    pub input: LazyLock<Map<String, Value>>,
+    pub output: LazyLock<Map<String, Value>>,
+    pub(super) call: Call,
+}
+
+impl Entry {
+    /// Whether a model may call it at all.
+    pub fn is_tool(&self) -> bool {
+        self.toolset != Toolset::People
+    }
+
+    /// Whether `path` begins with one of our own field names.
+    pub fn has_property(&self, path: &str) -> bool {
+        let first = path.split(['.', '[']).next().unwrap_or(path);
+        self.input.get("properties").and_then(Value::as_object).is_some_and(|p| p.contains_key(first))
+    }
+}
+
+fn entry<O: Operation>() -> Entry {
+    Entry {
+        name: O::NAME,
+        title: O::TITLE,
+        about: O::ABOUT,
+        toolset: O::TOOLSET,
+        effect: O::EFFECT,
+        needs: O::NEEDS,
+        is_idempotent: O::IDEMPOTENT,
+        input: LazyLock::new(input_schema::<O>),
+        output: LazyLock::new(output_schema::<O>),
+        call: typed::<O>,
+    }
+}
+
+fn input_schema<O: Operation>() -> Map<String, Value> {
+    let schema = SchemaSettings::draft2020_12()
+        .with(|s| {
+            s.meta_schema = None;
+            s.inline_subschemas = true;
+        })
+        .into_generator()
+        .into_root_schema_for::<O>();
+    let mut map = tidy(schema.to_value());
+    map.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+    map.insert("additionalProperties".into(), Value::Bool(false));
+    if O::EFFECT != Effect::Reads
+        && let Some(Value::Object(properties)) = map.get_mut("properties")
+    {
+        properties.insert("idempotency_key".into(), serde_json::json!({ "type": "string", "maxLength": 64 }));
+    }
+    map
+}
+
+fn output_schema<O: Operation>() -> Map<String, Value> {
+    let schema = SchemaSettings::draft2020_12()
+        .with(|s| {
+            s.meta_schema = None;
+            s.inline_subschemas = true;
+        })
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<O::Output>();
+    let mut map = tidy(schema.to_value());
+    map.entry("type").or_insert_with(|| "object".into());
+    map
+}
+
+/// Drops what costs room and tells a model nothing: titles, integer formats, the struct's own description.
+fn tidy(schema: Value) -> Map<String, Value> {
+    fn walk(value: &mut Value, is_properties: bool) {
+        match value {
+            Value::Object(map) => {
+                if !is_properties {
+                    map.remove("title");
+                    if map.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("int") || f.starts_with("uint")) {
+                        map.remove("format");
+                    }
+                    if map.get("default").is_some_and(Value::is_null) {
+                        map.remove("default");
+                    }
+                }
+                for (key, inner) in map.iter_mut() {
+                    walk(inner, key == "properties" && !is_properties);
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|v| walk(v, false)),
+            _ => {}
+        }
+    }
+    let mut schema = schema;
+    walk(&mut schema, false);
+    match schema {
+        Value::Object(mut map) => {
+            map.remove("description");
+            map
+        }
+        _ => Map::new(),
+    }
+}
+
+/// Every operation there is, sorted by name.
+pub fn catalog() -> &'static [Entry] {
+    static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+        use super::{approval, audit, credential as c, org, provider as p, service as s, session};
+        let mut all = vec![
+            entry::<session::Whoami>(),
+            entry::<c::list::ListCredentials>(),
+            entry::<c::get::GetCredential>(),
+            entry::<c::create::CreateCredential>(),
+            entry::<c::update::UpdateCredential>(),
+            entry::<c::set_value::SetCredentialValue>(),
+            entry::<c::delete::DeleteCredential>(),
+            entry::<c::restore::RestoreCredential>(),
+            entry::<c::purge::PurgeCredential>(),
+            entry::<c::share::ShareCredential>(),
+            entry::<c::unshare::UnshareCredential>(),
+            entry::<c::explain::ExplainResolution>(),
+            entry::<audit::SearchAuditLog>(),
+            entry::<audit::VerifyAuditLog>(),
+            entry::<audit::GetUsage>(),
+            entry::<s::ListServices>(),
+            entry::<s::GetService>(),
+            entry::<s::GetRotationGuide>(),
+            entry::<p::ListOauthProviders>(),
+            entry::<p::CreateOauthProvider>(),
+            entry::<p::UpdateOauthProvider>(),
+            entry::<p::DeleteOauthProvider>(),
+            entry::<approval::ListApprovals>(),
+            entry::<org::GetPolicy>(),
+            entry::<org::SetPolicy>(),
+            entry::<org::ListUsers>(),
+            entry::<org::AddUser>(),
+            entry::<org::UpdateUser>(),
+            entry::<org::ListTeams>(),
+            entry::<org::CreateTeam>(),
+            entry::<org::DeleteTeam>(),
+            entry::<org::SetMember>(),
+            entry::<org::RemoveMember>(),
+        ];
+        all.sort_by_key(|entry| entry.name);
+        all
+    });
+    &CATALOG
+}
+
+/// The operation of this name.
+pub fn find_entry(name: &str) -> Option<&'static Entry> {
+    let all = catalog();
+    all.binary_search_by_key(&name, |entry| entry.name).ok().map(|i| &all[i])
+}

@@ -1,0 +1,235 @@
+//! One call, from raw arguments to an answer: the same steps for every operation and every door.
+//!
+//! 1 limits of the server · 2 no secret in an argument · 3 parse without echo · 4 an answer kept under this
+//! idempotency key · 5 permission and confirmation · 6 run · 7 a refusal leaves its event.
+use super::confirm::{Answer, Confirm, Confirmer, Question, digest};
+use super::{Effect, Entry, Operation, Toolset};
+use crate::app::App;
+use crate::error::{Code, Error, Kind, Result, invalid};
+use crate::model::access::{Caller, Idempotency};
+use crate::model::event::{Event, Outcome};
+use crate::model::suspicion;
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// What this server or token allows, whatever the caller's role.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    pub read_only: bool,
+    /// Empty: all toolsets.
+    pub toolsets: Vec<Toolset>,
+}
+
+impl Limits {
+    pub fn allow(&self, entry: &Entry) -> bool {
+        (self.toolsets.is_empty() || entry.toolset == Toolset::Session || self.toolsets.contains(&entry.toolset))
+            && !(self.read_only && entry.effect != Effect::Reads)
+    }
+}
+
+/// What a call comes to.
+#[derive(Debug)]
+pub enum Reply {
+    Done(Value),
+    /// Ask a person this first, then call again with the answer.
+    AskFirst(Question),
+}
+
+/// Runs one call of `entry`, whatever it is.
+pub async fn call(
+    app: &App,
+    caller: &Caller,
+    entry: &Entry,
+    limits: &Limits,
+    arguments: Map<String, Value>,
+    confirmer: &dyn Confirmer,
+) -> Result<Reply> {
+    let outcome = async {
+        if !limits.allow(entry) {
+            return Err(match limits.read_only && entry.effect != Effect::Reads {
+                true => Error::new(Code::ReadOnly, format!("{} changes things, and this server is read-only", entry.name)),
+                false => Error::new(Code::ToolNotFound, format!("{} is not among this server's toolsets", entry.name)),
+            });
+        }
+        refuse_secrets(app, entry, &arguments)?;
+        (entry.call)(app, caller, arguments, confirmer).await
+    }
+    .await;
+    if let Err(e) = &outcome {
+        remember_refusal(app, caller, entry, e).await;
+    }
+    outcome
+}
+
+fn refuse_secrets(app: &App, entry: &Entry, arguments: &Map<String, Value>) -> Result<()> {
+    match app.detector.check_arguments(arguments, &argument_kind) {
+        None => Ok(()),
+        Some(suspect) => {
+            // The field's name is the caller's text where the field is unknown: name only known ones.
+            let field = if entry.has_property(&suspect.field) { suspect.field.as_str() } else { "an argument" };
+            Err(Error::new(Code::SecretInArgument, format!("{field} of {} looks like a secret ({})", entry.name, suspect.why))
+                .detail("field", field))
+        }
+    }
+}
+
+/// What kind of text an argument holds, for the detector.
+fn argument_kind(path: &str) -> suspicion::Kind {
+    let leaf = path.rsplit('.').next().unwrap_or(path).trim_end_matches(|c: char| c == ']' || c.is_ascii_digit() || c == '[');
+    match leaf {
+        "cursor" => suspicion::Kind::Cursor,
+        "reason" | "description" | "name" | "new_name" | "account" | "tags" | "add_tags" | "remove_tags" | "text" | "purpose"
+        | "idempotency_key" => suspicion::Kind::FreeText,
+        leaf if leaf.ends_with("_url") => suspicion::Kind::Url,
+        "credential" | "id" | "client_id" | "provider" | "service" | "team" | "user" | "approval" | "scopes" | "signature"
+        | "mac" | "checkpoint" => suspicion::Kind::Identifier,
+        _ => suspicion::Kind::FreeText,
+    }
+}
+
+async fn remember_refusal(app: &App, caller: &Caller, entry: &Entry, e: &Error) {
+    let is_read = entry.effect == Effect::Reads;
+    let worth_it = match e.kind() {
+        Kind::Denied => e.code != Code::ApprovalRequired,
+        _ if e.code == Code::SecretInArgument => true,
+        _ => !is_read,
+    };
+    if !worth_it {
+        return;
+    }
+    let outcome = if e.kind().outcome() == "failed" { Outcome::Failed } else { Outcome::Refused };
+    let mut event = Event::of(entry.name).ended(outcome, e.code.name());
+    for (name, text) in e.details() {
+        event = event.with(name, text.clone());
+    }
+    let mut caller = caller.clone();
+    caller.idempotency = None;
+    if let Err(e) = app.store.write(&caller, move |tx| tx.record(event, ())).await {
+        tracing::error!(operation = entry.name, code = e.code.name(), "a refusal could not be recorded");
+    }
+}
+
+/// The typed part of a call. `catalog` makes one of these for each operation.
+pub fn typed<'a, O: Operation>(
+    app: &'a App,
+    caller: &'a Caller,
+    mut arguments: Map<String, Value>,
+    confirmer: &'a dyn Confirmer,
+) -> BoxFuture<'a, Result<Reply>> {
+    Box::pin(async move {
+        let mut caller = caller.clone();
+        if O::EFFECT != Effect::Reads {
+            caller.idempotency = take_idempotency::<O>(&mut arguments)?.or(caller.idempotency);
+        }
+        let bound = digest(O::NAME, &arguments);
+        let kept = arguments.clone();
+        let operation: O = parse::<O>(O::NAME, arguments)?;
+        if caller.idempotency.is_some() {
+            let asking = caller.clone();
+            if let Some(answer) = app.store.read(move |tx| tx.kept_answer(&asking)).await? {
+                return replay(&answer);
+            }
+        }
+        match operation.confirm(app, &caller).await? {
+            Confirm::Nothing => {}
+            question => {
+                if let Some(reply) = settle::<O>(app, &caller, &bound, &kept, question, confirmer).await? {
+                    return Ok(reply);
+                }
+            }
+        }
+        let output = match operation.run(app, &caller).await {
+            Err(e) if e.code == Code::IdempotencyConflict && e.details().iter().any(|(name, _)| *name == "replay") => {
+                let asking = caller.clone();
+                return match app.store.read(move |tx| tx.kept_answer(&asking)).await? {
+                    Some(answer) => replay(&answer),
+                    None => Err(e),
+                };
+            }
+            other => other?,
+        };
+        to_reply(&output)
+    })
+}
+
+fn to_reply<T: serde::Serialize>(output: &T) -> Result<Reply> {
+    serde_json::to_value(output)
+        .map(Reply::Done)
+        .map_err(|e| crate::error::internal("the answer could not be written as JSON").because(e))
+}
+
+fn replay(answer: &str) -> Result<Reply> {
+    serde_json::from_str(answer).map(Reply::Done).map_err(|_| Error::new(Code::Integrity, "a kept answer is damaged"))
+}
+
+/// `None` when the operation may go on.
+async fn settle<O: Operation>(
+    app: &App,
+    caller: &Caller,
+    bound: &[u8],
+    arguments: &Map<String, Value>,
+    question: Confirm,
+    confirmer: &dyn Confirmer,
+) -> Result<Option<Reply>> {
+    if let Some(id) = &caller.approval {
+        super::approval::expect_granted(app, caller, id, bound).await?;
+        return Ok(None);
+    }
+    let (answer, question) = match question {
+        Confirm::Nothing => return Ok(None),
+        Confirm::Form(q) => match confirmer.form(&q).await {
+            Answer::CannotAsk => (confirmer.person(&q).await, q),
+            answer => (answer, q),
+        },
+        Confirm::Person(q) => (confirmer.person(&q).await, q),
+    };
+    match answer {
+        Answer::Yes => Ok(None),
+        Answer::No => Err(Error::new(Code::Declined, format!("the person declined: {}", question.summary))),
+        Answer::AskFirst => Ok(Some(Reply::AskFirst(question))),
+        Answer::CannotAsk => {
+            Err(super::approval::request(app, caller, O::NAME, bound, arguments, question).await?)
+        }
+    }
+}
+
+fn take_idempotency<O: Operation>(arguments: &mut Map<String, Value>) -> Result<Option<Idempotency>> {
+    let Some(key) = arguments.remove("idempotency_key") else { return Ok(None) };
+    let fits = |key: &str| !key.is_empty() && key.len() <= 64 && key.chars().all(|c| c.is_ascii_graphic());
+    match key {
+        Value::Null => Ok(None),
+        Value::String(key) if fits(&key) => {
+            Ok(Some(Idempotency { operation: O::NAME, digest: digest(O::NAME, arguments), key }))
+        }
+        _ => Err(invalid("idempotency_key is 1 to 64 visible ASCII characters")),
+    }
+}
+
+/// Serde quotes the value it rejects, and that value may be a secret: name the field instead.
+pub fn parse<T: DeserializeOwned>(operation: &str, input: Map<String, Value>) -> Result<T> {
+    serde_path_to_error::deserialize(Value::from(input)).map_err(|e| {
+        let path = e.path().to_string();
+        let cause = e.inner().to_string();
+        // These three messages quote names of ours, not the caller's text.
+        let message = if cause.starts_with("missing field `") {
+            format!("{operation}: {cause}")
+        } else if cause.starts_with("unknown field ") {
+            let known = cause.split_once("expected ").map_or("", |(_, known)| known);
+            format!("{operation}: there is a field that is not known; expected {known}")
+        } else if cause.starts_with("unknown variant ") {
+            let known = cause.split_once("expected ").map_or("", |(_, known)| known);
+            format!("{operation}: {path} must be {known}")
+        } else {
+            format!("{operation}: the field {} has a value it cannot use", safe_path(&path))
+        };
+        invalid(message)
+    })
+}
+
+/// A path may hold a map key, which is the caller's text: keep what looks like our own field names.
+fn safe_path(path: &str) -> &str {
+    let ours = path.len() <= 60
+        && path.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '.' || c == '[' || c == ']' || c.is_ascii_digit());
+    if ours && path != "." { path } else { "named in the schema" }
+}
