@@ -3,5 +3,6 @@ pub mod clock;
 pub mod error;
 pub mod ids;
 pub mod secret;
+pub mod services;
 
 pub use error::{Code, Error, Kind, Result};
