@@ -7,5 +7,6 @@ pub mod inject;
 pub mod secret;
 pub mod store;
 pub mod vault;
+pub mod services;
 
 pub use error::{Code, Error, Kind, Result};

@@ -1,0 +1,22 @@
+//! The catalogue of services, and how to add this server to the programs that will use it.
+//!
+//! Everything is embedded as text and parsed when somebody asks: nothing here runs when the process starts.
+//! This module reads manifests and answers questions about them; it calls nobody.
+pub mod agents;
+pub mod catalogue;
+pub mod check;
+pub mod fill;
+pub mod guide;
+pub mod preset;
+pub mod recognise;
+mod render;
+mod rules;
+pub mod service;
+
+pub use agents::{Snippet, agents, snippet};
+pub use catalogue::{Catalogue, Filter, Summary};
+pub use fill::fill;
+pub use guide::{Guide, rotation_guide};
+pub use preset::{OauthPreset, offline_access_missing};
+pub use recognise::Recognised;
+pub use service::{CredentialType, Service};
