@@ -4,6 +4,8 @@ pub mod error;
 pub mod ids;
 pub mod model;
 pub mod inject;
+pub mod import;
+pub mod model;
 pub mod secret;
 pub mod store;
 pub mod vault;

@@ -12,3 +12,7 @@ pub mod resolution;
 pub mod status;
 
 pub use words::Word;
+//! Pure rules: no input, no output, no clock.
+pub mod name;
+pub mod suspicion;
+pub mod text;

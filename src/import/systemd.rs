@@ -1,0 +1,141 @@
+//! `EnvironmentFile=` of systemd (`src/basic/env-file.c`): quotes, backslashes, continued lines, no expansion.
+//!
+//! Refuses what systemd lets pass: a quote that is open at the end, and a comment that ends in a backslash, which
+//! some versions continue on the next line and some do not.
+use super::{Found, NO_ASSIGNMENT, broken};
+use crate::error::Result;
+use crate::secret::Secret;
+use std::iter::Peekable;
+use std::str::Chars;
+
+pub(super) fn read(text: &str, found: &mut Found) -> Result<()> {
+    let mut reader = Reader { chars: text.chars().peekable(), line: 1 };
+    while let Some(first) = reader.chars.peek().copied() {
+        let line = reader.line;
+        match first {
+            ' ' | '\t' | '\r' | '\n' => {
+                reader.next();
+            }
+            '#' | ';' => {
+                if reader.rest_of_line().ends_with('\\') {
+                    return Err(broken(
+                        line,
+                        "a comment ends in a backslash, which systemd versions read differently",
+                    ));
+                }
+            }
+            _ => {
+                let mut name = String::new();
+                while reader.chars.peek().is_some_and(|c| !matches!(c, '=' | '\n')) {
+                    name.extend(reader.next());
+                }
+                if reader.next() != Some('=') {
+                    found.skip_bare(line, name.trim(), NO_ASSIGNMENT);
+                    continue;
+                }
+                // The value is never longer than what is left of the file; a line's worth is the usual case.
+                let value = reader.value(line)?;
+                found.entry(line, name.trim(), value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Reader<'a> {
+    chars: Peekable<Chars<'a>>,
+    line: usize,
+}
+
+impl Reader<'_> {
+    /// The next character; CRLF counts as one line feed.
+    fn next(&mut self) -> Option<char> {
+        let mut c = self.chars.next()?;
+        if c == '\r' && self.chars.peek() == Some(&'\n') {
+            c = '\n';
+            self.chars.next();
+        }
+        self.line += usize::from(c == '\n');
+        Some(c)
+    }
+
+    fn rest_of_line(&mut self) -> String {
+        let mut rest = String::new();
+        while let Some(c) = self.next().filter(|c| *c != '\n') {
+            rest.push(c);
+        }
+        rest
+    }
+
+    fn value(&mut self, began: usize) -> Result<Secret> {
+        let mut value = String::with_capacity(self.size_of_value());
+        // What ends at `kept` is quoted or escaped and keeps its spaces; the rest is trimmed at the end.
+        let mut kept = 0;
+        let mut bare = false;
+        while let Some(c) = self.next() {
+            match c {
+                '\n' => break,
+                '\'' if !bare => {
+                    self.quoted('\'', &mut value, began)?;
+                    kept = value.len();
+                }
+                '"' if !bare => {
+                    self.quoted('"', &mut value, began)?;
+                    kept = value.len();
+                }
+                '\\' => {
+                    bare = true;
+                    if let Some(escaped) = self.next().filter(|c| *c != '\n') {
+                        value.push(escaped);
+                        kept = value.len();
+                    }
+                }
+                c if c.is_ascii_whitespace() && !bare => {}
+                c => {
+                    bare = true;
+                    value.push(c);
+                }
+            }
+        }
+        let end = kept.max(value.trim_end_matches([' ', '\t', '\r']).len());
+        value.truncate(end);
+        Ok(Secret::new(value))
+    }
+
+    fn quoted(&mut self, quote: char, value: &mut String, began: usize) -> Result<()> {
+        while let Some(c) = self.next() {
+            if c == quote {
+                return Ok(());
+            }
+            if c != '\\' || quote == '\'' {
+                value.push(c);
+                continue;
+            }
+            match self.next() {
+                Some('\n') => {}
+                Some(c @ ('"' | '\\' | '`' | '$')) => value.push(c),
+                Some(c) => value.extend(['\\', c]),
+                None => break,
+            }
+        }
+        Err(broken(began, "a quote is opened and never closed"))
+    }
+
+    /// An upper bound for the value that begins here, so that its buffer never grows: a first pass that only counts.
+    fn size_of_value(&self) -> usize {
+        let mut ahead = Reader { chars: self.chars.clone(), line: 0 };
+        let (mut size, mut quote) = (0, None);
+        while let Some(c) = ahead.next() {
+            size += c.len_utf8();
+            match (c, quote) {
+                ('\\', None | Some('"')) => size += ahead.next().map_or(0, char::len_utf8),
+                ('\n', None) => break,
+                // A quote inside a bare word opens nothing, which makes the bound too large at worst.
+                ('"' | '\'', None) => quote = Some(c),
+                (c, Some(open)) if c == open => quote = None,
+                _ => {}
+            }
+        }
+        size
+    }
+}
