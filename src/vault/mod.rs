@@ -32,7 +32,7 @@ pub use locked::{Guarantee, guarantee};
 pub use random::{OsRandom, Random};
 pub use rotate::{Dropped, NewRoot, Rotated};
 pub use slots::{SlotKind, SlotRow, may_remove};
-pub use sources::{Choice, NewSlot, Unlocking, choose};
+pub use sources::{Choice, NewSlot, Prompt, Unlocking, choose};
 
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
