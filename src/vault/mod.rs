@@ -16,6 +16,8 @@ pub mod envelope;
 mod kdf;
 mod keys;
 pub mod locked;
+#[cfg(test)]
+mod primitives;
 pub mod random;
 mod rotate;
 mod slots;
