@@ -16,6 +16,8 @@ pub mod envelope;
 mod kdf;
 mod keys;
 pub mod locked;
+#[cfg(test)]
+mod primitives;
 pub mod random;
 mod rotate;
 mod slots;
@@ -32,7 +34,7 @@ pub use locked::{Guarantee, guarantee};
 pub use random::{OsRandom, Random};
 pub use rotate::{Dropped, NewRoot, Rotated};
 pub use slots::{SlotKind, SlotRow, may_remove};
-pub use sources::{Choice, NewSlot, Unlocking, choose};
+pub use sources::{Choice, NewSlot, Prompt, Unlocking, choose};
 
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};

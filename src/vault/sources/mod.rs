@@ -22,12 +22,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
+/// Shows a person a question and returns what they typed.
+pub type Prompt<'a> = dyn Fn(&str) -> Result<Secret> + 'a;
+
 /// What unlocking may touch.
 pub struct Unlocking<'a> {
     /// Where the database is; a key file in or below it is refused.
     pub data_dir: &'a Path,
     /// Asks the person at the terminal; `None` where there is no terminal.
-    pub prompt: Option<&'a dyn Fn(&str) -> Result<Secret>>,
+    pub prompt: Option<&'a Prompt<'a>>,
     /// The command of a command slot, from the configuration. A row of the database cannot be trusted before
     /// the root is open, so a command slot runs only if its row names exactly this.
     pub command: Option<&'a [String]>,
