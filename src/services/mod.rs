@@ -11,6 +11,8 @@ pub mod preset;
 pub mod recognise;
 mod render;
 mod rules;
+#[cfg(test)]
+mod server_manifest;
 pub mod service;
 
 pub use agents::{Snippet, agents, snippet};

@@ -99,7 +99,7 @@ fn address(service: &Service, field: String, template: &str) -> Option<(String, 
         template.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let Some(host) = host else { return broken(field, "must begin with https://") };
     let known = |name: &&str| service.params.iter().any(|param| param.name == **name);
-    if !placeholders(host).iter().all(|name| known(&name)) {
+    if !placeholders(host).iter().all(known) {
         return broken(field, "the host may only use parameters that the manifest lists");
     }
     match fill(template, &values).map(|filled| Url::parse(&filled)) {
