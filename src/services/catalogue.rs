@@ -260,8 +260,12 @@ fn unreadable(path: &Path, cause: std::io::Error) -> Error {
 
 /// Reads a file of the user's own folder and holds it against our rules.
 fn read_own(path: &Path) -> Result<Service> {
-    let size_bytes = std::fs::metadata(path).map_err(|e| unreadable(path, e))?.len();
-    if size_bytes > LARGEST_FILE_BYTES {
+    let found = std::fs::metadata(path).map_err(|e| unreadable(path, e))?;
+    if !found.is_file() {
+        // Opening a pipe would wait for its writer.
+        return Err(broken(path, "it is no regular file"));
+    }
+    if found.len() > LARGEST_FILE_BYTES {
         return Err(broken(path, "the file is too large for a manifest"));
     }
     let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, e))?;
@@ -403,6 +407,16 @@ mod tests {
         assert_eq!(catalogue.service("stripe").expect("replaced").name, "Acme");
         assert_eq!(catalogue.list(&Filter::default()).len(), 132);
         assert_eq!(Catalogue::embedded().service("stripe").expect("untouched").name, "Stripe");
+    }
+
+    #[test]
+    fn a_folder_named_like_a_manifest_is_refused_without_being_opened() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("acme.toml")).expect("the folder is made");
+
+        let error = Catalogue::with_folder(folder.path()).err().expect("refused");
+
+        assert!(error.message().contains("no regular file"), "{error}");
     }
 
     #[test]

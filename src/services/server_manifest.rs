@@ -41,10 +41,7 @@ fn fault(server: &Value) -> Option<&'static str> {
             "a title of at most 100 characters",
         ),
         (semver.is_match(text("version")) && length("version") <= 255, "one version, no range"),
-        (
-            server.get("packages").is_none_or(|p| packages_fit(p)),
-            "packages with type, identifier and transport",
-        ),
+        (server.get("packages").is_none_or(packages_fit), "packages with type, identifier and transport"),
     ]
     .into_iter()
     .find_map(|(holds, rule)| (!holds).then_some(rule))
