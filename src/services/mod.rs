@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod check;
 pub mod fill;
 pub mod guide;
+mod own;
 pub mod preset;
 pub mod recognise;
 mod render;
