@@ -68,7 +68,7 @@ fn parse(text: &str) -> Result<Service, String> {
         let line = line(e.inner().span());
         let place = e.path().to_string();
         // The name in this one message comes from our types, not from the file.
-        if let Some((_, rest)) = e.inner().message().split_once("missing field `") {
+        if let Some(rest) = e.inner().message().strip_prefix("missing field `") {
             let field = rest.split('`').next().unwrap_or_default();
             let place = if place == "." { String::new() } else { format!("{place}.") };
             return format!("field {place}{field}: is missing");
