@@ -34,12 +34,15 @@ pub(super) fn run(launch: Launch, warn: &dyn Fn(&str)) -> Result<Ended> {
     let streams = Streams::plan(launch.masking).map_err(failed)?;
     let is_interactive = streams.keyboard.is_some();
     let (child, streams) = streams.start(command, launch)?;
-    let status =
-        Running { child, signals, keyboard: streams.keyboard, sizes: streams.sizes, is_interactive }.wait();
+    let mut running =
+        Running { child, signals, keyboard: streams.keyboard, sizes: streams.sizes, is_interactive };
+    let status = running.wait();
     drop(streams.child_alive);
     for relay in streams.relays {
         relay.join().map_err(|_| internal("the thread that masks the output failed"))?;
     }
+    // Only now: the last output was made for a raw terminal.
+    drop(running);
     status.map_err(failed).map(|status| Ended { exit_code: exit_code_of(status) })
 }
 
@@ -228,7 +231,7 @@ struct Running {
 }
 
 impl Running {
-    fn wait(mut self) -> io::Result<ExitStatus> {
+    fn wait(&mut self) -> io::Result<ExitStatus> {
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);

@@ -174,10 +174,11 @@ fn make_folder(scratch: &Path) -> Result<(PathBuf, OwnedFd)> {
 fn unusable(path: &Path, cause: impl Into<std::io::Error>) -> Error {
     let cause = cause.into();
     let path = path.display();
-    if cause.raw_os_error() == Some(Errno::PERM.raw_os_error()) {
+    let is = |errno: Errno| cause.raw_os_error() == Some(errno.raw_os_error());
+    if [Errno::PERM, Errno::LOOP, Errno::NOTDIR].into_iter().any(is) {
         return Error::new(
             Code::StoreInsecure,
-            format!("the folder for temporary files is open to others: {path}"),
+            format!("the folder for temporary files is not ours alone: {path}"),
         )
         .next("Remove that folder, or make it yours with mode 0700. Nothing was written.");
     }
