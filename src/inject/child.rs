@@ -26,13 +26,16 @@ pub(super) fn run(launch: Launch, warn: &dyn Fn(&str)) -> Result<Ended> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let listened = [&FORWARDED[..], &[libc::SIGCHLD, libc::SIGWINCH, libc::SIGCONT]].concat();
     // Before the first file exists: a signal in between finds it removed.
-    let signals = Signals::listen(&listened).map_err(failed)?;
+    let mut signals = Signals::listen(&listened).map_err(failed)?;
     let files = files::Files::write(&launch.scratch, &launch.injected)?;
     let mut command = Command::new(&launch.argv[0]);
     command.args(&launch.argv[1..]);
     set_environment(&mut command, &launch, files.as_ref().map_or(&[][..], |(_, paths)| paths), warn);
     let streams = Streams::plan(launch.masking).map_err(failed)?;
     let is_interactive = streams.keyboard.is_some();
+    if let Some(early) = signals.arrived().into_iter().find(|early| FORWARDED.contains(&early.signal)) {
+        return Ok(Ended { exit_code: 128 + early.signal });
+    }
     let (child, streams) = streams.start(command, launch)?;
     let mut running =
         Running { child, signals, keyboard: streams.keyboard, sizes: streams.sizes, is_interactive };
@@ -98,6 +101,8 @@ struct Keyboard {
     raw: RawMode,
     waiting: Vec<u8>,
     is_open: bool,
+    /// We are in its foreground.
+    is_ours: bool,
 }
 
 /// A child that runs, seen from here.
@@ -144,8 +149,13 @@ impl Streams {
             plan.relays.push((pty.our_end.try_clone()?, terminal.try_clone_to_owned()?, true));
             plan.sizes = Some((terminal.try_clone_to_owned()?, pty.our_end.try_clone()?));
         }
-        plan.stdout = Some(plan.carry(stdout.as_fd(), stdout.is_terminal(), pty.as_ref())?);
-        plan.stderr = Some(plan.carry(stderr.as_fd(), stderr.is_terminal(), pty.as_ref())?);
+        let out = plan.carry(stdout.as_fd(), stdout.is_terminal(), pty.as_ref())?;
+        // After `2>&1` both are one stream, whose order must stay.
+        plan.stderr = Some(match is_same(stdout.as_fd(), stderr.as_fd()) {
+            true => Carried(out.0.try_clone()?),
+            false => plan.carry(stderr.as_fd(), stderr.is_terminal(), pty.as_ref())?,
+        });
+        plan.stdout = Some(out);
         if let Some(pty) = pty.filter(|_| has_keyboard) {
             plan.stdin = Some(pty.child_end.try_clone()?);
             plan.session = Some(pty.child_end);
@@ -155,6 +165,7 @@ impl Streams {
                 raw: RawMode::set(stdin.as_fd())?,
                 waiting: Vec::new(),
                 is_open: true,
+                is_ours: true,
             });
         }
         Ok(plan)
@@ -187,6 +198,13 @@ impl Streams {
         let (alive, child_alive) = io::pipe().map_err(failed)?;
         let relays = start_relays(self.relays, &alive, launch).map_err(failed)?;
         Ok((child, Started { keyboard: self.keyboard, sizes: self.sizes, relays, child_alive }))
+    }
+}
+
+fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
+    match (rustix::fs::fstat(one), rustix::fs::fstat(other)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
     }
 }
 
@@ -251,7 +269,7 @@ impl Running {
     fn wait_for_something(&self) -> bool {
         let signals = PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN);
         // An interrupted wait looks again, like any other.
-        match self.keyboard.as_ref().filter(|keyboard| keyboard.is_open || !keyboard.waiting.is_empty()) {
+        match self.keyboard.as_ref().filter(|keyboard| keyboard.is_wanted()) {
             None => {
                 let _ = poll(&mut [signals], None);
                 false
@@ -268,13 +286,10 @@ impl Running {
         }
     }
 
-    fn pass_on(&self, arrived: Arrived) {
+    fn pass_on(&mut self, arrived: Arrived) {
         match arrived.signal {
-            libc::SIGWINCH => {
-                if let Some((ours, theirs)) = &self.sizes {
-                    copy_size(ours.as_fd(), theirs.as_fd());
-                }
-            }
+            libc::SIGWINCH => self.copy_size(),
+            libc::SIGCONT => self.take_the_terminal(),
             // A child in our own process group has had what the terminal sent.
             signal if FORWARDED.contains(&signal) && (self.is_interactive || !arrived.typed) => {
                 if let Some(signal) = Signal::from_named_raw(signal) {
@@ -287,7 +302,7 @@ impl Running {
     }
 
     /// When the child on our pseudo-terminal was stopped, we stop too, and continue it when we are continued.
-    fn follow_a_stop(&self) {
+    fn follow_a_stop(&mut self) {
         let Some(keyboard) = &self.keyboard else { return };
         let pid = pid_of(&self.child);
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
@@ -297,11 +312,26 @@ impl Running {
         }
         keyboard.raw.give_back();
         spawn::stop_ourselves();
-        keyboard.raw.again();
+        self.take_the_terminal();
+        // It may have been killed meanwhile, which the loop sees next.
+        let _ = rustix::process::kill_process_group(pid, Signal::CONT);
+    }
+
+    /// After we were continued: `fg` gives us the terminal, `bg` does not, and then its keys are not ours to read.
+    fn take_the_terminal(&mut self) {
+        self.copy_size();
+        if let Some(keyboard) = &mut self.keyboard {
+            keyboard.is_ours = is_ours_to_drive(keyboard.terminal.as_fd());
+            if keyboard.is_ours {
+                keyboard.raw.again();
+            }
+        }
+    }
+
+    fn copy_size(&self) {
         if let Some((ours, theirs)) = &self.sizes {
             copy_size(ours.as_fd(), theirs.as_fd());
         }
-        let _ = rustix::process::kill_process_group(pid, Signal::CONT);
     }
 }
 
@@ -310,6 +340,10 @@ fn pid_of(child: &Child) -> Pid {
 }
 
 impl Keyboard {
+    fn is_wanted(&self) -> bool {
+        !self.waiting.is_empty() || (self.is_open && self.is_ours)
+    }
+
     /// Moves keys on, never blocking.
     fn carry(&mut self, child: &Child) {
         if self.waiting.is_empty() {

@@ -114,12 +114,14 @@ impl Relay {
             PollFd::from_borrowed_fd(self.child_alive.as_fd(), PollFlags::IN),
         ];
         let count = if watch_child { 2 } else { 1 };
-        match poll(&mut fds[..count], timeout.as_ref()) {
-            Err(Errno::INTR) => self.wait(None, watch_child),
-            Err(_) => Ready::Bytes,
-            Ok(_) if !fds[0].revents().is_empty() => Ready::Bytes,
-            Ok(0) => Ready::Nothing,
-            Ok(_) => Ready::ChildEnded,
+        loop {
+            match poll(&mut fds[..count], timeout.as_ref()) {
+                Err(Errno::INTR) => {}
+                Err(_) => return Ready::Bytes,
+                Ok(_) if !fds[0].revents().is_empty() => return Ready::Bytes,
+                Ok(0) => return Ready::Nothing,
+                Ok(_) => return Ready::ChildEnded,
+            }
         }
     }
 }

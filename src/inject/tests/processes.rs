@@ -195,6 +195,26 @@ fn masking_off_hands_over_our_own_handles() {
 }
 
 #[test]
+fn with_nothing_to_mask_the_child_gets_our_own_handles() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut scene = sh("to=$(readlink /proc/$$/fd/1); echo $to >&2", &[("PIN", "1234")]);
+    scene.injected.retain(|(name, ..)| name == "PIN");
+    let output = scene.command().stdout(file.reopen().unwrap()).stderr(Stdio::piped()).output().unwrap();
+
+    assert!(text(&output.stderr).trim().ends_with(file.path().to_str().unwrap()));
+}
+
+#[test]
+fn two_streams_that_are_one_keep_their_order() {
+    let script = "for n in 1 2 3 4 5 6 7 8 9; do echo o$n; echo e$n >&2; done";
+    let scene = sh(script, &[("KEY", &a_value())]);
+    let output = without_heading(scene.command_after("exec 2>&1").output().unwrap());
+
+    let expected: String = (1..10).map(|n| format!("o{n}\ne{n}\n")).collect();
+    assert_eq!(text(&output.stdout), expected);
+}
+
+#[test]
 fn what_we_are_given_to_read_is_the_childs() {
     let mut process =
         sh("cat; echo end", &[]).command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
