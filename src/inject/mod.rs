@@ -5,9 +5,11 @@
 mod child;
 mod encodings;
 mod files;
+mod keyboard;
 mod mask;
 mod relay;
 mod spawn;
+mod streams;
 mod terminal;
 
 use crate::error::{Code, Error, Result, invalid};

@@ -5,7 +5,7 @@
 use super::mask::{Masker, Patterns};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use std::io::{self, PipeReader};
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -40,6 +40,8 @@ pub(super) struct Relay {
     pub to: OwnedFd,
     /// Ends when the child has.
     pub child_alive: PipeReader,
+    /// Closes when this relay is done.
+    pub _done: PipeWriter,
     /// `from` is a pseudo-terminal: it shows prompts, and is read to the end even if nobody sees it.
     pub is_terminal: bool,
 }

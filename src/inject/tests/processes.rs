@@ -267,3 +267,15 @@ fn a_hundred_megabytes_pass_in_constant_memory_at_the_readers_pace() {
     assert!(some.iter().chain(&others).all(|&byte| byte == b'z'));
     assert_eq!(process.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn r_12_a_signal_ends_us_when_the_child_has_ended_and_nobody_reads_its_output() {
+    let script = "echo ready; head -c 100000 /dev/zero; echo $$ >\"$WHERE\"";
+    let told = tempfile::NamedTempFile::new().unwrap();
+    let (mut process, _unread) = when_ready(&sh(script, &[("WHERE", told.path().to_str().unwrap())]));
+    let pid = || std::fs::read_to_string(&told).unwrap();
+    soon("the child ends", || pid().ends_with('\n') && !runs(pid().trim()));
+    send(&process, rustix::process::Signal::TERM);
+
+    assert_eq!(process.wait().unwrap().code(), Some(143));
+}
