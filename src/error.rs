@@ -107,6 +107,7 @@ codes! {
     ConsumerNotFound "consumer_not_found" Missing "Name a consumer that exists."
     ToolNotFound "tool_not_found" Missing "Call tools/list to see the tools there are."
     ResourceNotFound "resource_not_found" Missing "Call resources/list to see the resources there are."
+    CommandNotFound "command_not_found" Missing "Check the command's spelling, and that it is on the PATH of this shell."
     ValueMissing "value_missing" Missing "Enter the value with `unsaid set NAME`."
     Unresolved "unresolved" Missing "Add what this message names as missing, then start it again."
 
@@ -141,6 +142,8 @@ codes! {
     StoreInsecure "store_insecure" Unavailable "Repair what this message names; nothing was read."
     StoreNewer "store_newer" Unavailable "This vault was written by a newer unsaid. Update this one."
     StoreCorrupt "store_corrupt" Unavailable "Restore the last backup with `unsaid restore-backup`, or run `unsaid doctor`."
+    CommandNotExecutable "command_not_executable" Unavailable "Make it executable with `chmod +x`, or name the program that reads it."
+    CommandNotStarted "command_not_started" Unavailable "Nothing ran. Try again; if it repeats, the cause is in the log."
     ConfigInvalid "config_invalid" Unavailable "Correct the setting this message names."
 
     Integrity "integrity_failure" Internal "Somebody changed the database behind our back. Run `unsaid doctor`, and restore a backup if you did not do it."

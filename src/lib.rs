@@ -2,7 +2,10 @@
 pub mod clock;
 pub mod error;
 pub mod ids;
+pub mod model;
+pub mod inject;
 pub mod secret;
+pub mod store;
 pub mod vault;
 
 pub use error::{Code, Error, Kind, Result};

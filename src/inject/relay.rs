@@ -1,0 +1,147 @@
+//! Carries one output stream of the child through the masker to ours, in a thread of its own.
+//!
+//! It reads no faster than our reader does, so memory stays constant, and it does not wait for ever for a
+//! grandchild that keeps the stream open.
+use super::mask::{Masker, Patterns};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+const CHUNK_BYTES: usize = 64 * 1024;
+/// After the child has ended, a stream that says nothing for so long is held open by somebody else.
+const QUIET: Duration = Duration::from_millis(200);
+/// And one that goes on for so long, with more than a pipe can hold, is written by somebody else.
+const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN_BYTES: usize = 1024 * 1024;
+/// On a terminal, how long a prompt may wait to be seen whole.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Builds the patterns when the first byte comes; a child that prints nothing costs nothing.
+pub(super) struct Lazy {
+    pub launch: super::Launch,
+    pub patterns: OnceLock<Arc<Patterns>>,
+}
+
+impl Lazy {
+    fn masker(&self) -> Masker {
+        let values = || self.launch.injected.iter().map(|one| (one.label.as_str(), &one.value));
+        Masker::new(Arc::clone(self.patterns.get_or_init(|| Arc::new(Patterns::new(values())))))
+    }
+}
+
+/// One stream.
+pub(super) struct Relay {
+    pub from: OwnedFd,
+    pub to: OwnedFd,
+    /// Ends when the child has.
+    pub child_alive: PipeReader,
+    /// `from` is a pseudo-terminal: it shows prompts, and is read to the end even if nobody sees it.
+    pub is_terminal: bool,
+}
+
+impl Relay {
+    pub(super) fn start(self, lazy: Arc<Lazy>) -> io::Result<JoinHandle<()>> {
+        std::thread::Builder::new()
+            .name("output".into())
+            .stack_size(256 * 1024)
+            .spawn(move || self.run(&lazy))
+    }
+
+    /// Returns at the end of the stream, or when our own is closed: `from` closes then, and the child gets the
+    /// SIGPIPE or the hang-up that it would have got without us.
+    fn run(self, lazy: &Lazy) {
+        let mut chunk = Zeroizing::new(vec![0u8; CHUNK_BYTES]);
+        let mut out = Vec::with_capacity(CHUNK_BYTES + 1024);
+        let mut masker: Option<Masker> = None;
+        let mut since: Option<Instant> = None;
+        let (mut drained, mut is_seen) = (0, true);
+        loop {
+            let may_pause = self.is_terminal && masker.as_ref().is_some_and(Masker::has_more_to_show);
+            let timeout = match since {
+                Some(_) => Some(QUIET),
+                None => may_pause.then_some(PAUSE),
+            };
+            let ready = match self.wait(timeout, since.is_none()) {
+                Ready::Bytes => rustix::io::read(&self.from, &mut chunk[..]),
+                Ready::ChildEnded => {
+                    since = Some(Instant::now());
+                    continue;
+                }
+                Ready::Nothing if since.is_some() => Ok(0),
+                Ready::Nothing => {
+                    if let Some(masker) = &mut masker {
+                        masker.pause(&mut out);
+                    }
+                    is_seen = is_seen && write_all(&self.to, &out);
+                    out.clear();
+                    continue;
+                }
+            };
+            let size = match ready {
+                Err(Errno::INTR | Errno::AGAIN) => continue,
+                // A pseudo-terminal whose last other end has closed says EIO.
+                Ok(0) | Err(_) => break,
+                Ok(size) => size,
+            };
+            masker.get_or_insert_with(|| lazy.masker()).push(&chunk[..size], &mut out);
+            is_seen = is_seen && write_all(&self.to, &out);
+            out.clear();
+            if !is_seen && !self.is_terminal {
+                return;
+            }
+            drained += size;
+            match since {
+                None => drained = 0,
+                Some(since) if drained > DRAIN_BYTES && since.elapsed() > DRAIN => break,
+                Some(_) => {}
+            }
+        }
+        if let Some(mut masker) = masker {
+            masker.finish(&mut out);
+            write_all(&self.to, &out);
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>, watch_child: bool) -> Ready {
+        let timeout = timeout.map(|time| Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) });
+        let mut fds = [
+            PollFd::new(&self.from, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.child_alive.as_fd(), PollFlags::IN),
+        ];
+        let count = if watch_child { 2 } else { 1 };
+        match poll(&mut fds[..count], timeout.as_ref()) {
+            Err(Errno::INTR) => self.wait(None, watch_child),
+            Err(_) => Ready::Bytes,
+            Ok(_) if !fds[0].revents().is_empty() => Ready::Bytes,
+            Ok(0) => Ready::Nothing,
+            Ok(_) => Ready::ChildEnded,
+        }
+    }
+}
+
+enum Ready {
+    Bytes,
+    ChildEnded,
+    Nothing,
+}
+
+/// Whether all of `bytes` could be written. Waits for a slow reader, also on a handle that does not.
+fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match rustix::io::write(to, bytes) {
+            Ok(size) => bytes = &bytes[size..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                // An interrupted wait only tries again.
+                let _ = poll(&mut [PollFd::new(to, PollFlags::OUT)], None);
+            }
+            Err(_) => return false,
+        }
+    }
+    true
+}

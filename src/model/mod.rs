@@ -1,0 +1,14 @@
+//! Pure rules: no input or output, no clock, no randomness.
+#[macro_use]
+mod words;
+
+pub mod access;
+pub mod approval;
+pub mod credential;
+pub mod event;
+pub mod org;
+pub mod provider;
+pub mod resolution;
+pub mod status;
+
+pub use words::Word;

@@ -1,0 +1,77 @@
+//! An org's OAuth client at a service: configuration now, the flow in a later part.
+use crate::clock::Millis;
+use crate::ids::{OrgId, ProviderId, UserId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+words! {
+    /// How the client proves itself at the token endpoint (RFC 6749 §2.3.1).
+    ClientAuth { Basic = "basic", Post = "post", None = "none" }
+}
+
+/// Where a provider's messages go. Changing any of them voids the client secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(deny_unknown_fields, default)]
+pub struct Endpoints {
+    #[schemars(length(max = 500))]
+    pub authorization_url: String,
+    #[schemars(length(max = 500))]
+    pub token_url: String,
+    #[schemars(length(max = 500))]
+    pub revocation_url: String,
+    #[schemars(length(max = 500))]
+    pub userinfo_url: String,
+    #[schemars(length(max = 500))]
+    pub device_authorization_url: String,
+}
+
+impl Endpoints {
+    /// The canonical text whose hash binds the client secret to these addresses.
+    pub fn canonical(&self) -> String {
+        [
+            &self.authorization_url,
+            &self.token_url,
+            &self.revocation_url,
+            &self.userinfo_url,
+            &self.device_authorization_url,
+        ]
+        .iter()
+        .map(|url| format!("{}:{url};", url.len()))
+        .collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Provider {
+    pub id: ProviderId,
+    pub org_id: OrgId,
+    /// What people call it: unique in the org.
+    pub name: String,
+    /// Catalogue service, or empty.
+    pub service: String,
+    pub client_id: String,
+    pub client_auth: ClientAuth,
+    pub endpoints: Endpoints,
+    pub scopes: Vec<String>,
+    /// What the preset needs besides (`host`, `tenant`), as JSON pairs.
+    pub params: Vec<(String, String)>,
+    pub callback_url: String,
+    pub is_preset: bool,
+    /// The client secret's data key, wrapped; empty where there is none.
+    pub wrapped_key: Vec<u8>,
+    pub key_version: i64,
+    /// The sealed client secret; empty where there is none.
+    pub sealed_secret: Vec<u8>,
+    pub secret_set_at: Option<Millis>,
+    pub created_at: Millis,
+    pub created_by: UserId,
+    pub updated_at: Millis,
+    pub revision: i64,
+}
+
+impl Provider {
+    pub fn has_secret(&self) -> bool {
+        !self.sealed_secret.is_empty()
+    }
+}

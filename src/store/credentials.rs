@@ -1,0 +1,293 @@
+//! Credentials, their versions and sealed fields, providers, and what use leaves behind.
+use super::entity::entity;
+use super::link::Value;
+use super::{Reader, Writer};
+use crate::clock::Millis;
+use crate::error::{Code, Error, Result};
+use crate::ids::{CredentialId, OrgId, ProviderId, VersionId};
+use crate::model::Word;
+use crate::model::credential::{Credential, Scope, SealedField, Stage, Version};
+use crate::model::provider::Provider;
+use std::collections::HashMap;
+
+entity!(Credential, "credential", 1, org_id, {
+    id, org_id, name, name_key, kind, source, scope, owner_id, service, account, environment, description, tags, fields,
+    provider_id, expires_at, rotation_days, current_version, value_set_at, value_set_by, created_at, created_by,
+    updated_at, deleted_at, deleted_by
+});
+entity!(Version, "version", 1, org_id, {
+    id, org_id, credential_id, number, stage, wrapped_key, key_version, file_name, created_at, created_by, destroyed_at
+});
+entity!(Provider, "provider", 1, org_id, {
+    id, org_id, name, service, client_id, client_auth, endpoints, scopes, params, callback_url, is_preset, wrapped_key,
+    key_version, sealed_secret, secret_set_at, created_at, created_by, updated_at
+});
+
+/// One place of which a caller may see all credentials.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// One owner's.
+    Owned(Scope, String),
+    /// Every owner's of this scope.
+    All(Scope),
+    /// Those granted to these holders (kind, id).
+    Granted(Vec<(&'static str, String)>),
+}
+
+/// A page of credentials in the stable order name, id.
+#[derive(Clone, Debug)]
+pub struct ListFilter {
+    pub places: Vec<Place>,
+    pub deleted: bool,
+    /// Name key and id of the last row of the page before.
+    pub after: Option<(String, String)>,
+    pub limit: usize,
+}
+
+/// What use has left behind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub uses: i64,
+    pub failures: i64,
+    pub last_at: Option<Millis>,
+    pub last_user: String,
+}
+
+fn text(s: &str) -> Value {
+    Value::Text(s.into())
+}
+
+impl Reader<'_> {
+    /// The credential with this id in this org, deleted or not.
+    pub fn find_credential(&self, org: &OrgId, id: &CredentialId) -> Result<Option<Credential>> {
+        Ok(self.find::<Credential>(&[id.as_str()])?.filter(|c| c.org_id == *org))
+    }
+
+    /// Every credential of this name in the org (undeleted first), whoever may see it.
+    pub fn credentials_named(&self, org: &OrgId, name_key: &str, limit: i64) -> Result<Vec<Credential>> {
+        let rest = format!(
+            "WHERE org_id = $1 AND name_key = $2 ORDER BY deleted_at IS NOT NULL, scope, id LIMIT {limit}"
+        );
+        self.select(&rest, &[text(org.as_str()), text(name_key)])
+    }
+
+    /// Undeleted credentials of this name in one of these places: what resolution looks at.
+    pub fn candidates(&self, org: &OrgId, name_key: &str, places: &[Place]) -> Result<Vec<Credential>> {
+        let mut found: Vec<Credential> = Vec::new();
+        for place in places {
+            let (term, mut values) = place_term(place, 3);
+            let mut all = vec![text(org.as_str()), text(name_key)];
+            all.append(&mut values);
+            let rest =
+                format!("WHERE org_id = $1 AND name_key = $2 AND {term} AND deleted_at IS NULL ORDER BY id");
+            for c in self.select::<Credential>(&rest, &all)? {
+                if !found.iter().any(|f| f.id == c.id) {
+                    found.push(c);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// One page. Each place is read by its own index, so the cost does not grow with what the caller cannot see.
+    pub fn list_credentials(&self, org: &OrgId, f: &ListFilter) -> Result<Vec<Credential>> {
+        let mut merged: Vec<Credential> = Vec::new();
+        for place in &f.places {
+            let (term, mut values) = place_term(place, 2);
+            let mut all = vec![text(org.as_str())];
+            all.append(&mut values);
+            let mut rest = format!(
+                "WHERE org_id = $1 AND {term} AND deleted_at IS {}",
+                if f.deleted { "NOT NULL" } else { "NULL" }
+            );
+            if let Some((name_key, id)) = &f.after {
+                rest.push_str(&format!(" AND (name_key, id) > (${}, ${})", all.len() + 1, all.len() + 2));
+                all.extend([text(name_key), text(id)]);
+            }
+            rest.push_str(&format!(" ORDER BY name_key, id LIMIT {}", f.limit));
+            merged.extend(self.select::<Credential>(&rest, &all)?);
+        }
+        if f.places.len() > 1 {
+            merged.sort_by(|a, b| (&a.name_key, &a.id).cmp(&(&b.name_key, &b.id)));
+            merged.dedup_by(|a, b| a.id == b.id);
+        }
+        merged.truncate(f.limit);
+        Ok(merged)
+    }
+
+    /// How many there are in these places, counting no further than `cap`.
+    pub fn count_credentials(&self, org: &OrgId, places: &[Place], cap: i64) -> Result<i64> {
+        let mut total = 0;
+        for place in places {
+            let (term, mut values) = place_term(place, 2);
+            let mut all = vec![text(org.as_str())];
+            all.append(&mut values);
+            let sql = format!(
+                "SELECT count(*) FROM (SELECT 1 FROM credential WHERE org_id = $1 AND {term} AND deleted_at IS NULL LIMIT {cap})"
+            );
+            total += self.conn().query(&sql, &all)?.pop().map_or(Ok(0), |mut r| r.int())?;
+        }
+        Ok(total.min(cap))
+    }
+
+    pub fn versions(&self, org: &OrgId, credential: &CredentialId, limit: i64) -> Result<Vec<Version>> {
+        let rest = format!("WHERE credential_id = $2 AND org_id = $1 ORDER BY number DESC LIMIT {limit}");
+        self.select(&rest, &[text(org.as_str()), text(credential.as_str())])
+    }
+
+    pub fn find_version(
+        &self,
+        org: &OrgId,
+        credential: &CredentialId,
+        number: i64,
+    ) -> Result<Option<Version>> {
+        let rest = "WHERE credential_id = $2 AND org_id = $1 AND number = $3";
+        Ok(self.select(rest, &[text(org.as_str()), text(credential.as_str()), Value::Int(number)])?.pop())
+    }
+
+    /// The version in use; a number without its row is an integrity failure, never an empty value.
+    pub fn current_version(&self, c: &Credential) -> Result<Option<Version>> {
+        let Some(number) = c.current_version else { return Ok(None) };
+        let version = self.find_version(&c.org_id, &c.id, number)?.filter(|v| v.stage == Stage::Current);
+        version.map(Some).ok_or_else(|| {
+            Error::new(
+                Code::Integrity,
+                format!("version {number} of {} is not what its credential says", c.name),
+            )
+        })
+    }
+
+    pub fn fields(&self, version: &VersionId) -> Result<Vec<SealedField>> {
+        let sql = "SELECT name, is_secret, sealed FROM field WHERE version_id = $1 ORDER BY name";
+        let read = |mut r: super::link::Row| {
+            Ok(SealedField { name: r.text()?, is_secret: r.int()? != 0, sealed: r.blob()? })
+        };
+        self.conn().query(sql, &[text(version.as_str())])?.into_iter().map(read).collect()
+    }
+
+    pub fn usage(&self, credential: &CredentialId) -> Result<Usage> {
+        Ok(self.usage_of(&[credential.as_str()])?.remove(credential.as_str()).unwrap_or_default())
+    }
+
+    pub fn usage_of(&self, ids: &[&str]) -> Result<HashMap<String, Usage>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let places: Vec<_> = (1..=ids.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT credential_id, uses, failures, last_at, last_user FROM usage WHERE credential_id IN ({})",
+            places.join(",")
+        );
+        let values: Vec<_> = ids.iter().map(|id| text(id)).collect();
+        let mut found = HashMap::new();
+        for mut r in self.conn().query(&sql, &values)? {
+            let id = r.text()?;
+            let usage = Usage {
+                uses: r.int()?,
+                failures: r.int()?,
+                last_at: Some(Millis(r.int()?)),
+                last_user: r.text()?,
+            };
+            found.insert(id, usage);
+        }
+        Ok(found)
+    }
+
+    pub fn find_provider(&self, org: &OrgId, id: &ProviderId) -> Result<Option<Provider>> {
+        Ok(self.find::<Provider>(&[id.as_str()])?.filter(|p| p.org_id == *org))
+    }
+
+    /// By id or name.
+    pub fn provider_named(&self, org: &OrgId, name: &str) -> Result<Provider> {
+        self.select::<Provider>(
+            "WHERE org_id = $1 AND (name = $2 OR id = $2)",
+            &[text(org.as_str()), text(name)],
+        )?
+        .pop()
+        .ok_or_else(|| Error::new(Code::ProviderNotFound, format!("there is no OAuth provider {name}")))
+    }
+
+    pub fn providers(&self, org: &OrgId, after: &str, limit: i64) -> Result<Vec<Provider>> {
+        let rest = format!("WHERE org_id = $1 AND name > $2 ORDER BY name LIMIT {limit}");
+        self.select(&rest, &[text(org.as_str()), text(after)])
+    }
+
+    pub fn credentials_of_provider(&self, org: &OrgId, provider: &ProviderId) -> Result<Vec<Credential>> {
+        self.select(
+            "WHERE provider_id = $2 AND org_id = $1 AND deleted_at IS NULL ORDER BY name_key, id LIMIT 200",
+            &[text(org.as_str()), text(provider.as_str())],
+        )
+    }
+
+    /// Versions whose data key is wrapped under an older org key, for re-wrapping in batches.
+    pub fn versions_under(&self, org: &OrgId, older_than: i64, limit: i64) -> Result<Vec<Version>> {
+        let rest = format!("WHERE org_id = $1 AND key_version < $2 AND destroyed_at IS NULL LIMIT {limit}");
+        self.select(&rest, &[text(org.as_str()), Value::Int(older_than)])
+    }
+
+    /// Deleted before `before`: their time in the bin is over.
+    pub fn deleted_before(&self, org: &OrgId, before: Millis, limit: i64) -> Result<Vec<Credential>> {
+        let rest = format!("WHERE org_id = $1 AND deleted_at IS NOT NULL AND deleted_at < $2 LIMIT {limit}");
+        self.select(&rest, &[text(org.as_str()), Value::Int(before.0)])
+    }
+}
+
+impl Writer<'_> {
+    pub fn put_field(&mut self, version: &VersionId, field: &SealedField) -> Result<()> {
+        self.conn().execute(
+            "INSERT INTO field (version_id, name, is_secret, sealed) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (version_id, name) DO UPDATE SET sealed = excluded.sealed, is_secret = excluded.is_secret",
+            &[
+                text(version.as_str()),
+                text(&field.name),
+                Value::Int(i64::from(field.is_secret)),
+                Value::Blob(field.sealed.clone()),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Removes the sealed fields of a version whose data key is destroyed.
+    pub fn remove_fields(&mut self, version: &VersionId) -> Result<()> {
+        self.conn().execute("DELETE FROM field WHERE version_id = $1", &[text(version.as_str())])?;
+        Ok(())
+    }
+
+    /// Counts one use.
+    pub fn count_use(&mut self, credential: &CredentialId, ok: bool) -> Result<()> {
+        let (uses, failures) = if ok { (1, 0) } else { (0, 1) };
+        let (now, user) = (self.now().0, self.caller().user.0.clone());
+        self.conn().execute(
+            "INSERT INTO usage (credential_id, uses, failures, last_at, last_user) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (credential_id) DO UPDATE SET uses = uses + excluded.uses, \
+             failures = failures + excluded.failures, last_at = excluded.last_at, last_user = excluded.last_user",
+            &[text(credential.as_str()), Value::Int(uses), Value::Int(failures), Value::Int(now), Value::Text(user)],
+        )?;
+        Ok(())
+    }
+}
+
+fn place_term(place: &Place, first: usize) -> (String, Vec<Value>) {
+    match place {
+        Place::Owned(scope, owner) => (
+            format!("scope = ${first} AND owner_id = ${}", first + 1),
+            vec![text(scope.as_str()), text(owner)],
+        ),
+        Place::All(scope) => (format!("scope = ${first}"), vec![text(scope.as_str())]),
+        Place::Granted(holders) => {
+            let mut values = Vec::new();
+            let mut terms = Vec::new();
+            for (kind, id) in holders {
+                let n = first + values.len();
+                terms.push(format!("(grantee_kind = ${n} AND grantee_id = ${})", n + 1));
+                values.extend([text(kind), text(id)]);
+            }
+            // $1 is the org in every statement that uses this.
+            let term = format!(
+                "scope <> 'personal' AND id IN (SELECT credential_id FROM access_grant WHERE org_id = $1 AND ({}))",
+                terms.join(" OR ")
+            );
+            (term, values)
+        }
+    }
+}

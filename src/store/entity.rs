@@ -1,0 +1,268 @@
+//! Rows that carry authority: each has a revision and a MAC over all its columns.
+//!
+//! A row whose MAC does not fit is unusable: it fails with `integrity_failure` and is never repaired.
+use super::link::{Row, Value, wrong_type};
+use super::{Reader, Writer};
+use crate::clock::Millis;
+use crate::error::{Code, Error, Result};
+use crate::ids::*;
+use crate::model::Word;
+
+/// A struct that is one row of one table. The first `KEYS` columns are the primary key.
+pub trait Entity: Sized + Send + 'static {
+    const TABLE: &'static str;
+    const KEYS: usize;
+    const COLUMNS: &'static [&'static str];
+    fn org(&self) -> &OrgId;
+    fn revision(&self) -> i64;
+    fn set_revision(&mut self, revision: i64);
+    fn to_values(&self) -> Vec<Value>;
+    fn from_row(row: &mut Row) -> Result<Self>;
+}
+
+/// What can stand in a column.
+pub trait Cell: Sized {
+    fn to_value(&self) -> Value;
+    fn from_value(value: Value) -> Result<Self>;
+}
+
+impl Cell for String {
+    fn to_value(&self) -> Value {
+        Value::Text(self.clone())
+    }
+    fn from_value(value: Value) -> Result<Self> {
+        match value {
+            Value::Text(text) => Ok(text),
+            _ => Err(wrong_type()),
+        }
+    }
+}
+impl Cell for i64 {
+    fn to_value(&self) -> Value {
+        Value::Int(*self)
+    }
+    fn from_value(value: Value) -> Result<Self> {
+        match value {
+            Value::Int(n) => Ok(n),
+            _ => Err(wrong_type()),
+        }
+    }
+}
+impl Cell for bool {
+    fn to_value(&self) -> Value {
+        Value::Int(i64::from(*self))
+    }
+    fn from_value(value: Value) -> Result<Self> {
+        i64::from_value(value).map(|n| n != 0)
+    }
+}
+impl Cell for Vec<u8> {
+    fn to_value(&self) -> Value {
+        Value::Blob(self.clone())
+    }
+    fn from_value(value: Value) -> Result<Self> {
+        match value {
+            Value::Blob(bytes) => Ok(bytes),
+            _ => Err(wrong_type()),
+        }
+    }
+}
+impl Cell for Millis {
+    fn to_value(&self) -> Value {
+        Value::Int(self.0)
+    }
+    fn from_value(value: Value) -> Result<Self> {
+        i64::from_value(value).map(Millis)
+    }
+}
+impl<T: Cell> Cell for Option<T> {
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::Null, Cell::to_value)
+    }
+    fn from_value(value: Value) -> Result<Self> {
+        match value {
+            Value::Null => Ok(None),
+            value => T::from_value(value).map(Some),
+        }
+    }
+}
+
+macro_rules! id_cells {
+    ($($id:ident)*) => {$(impl Cell for $id {
+        fn to_value(&self) -> Value { Value::Text(self.0.clone()) }
+        fn from_value(value: Value) -> Result<Self> { String::from_value(value).map($id) }
+    })*};
+}
+id_cells! { OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId }
+
+macro_rules! word_cells {
+    ($($word:ty),* $(,)?) => {$(impl Cell for $word {
+        fn to_value(&self) -> Value { Value::Text(self.as_str().into()) }
+        fn from_value(value: Value) -> Result<Self> {
+            <$word>::parse(&String::from_value(value)?).ok_or_else(wrong_type)
+        }
+    })*};
+}
+word_cells! {
+    crate::model::credential::CredentialType, crate::model::credential::Source, crate::model::credential::Scope,
+    crate::model::credential::Environment, crate::model::credential::Stage, crate::model::org::Role,
+    crate::model::org::TeamRole, crate::model::org::SharingPlan, crate::model::access::Level,
+    crate::model::access::GranteeKind, crate::model::approval::ApprovalState, crate::model::provider::ClientAuth,
+}
+
+macro_rules! json_cells {
+    ($($ty:ty),* $(,)?) => {$(impl Cell for $ty {
+        fn to_value(&self) -> Value {
+            Value::Text(serde_json::to_string(self).expect("plain data becomes JSON"))
+        }
+        fn from_value(value: Value) -> Result<Self> {
+            serde_json::from_str(&String::from_value(value)?).map_err(|_| wrong_type())
+        }
+    })*};
+}
+json_cells! {
+    Vec<String>, Vec<(String, String)>, Vec<crate::model::credential::FieldSpec>, crate::model::provider::Endpoints,
+}
+
+/// `entity!(Type, "table", keys, org field, { columns })`: field names are column names.
+macro_rules! entity {
+    ($ty:ty, $table:literal, $keys:literal, $org:ident, { $($field:ident),* $(,)? }) => {
+        impl $crate::store::entity::Entity for $ty {
+            const TABLE: &'static str = $table;
+            const KEYS: usize = $keys;
+            const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),*];
+            fn org(&self) -> &$crate::ids::OrgId { &self.$org }
+            fn revision(&self) -> i64 { self.revision }
+            fn set_revision(&mut self, revision: i64) { self.revision = revision; }
+            fn to_values(&self) -> Vec<$crate::store::Value> {
+                vec![$($crate::store::entity::Cell::to_value(&self.$field)),*]
+            }
+            fn from_row(row: &mut $crate::store::link::Row) -> $crate::error::Result<Self> {
+                // Read in the order of COLUMNS; the revision comes last.
+                $(let $field = $crate::store::entity::Cell::from_value(row.take())?;)*
+                let revision = row.int()?;
+                Ok(Self { $($field,)* revision })
+            }
+        }
+    };
+}
+pub(crate) use entity;
+
+/// The bytes that a row's MAC covers: table, revision and every column, typed and length-prefixed.
+fn canonical(table: &str, revision: i64, values: &[Value]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(512);
+    let mut put = |tag: u8, part: &[u8]| {
+        bytes.push(tag);
+        bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(part);
+    };
+    put(b'r', b"row1");
+    put(b't', table.as_bytes());
+    put(b'v', &revision.to_be_bytes());
+    for value in values {
+        match value {
+            Value::Null => put(b'0', &[]),
+            Value::Int(n) => put(b'i', &n.to_be_bytes()),
+            Value::Text(text) => put(b's', text.as_bytes()),
+            Value::Blob(blob) => put(b'b', blob),
+        }
+    }
+    bytes
+}
+
+impl Reader<'_> {
+    /// Every row of `T` that `rest` (`WHERE … ORDER BY … LIMIT …`) selects, each MAC checked.
+    pub fn select<T: Entity>(&self, rest: &str, values: &[Value]) -> Result<Vec<T>> {
+        let sql = format!("SELECT {}, revision, mac FROM {} {rest}", T::COLUMNS.join(", "), T::TABLE);
+        self.rows(&sql, values)
+    }
+
+    /// Rows of `T` by a whole statement whose columns are `T`'s, then `revision` and `mac`.
+    pub fn rows<T: Entity>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        for mut row in self.conn().query(sql, values)? {
+            let entity = T::from_row(&mut row)?;
+            let mac = row.blob()?;
+            let bytes = canonical(T::TABLE, entity.revision(), &entity.to_values());
+            if !self.mac()?.row_ok(entity.org(), &bytes, &mac)? {
+                let id = match entity.to_values().first() {
+                    Some(Value::Text(id)) => id.clone(),
+                    _ => String::new(),
+                };
+                tracing::error!(table = T::TABLE, id, "a row was changed outside unsaid");
+                return Err(Error::new(
+                    Code::Integrity,
+                    format!("the {} {id} was changed outside unsaid", T::TABLE),
+                )
+                .detail("table", T::TABLE)
+                .detail("id", id));
+            }
+            found.push(entity);
+        }
+        Ok(found)
+    }
+
+    /// The row with this primary key, if there is one.
+    pub fn find<T: Entity>(&self, key: &[&str]) -> Result<Option<T>> {
+        debug_assert_eq!(key.len(), T::KEYS);
+        let terms: Vec<_> =
+            T::COLUMNS[..T::KEYS].iter().zip(1..).map(|(c, n)| format!("{c} = ${n}")).collect();
+        let values: Vec<_> = key.iter().map(|k| Value::Text((*k).into())).collect();
+        Ok(self.select(&format!("WHERE {}", terms.join(" AND ")), &values)?.pop())
+    }
+}
+
+impl Writer<'_> {
+    /// Adds a row. A row like it (a unique index says so) is `already_exists`.
+    pub fn insert<T: Entity>(&mut self, entity: &mut T) -> Result<()> {
+        entity.set_revision(1);
+        let mut values = entity.to_values();
+        let mac = self.mac()?.row(entity.org(), &canonical(T::TABLE, 1, &values))?;
+        values.push(Value::Int(1));
+        values.push(Value::Blob(mac));
+        let places: Vec<_> = (1..=values.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "INSERT INTO {} ({}, revision, mac) VALUES ({})",
+            T::TABLE,
+            T::COLUMNS.join(", "),
+            places.join(", ")
+        );
+        self.conn().execute(&sql, &values)?;
+        Ok(())
+    }
+
+    /// Writes a changed row; `changed_meanwhile` where its revision moved on since it was read.
+    pub fn save<T: Entity>(&mut self, entity: &mut T) -> Result<()> {
+        let read = entity.revision();
+        entity.set_revision(read + 1);
+        let mut values = entity.to_values();
+        let mac = self.mac()?.row(entity.org(), &canonical(T::TABLE, read + 1, &values))?;
+        let set: Vec<_> =
+            T::COLUMNS.iter().zip(1..).skip(T::KEYS).map(|(c, n)| format!("{c} = ${n}")).collect();
+        let key: Vec<_> = T::COLUMNS[..T::KEYS].iter().zip(1..).map(|(c, n)| format!("{c} = ${n}")).collect();
+        let n = values.len();
+        values.extend([Value::Int(read + 1), Value::Blob(mac), Value::Int(read)]);
+        let sql = format!(
+            "UPDATE {} SET {}, revision = ${}, mac = ${} WHERE {} AND revision = ${}",
+            T::TABLE,
+            set.join(", "),
+            n + 1,
+            n + 2,
+            key.join(" AND "),
+            n + 3
+        );
+        match self.conn().execute(&sql, &values)? {
+            1 => Ok(()),
+            _ => Err(Error::new(Code::Changed, format!("the {} was changed meanwhile", T::TABLE))),
+        }
+    }
+
+    /// Removes the row with this primary key.
+    pub fn remove<T: Entity>(&mut self, key: &[&str]) -> Result<()> {
+        let terms: Vec<_> =
+            T::COLUMNS[..T::KEYS].iter().zip(1..).map(|(c, n)| format!("{c} = ${n}")).collect();
+        let values: Vec<_> = key.iter().map(|k| Value::Text((*k).into())).collect();
+        self.conn().execute(&format!("DELETE FROM {} WHERE {}", T::TABLE, terms.join(" AND ")), &values)?;
+        Ok(())
+    }
+}

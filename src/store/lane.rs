@@ -1,0 +1,219 @@
+//! Threads that own database connections, so that async code never blocks on one.
+//!
+//! The writer drains its queue into one transaction with a savepoint for each job (group commit): many concurrent
+//! callers pay for one flush. A job is answered only after the commit.
+use super::link::Conn;
+use super::{Port, Reader, Writer};
+use crate::error::{Code, Error, Result, internal};
+use crate::model::access::Caller;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, mpsc};
+use tokio::sync::oneshot;
+
+/// How many jobs may wait before a caller is told that the store is busy.
+const DEPTH: usize = 512;
+/// How many jobs share one commit at most.
+const BATCH: usize = 256;
+
+/// Work that the writer does inside its transaction, and answers after the commit.
+pub trait WriteJob: Send {
+    /// Does the work; an error means that this job's savepoint is rolled back.
+    fn work(&mut self, tx: &mut Writer<'_>) -> Result<(), ()>;
+    /// Answers: with its result, or with why the commit failed.
+    fn answer(self: Box<Self>, committed: Result<(), (Code, String)>);
+}
+
+type ReadJob = Box<dyn FnOnce(&Conn, &Port) + Send>;
+
+fn gone() -> Error {
+    internal("the store's thread is gone")
+}
+
+fn full() -> Error {
+    Error::new(Code::StoreBusy, "too many calls are waiting for the store")
+}
+
+/// The one writer of this process.
+pub struct WriteLane {
+    jobs: mpsc::SyncSender<Box<dyn WriteJob>>,
+}
+
+impl WriteLane {
+    /// Takes over an open connection.
+    pub fn start(conn: Conn, port: Port) -> Result<Self> {
+        let (jobs, inbox) = mpsc::sync_channel::<Box<dyn WriteJob>>(DEPTH);
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .stack_size(1 << 20)
+            .spawn(move || {
+                while let Ok(first) = inbox.recv() {
+                    run_batch(&conn, &port, first, &inbox);
+                }
+            })
+            .map_err(|e| internal("the store's thread did not start").because(e))?;
+        Ok(Self { jobs })
+    }
+
+    pub fn submit(&self, job: Box<dyn WriteJob>) -> Result<()> {
+        self.jobs.try_send(job).map_err(|e| match e {
+            mpsc::TrySendError::Full(_) => full(),
+            mpsc::TrySendError::Disconnected(_) => gone(),
+        })
+    }
+}
+
+fn run_batch(conn: &Conn, port: &Port, first: Box<dyn WriteJob>, inbox: &mpsc::Receiver<Box<dyn WriteJob>>) {
+    let fail = |jobs: Vec<Box<dyn WriteJob>>, e: Error| {
+        tracing::warn!(code = e.code.name(), cause = ?std::error::Error::source(&e).map(|c| c.to_string()), "a transaction failed");
+        for job in jobs {
+            job.answer(Err((e.code, e.message().to_owned())));
+        }
+    };
+    if let Err(e) = conn.begin(true).and_then(|()| port.refresh(conn)) {
+        conn.rollback();
+        return fail(vec![first], e);
+    }
+    let mut tx = Writer::new(Reader::new(conn, port));
+    let mut kept: Vec<Box<dyn WriteJob>> = Vec::new();
+    let mut next = Some(first);
+    while let Some(mut job) = next.take() {
+        if let Err(e) = conn.step("SAVEPOINT job") {
+            conn.rollback();
+            kept.push(job);
+            return fail(kept, e);
+        }
+        let heads = tx.heads_saved();
+        // A panicking job is rolled back like a failing one; the lane lives on.
+        let done = catch_unwind(AssertUnwindSafe(|| job.work(&mut tx)));
+        let settled = if matches!(done, Ok(Ok(()))) {
+            conn.step("RELEASE job")
+        } else {
+            tx.restore_heads(heads);
+            conn.step("ROLLBACK TO job").and_then(|()| conn.step("RELEASE job"))
+        };
+        kept.push(job);
+        if let Err(e) = settled {
+            conn.rollback();
+            return fail(kept, e);
+        }
+        if kept.len() < BATCH {
+            next = inbox.try_recv().ok();
+        }
+    }
+    let ended = tx.finish().and_then(|()| conn.commit());
+    match ended {
+        Ok(()) => {
+            for job in kept {
+                job.answer(Ok(()));
+            }
+        }
+        Err(e) => {
+            conn.rollback();
+            fail(kept, e);
+        }
+    }
+}
+
+/// Read-only threads, started when the first read comes.
+pub struct ReadLanes {
+    path: PathBuf,
+    port: Port,
+    threads: usize,
+    started: Mutex<Option<mpsc::SyncSender<ReadJob>>>,
+}
+
+impl ReadLanes {
+    pub fn new(path: PathBuf, port: Port, threads: usize) -> Self {
+        Self { path, port, threads, started: Mutex::new(None) }
+    }
+
+    fn jobs(&self) -> Result<mpsc::SyncSender<ReadJob>> {
+        let mut started = self.started.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(jobs) = &*started {
+            return Ok(jobs.clone());
+        }
+        let (jobs, inbox) = mpsc::sync_channel::<ReadJob>(DEPTH);
+        let inbox = Arc::new(Mutex::new(inbox));
+        for n in 0..self.threads {
+            let conn = Conn::open(&self.path, false)?;
+            let (inbox, port) = (inbox.clone(), self.port.clone());
+            std::thread::Builder::new()
+                .name(format!("store-reader-{n}"))
+                .stack_size(1 << 20)
+                .spawn(move || {
+                    loop {
+                        let job = inbox.lock().unwrap_or_else(|e| e.into_inner()).recv();
+                        let Ok(job) = job else { return };
+                        // A panicking job dropped its answer's sender, which tells its caller.
+                        if catch_unwind(AssertUnwindSafe(|| job(&conn, &port))).is_err() {
+                            conn.rollback();
+                        }
+                    }
+                })
+                .map_err(|e| internal("the store's thread did not start").because(e))?;
+        }
+        *started = Some(jobs.clone());
+        Ok(jobs)
+    }
+
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reader<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let job: ReadJob = Box::new(move |conn, port| {
+            let result = read_once(conn, port, work);
+            // The caller may have been cancelled: then nobody waits for the answer.
+            let _ = reply.send(result);
+        });
+        self.jobs()?.try_send(job).map_err(|e| match e {
+            mpsc::TrySendError::Full(_) => full(),
+            mpsc::TrySendError::Disconnected(_) => gone(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(internal("a store operation panicked")))
+    }
+}
+
+fn read_once<T>(conn: &Conn, port: &Port, work: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+    conn.begin(false)?;
+    let result = port.refresh(conn).and_then(|()| work(&Reader::new(conn, port)));
+    conn.rollback();
+    result
+}
+
+/// A write with its answer channel.
+pub struct Job<T, F> {
+    pub work: Option<F>,
+    pub caller: Caller,
+    pub result: Option<Result<T>>,
+    pub reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnOnce(&mut Writer<'_>) -> Result<super::Recorded<T>> + Send> WriteJob for Job<T, F> {
+    fn work(&mut self, tx: &mut Writer<'_>) -> Result<(), ()> {
+        let work = self.work.take().expect("a job works once");
+        tx.serve(&self.caller);
+        match work(tx) {
+            Ok(recorded) => {
+                self.result = Some(Ok(recorded.0));
+                Ok(())
+            }
+            Err(e) => {
+                self.result = Some(Err(e));
+                Err(())
+            }
+        }
+    }
+    fn answer(self: Box<Self>, committed: Result<(), (Code, String)>) {
+        let result = match (self.result, committed) {
+            (None, Ok(())) => Err(internal("a store operation panicked")),
+            (Some(result), Ok(())) => result,
+            // Its own failure says more than the commit's.
+            (Some(Err(e)), Err(_)) => Err(e),
+            (_, Err((code, message))) => Err(Error::new(code, message)),
+        };
+        // The caller may have been cancelled: then nobody waits for the answer.
+        let _ = self.reply.send(result);
+    }
+}

@@ -1,0 +1,266 @@
+//! The one file that knows which database it is. Everything above speaks SQL of the house subset.
+use crate::error::{Code, Error, Result};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a transaction waits for another process's writer.
+const BUSY: Duration = Duration::from_secs(5);
+/// The first SQLite without the WAL-reset corruption race.
+const OLDEST_SQLITE: i32 = 3_051_003;
+/// "UNSD": marks the file as ours.
+pub const APPLICATION_ID: i64 = 0x554e_5344;
+
+/// A column's value in the house subset.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Int(i64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+/// One row, read left to right.
+pub struct Row {
+    cells: std::vec::IntoIter<Value>,
+}
+
+impl Row {
+    /// The next column; the caller's SQL says how many there are.
+    pub fn take(&mut self) -> Value {
+        self.cells.next().unwrap_or(Value::Null)
+    }
+    pub fn text(&mut self) -> Result<String> {
+        match self.take() {
+            Value::Text(text) => Ok(text),
+            _ => Err(wrong_type()),
+        }
+    }
+    pub fn int(&mut self) -> Result<i64> {
+        match self.take() {
+            Value::Int(n) => Ok(n),
+            _ => Err(wrong_type()),
+        }
+    }
+    pub fn blob(&mut self) -> Result<Vec<u8>> {
+        match self.take() {
+            Value::Blob(bytes) => Ok(bytes),
+            _ => Err(wrong_type()),
+        }
+    }
+}
+
+/// A column holds what our schema rules out: somebody changed the database.
+pub fn wrong_type() -> Error {
+    Error::new(Code::Integrity, "a row of the database holds a value of the wrong type")
+}
+
+/// An open connection, with everything asserted that we rely on.
+pub struct Conn(Connection);
+
+impl Conn {
+    /// Opens `path`, which must exist (see `place`), and asserts the run-time profile (SECURITY.md §5).
+    pub fn open(path: &Path, writes: bool) -> Result<Self> {
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(Error::new(Code::StoreCorrupt, "this build carries an SQLite older than 3.51.3")
+                .next("Install a release of unsaid that is built with its own SQLite."));
+        }
+        let mode = if writes { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
+        let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(BUSY)?;
+        conn.set_prepared_statement_cache_capacity(64);
+        use rusqlite::config::DbConfig as C;
+        conn.set_db_config(C::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        conn.set_db_config(C::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        conn.set_db_config(C::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        conn.set_db_config(C::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+        // Closing leaves the log for the next opener: a process that ran one command does not pay a checkpoint.
+        conn.set_db_config(C::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        conn.set_db_config(C::SQLITE_DBCONFIG_DQS_DML, false)?;
+        conn.set_db_config(C::SQLITE_DBCONFIG_DQS_DDL, false)?;
+        conn.execute_batch(
+            "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; \
+             PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA cache_size=-2000;",
+        )?;
+        if cfg!(target_os = "macos") {
+            conn.execute_batch("PRAGMA fullfsync=ON; PRAGMA checkpoint_fullfsync=ON;")?;
+        }
+        if writes {
+            let journal: String = conn.query_row("PRAGMA journal_mode=WAL", [], |r| r.get(0))?;
+            conn.execute_batch("PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=16777216;")?;
+            if !journal.eq_ignore_ascii_case("wal") {
+                return Err(Error::new(
+                    Code::StoreInsecure,
+                    "the database cannot use write-ahead logging here",
+                )
+                .next("Put the data folder on a local disk: set UNSAID_HOME."));
+            }
+        }
+        Ok(Self(conn))
+    }
+
+    /// The pragmas that S-09 asserts, as `name=value`.
+    pub fn profile(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut found = Vec::new();
+        for name in [
+            "journal_mode",
+            "synchronous",
+            "foreign_keys",
+            "secure_delete",
+            "temp_store",
+            "trusted_schema",
+            "mmap_size",
+            "busy_timeout",
+        ] {
+            let value: rusqlite::types::Value =
+                self.0.query_row(&format!("PRAGMA {name}"), [], |r| r.get(0)).or_else(
+                    // A pragma that is off at compile time returns no row.
+                    |e| {
+                        if matches!(e, rusqlite::Error::QueryReturnedNoRows) {
+                            Ok(rusqlite::types::Value::Integer(0))
+                        } else {
+                            Err(e)
+                        }
+                    },
+                )?;
+            let text = match value {
+                rusqlite::types::Value::Integer(n) => n.to_string(),
+                rusqlite::types::Value::Text(t) => t,
+                _ => String::new(),
+            };
+            found.push((name, text));
+        }
+        Ok(found)
+    }
+
+    pub fn execute(&self, sql: &str, values: &[Value]) -> Result<u64> {
+        let mut statement = self.0.prepare_cached(&sqlite_sql(sql))?;
+        Ok(statement.execute(rusqlite::params_from_iter(values))? as u64)
+    }
+
+    pub fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
+        let mut statement = self.0.prepare_cached(&sqlite_sql(sql))?;
+        let width = statement.column_count();
+        let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let cells = (0..width).map(|i| row.get::<_, Value>(i)).collect::<Result<Vec<_>, _>>()?;
+            found.push(Row { cells: cells.into_iter() });
+        }
+        Ok(found)
+    }
+
+    pub fn batch(&self, sql: &str) -> Result<()> {
+        Ok(self.0.execute_batch(sql)?)
+    }
+
+    /// Starts a transaction; a writer takes its lock now, not at its first write.
+    pub fn begin(&self, writes: bool) -> Result<()> {
+        self.step(if writes { "BEGIN IMMEDIATE" } else { "BEGIN DEFERRED" })
+    }
+    pub fn commit(&self) -> Result<()> {
+        self.step("COMMIT")
+    }
+    /// Rolls back; a transaction that SQLite ended by itself is rolled back already.
+    pub fn rollback(&self) {
+        if !self.0.is_autocommit() && self.step("ROLLBACK").is_err() {
+            tracing::error!("a transaction could not be rolled back");
+        }
+    }
+    pub fn step(&self, sql: &str) -> Result<()> {
+        self.0.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Writes the log back into the database and empties it, so that overwritten rows are gone from disk.
+    pub fn checkpoint(&self) -> Result<bool> {
+        let busy: i64 = self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;
+        Ok(busy == 0)
+    }
+
+    /// A consistent image of the whole database, as bytes, while others go on writing.
+    pub fn image(&self, to: &Path) -> Result<()> {
+        let mut target = Connection::open(to)?;
+        let backup = rusqlite::backup::Backup::new(&self.0, &mut target)?;
+        backup.run_to_completion(4096, Duration::ZERO, None)?;
+        Ok(())
+    }
+
+    /// `ok`, or the first findings of SQLite's own check.
+    pub fn check(&self, thorough: bool) -> Result<String> {
+        let sql = if thorough { "PRAGMA integrity_check(3)" } else { "PRAGMA quick_check(3)" };
+        Ok(self.0.query_row(sql, [], |r| r.get(0))?)
+    }
+}
+
+/// `$1` positions become `?1`: SQLite numbers `$name` parameters by first appearance.
+fn sqlite_sql(sql: &str) -> std::borrow::Cow<'_, str> {
+    if sql.contains('$') { sql.replace('$', "?").into() } else { sql.into() }
+}
+
+impl From<rusqlite::Error> for Error {
+    /// Driver failures carry SQL and paths, so callers hear a code; the cause goes to the log.
+    fn from(e: rusqlite::Error) -> Self {
+        let (code, message) = match e.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                (Code::StoreBusy, "another process kept the store busy for five seconds")
+            }
+            Some(ErrorCode::DiskFull) => (Code::StoreFull, "the disk is full, nothing was changed"),
+            Some(ErrorCode::ReadOnly) => {
+                (Code::StoreReadOnly, "the store cannot be written, nothing was changed")
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                (Code::StoreCorrupt, "the database file is damaged or is none of ours")
+            }
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                (Code::StoreInsecure, "the database file cannot be opened")
+            }
+            Some(ErrorCode::SystemIoFailure) => (Code::StoreReadOnly, "the disk failed, nothing was changed"),
+            Some(ErrorCode::ConstraintViolation) => (Code::AlreadyExists, "there is one like that already"),
+            _ if matches!(
+                e,
+                rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)
+            ) =>
+            {
+                return wrong_type();
+            }
+            _ => (Code::Internal, "the store failed"),
+        };
+        Error::new(code, message).because(e)
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Null => ValueRef::Null,
+            Value::Int(n) => ValueRef::Integer(*n),
+            Value::Text(t) => ValueRef::Text(t.as_bytes()),
+            Value::Blob(b) => ValueRef::Blob(b),
+        }))
+    }
+}
+
+impl FromSql for Value {
+    fn column_result(v: ValueRef<'_>) -> FromSqlResult<Self> {
+        Ok(match v {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(n) => Value::Int(n),
+            ValueRef::Blob(b) => Value::Blob(b.into()),
+            ValueRef::Text(_) => Value::Text(v.as_str()?.into()),
+            ValueRef::Real(_) => return Err(FromSqlError::InvalidType),
+        })
+    }
+}
+
+/// Where the database is, and what lies beside it.
+pub fn companions(path: &Path) -> [PathBuf; 2] {
+    let with = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    [with("-wal"), with("-shm")]
+}

@@ -1,0 +1,81 @@
+//! Approvals that wait for a person, and answers kept under an idempotency key.
+use super::entity::entity;
+use super::link::Value;
+use super::{Reader, Writer};
+use crate::clock::{DAY_MS, Millis};
+use crate::error::{Code, Error, Result};
+use crate::ids::OrgId;
+use crate::model::access::Caller;
+use crate::model::approval::Approval;
+use serde::Serialize;
+
+entity!(Approval, "approval", 1, org_id, {
+    id, org_id, requested_by, door, client, operation, arguments, digest, impact, reason, state, created_at, expires_at,
+    decided_at, decided_by, outcome
+});
+
+fn text(s: &str) -> Value {
+    Value::Text(s.into())
+}
+
+impl Reader<'_> {
+    pub fn approval(&self, org: &OrgId, id: &str) -> Result<Approval> {
+        self.find::<Approval>(&[id])?
+            .filter(|a| a.org_id == *org)
+            .ok_or_else(|| Error::new(Code::ApprovalNotFound, "there is no such approval request"))
+    }
+
+    /// Newest first.
+    pub fn approvals(&self, org: &OrgId, since: Millis, limit: i64) -> Result<Vec<Approval>> {
+        let rest =
+            format!("WHERE org_id = $1 AND created_at >= $2 ORDER BY created_at DESC, id LIMIT {limit}");
+        self.select(&rest, &[text(org.as_str()), Value::Int(since.0)])
+    }
+
+    /// The kept answer of an earlier call with the caller's idempotency key.
+    pub fn kept_answer(&self, caller: &Caller) -> Result<Option<String>> {
+        let Some(i) = &caller.idempotency else { return Ok(None) };
+        let sql = "SELECT digest, answer, at FROM idempotency WHERE org_id = $1 AND user_id = $2 AND operation = $3 AND key = $4";
+        let key = [text(caller.org.as_str()), text(caller.user.as_str()), text(i.operation), text(&i.key)];
+        let Some(mut row) = self.conn().query(sql, &key)?.pop() else { return Ok(None) };
+        let (digest, answer, at) = (row.blob()?, row.text()?, row.int()?);
+        if self.now().0 - at > DAY_MS {
+            return Ok(None);
+        }
+        if digest != i.digest {
+            return Err(Error::new(
+                Code::IdempotencyConflict,
+                "this idempotency key belongs to another request",
+            ));
+        }
+        Ok(Some(answer))
+    }
+}
+
+impl Writer<'_> {
+    pub(crate) fn keep_answer<T: Serialize>(&mut self, answer: &T) -> Result<()> {
+        let caller = self.caller().clone();
+        let Some(i) = &caller.idempotency else { return Ok(()) };
+        if self.kept_answer(&caller)?.is_some() {
+            // Another call with this key committed first: this one is undone, and answers like the first.
+            return Err(Error::new(Code::IdempotencyConflict, "done already").detail("replay", "1"));
+        }
+        let answer = serde_json::to_string(answer)
+            .map_err(|e| crate::error::internal("an answer is not JSON").because(e))?;
+        let now = self.now().0;
+        self.conn().execute("DELETE FROM idempotency WHERE at < $1", &[Value::Int(now - DAY_MS)])?;
+        self.conn().execute(
+            "INSERT INTO idempotency (org_id, user_id, operation, key, digest, answer, at) VALUES ($1,$2,$3,$4,$5,$6,$7)",
+            &[
+                text(caller.org.as_str()),
+                text(caller.user.as_str()),
+                text(i.operation),
+                text(&i.key),
+                Value::Blob(i.digest.clone()),
+                Value::Text(answer),
+                Value::Int(now),
+            ],
+        )?;
+        Ok(())
+    }
+}
