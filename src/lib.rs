@@ -2,8 +2,8 @@
 pub mod clock;
 pub mod error;
 pub mod ids;
-pub mod model;
 pub mod inject;
+pub mod model;
 pub mod secret;
 pub mod store;
 pub mod vault;

@@ -390,6 +390,10 @@ impl Vault {
         self.root.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn into_root(self) -> Root {
+        self.root.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn root_mut(&self) -> RwLockWriteGuard<'_, Root> {
         self.root.write().unwrap_or_else(PoisonError::into_inner)
     }
