@@ -476,7 +476,11 @@ fn a_checkpoint_is_signed_for_its_org_and_checked_by_anybody_with_the_public_key
     let public =
         ed25519_dalek::VerifyingKey::from_bytes(&vault.checkpoint_public(&org(), 1).unwrap()).unwrap();
     let signed = context::tuple(&[b"cv1/checkpoint", b"vault-1", b"org-1", b"seq 10"]);
-    assert!(public.verify_strict(&signed, &Signature::from_slice(&signature[4..]).unwrap()).is_ok());
+    assert!(
+        public
+            .verify_strict(&signed, &ed25519_dalek::Signature::from_slice(&signature[4..]).unwrap())
+            .is_ok()
+    );
 }
 
 #[test]
