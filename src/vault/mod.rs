@@ -9,7 +9,8 @@
 //! ```
 //! Nothing here reads or writes the store: rows come in and go out as values. Nothing here makes a new root over
 //! rows that exist, tries a second key on a value, or repairs what does not verify.
-//! The envelope is in `envelope`, the place a value is bound to in `context`, the sources of slots in `sources`.
+//! The envelope is in `envelope`, the place a value is bound to in `context`, the sources of slots in `sources`,
+//! what proves that a row is ours in `macs`, the change of the root in `rotate`.
 pub mod context;
 mod data_key;
 pub mod envelope;
@@ -20,7 +21,8 @@ mod macs;
 #[cfg(test)]
 mod primitives;
 pub mod random;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod residue;
 mod rotate;
 mod slots;
@@ -154,7 +156,7 @@ impl Vault {
         if slot.root_version < root.version || !slots::is_ours(&self.instance, slot, &root.slots) {
             return Err(Error::new(
                 Code::Integrity,
-                format!("the unlock method {} was not written by us", slot.id),
+                format!("an unlock method ({}) was not written by us", slot.kind.as_str()),
             ));
         }
         Ok(())
@@ -229,7 +231,7 @@ impl Vault {
         drop(root);
         let loaded: Vec<(OrgId, Arc<OrgKeys>)> = opened
             .into_iter()
-            .map(|(org, keys)| Ok((org.clone(), Arc::new(OrgKeys::new(org, keys)?))))
+            .map(|(org, keys)| Ok((org.clone(), Arc::new(OrgKeys::new(keys)?))))
             .collect::<Result<_>>()?;
         self.orgs.write().unwrap_or_else(PoisonError::into_inner).extend(loaded);
         Ok(())
