@@ -12,6 +12,7 @@ pub mod error;
 pub mod ids;
 pub mod import;
 pub mod inject;
+pub mod mcp;
 pub mod ops;
 pub mod secret;
 pub mod services;
