@@ -16,7 +16,7 @@ pub struct App {
     pub config: Config,
     pub store: Store,
     pub keys: Arc<Keys>,
-    pub catalogue: Arc<Catalogue>,
+    pub catalogue: &'static Catalogue,
     pub detector: Detector,
     pub clock: Arc<dyn Clock>,
 }
@@ -69,7 +69,8 @@ impl Mac for Keys {
         if rotated {
             let slots: Vec<_> = slots.iter().map(slot_row).collect::<Result<_>>()?;
             vault = Arc::new((self.reopen)(&slots).map_err(|e| {
-                Error::new(Code::KeyChanged, "the root key was rotated, and cannot be opened again here").because(e)
+                Error::new(Code::KeyChanged, "the root key was rotated, and cannot be opened again here")
+                    .because(e)
             })?);
         }
         vault.load_org_keys(&keys)?;
@@ -171,9 +172,8 @@ impl App {
         });
         store.unlock(keys.clone());
         let catalogue = catalogue(&config);
-        let shapes = catalogue.clone();
         Self {
-            detector: Detector::new(move || shapes.known_shapes().map(str::to_owned).collect()),
+            detector: Detector::new(move || catalogue.known_shapes().map(str::to_owned).collect()),
             config,
             store,
             keys,
@@ -208,13 +208,18 @@ pub fn with_unlocking<T>(
     work(&by)
 }
 
-fn catalogue(config: &Config) -> Arc<Catalogue> {
+fn catalogue(config: &Config) -> &'static Catalogue {
     match &config.file.catalogue.folder {
         None => Catalogue::embedded(),
         Some(folder) => match Catalogue::with_folder(folder) {
-            Ok(merged) => Arc::new(merged),
+            // One for the life of the process.
+            Ok(merged) => Box::leak(Box::new(merged)),
             Err(e) => {
-                tracing::warn!(code = e.code.name(), message = e.message(), "the own catalogue folder is not used");
+                tracing::warn!(
+                    code = e.code.name(),
+                    message = e.message(),
+                    "the own catalogue folder is not used"
+                );
                 Catalogue::embedded()
             }
         },
@@ -231,7 +236,9 @@ pub fn slot_named<'a>(slots: &'a [SlotRow], name: &str) -> Result<&'a SlotRow> {
     slots
         .iter()
         .find(|slot| slot.id == SlotId::from(name) || slot.label == name || slot.kind.as_str() == name)
-        .ok_or_else(|| Error::new(Code::KeyNotFound, "there is no such unlock method").next("Run `unsaid key status`."))
+        .ok_or_else(|| {
+            Error::new(Code::KeyNotFound, "there is no such unlock method").next("Run `unsaid key status`.")
+        })
 }
 
 /// For a state that only a programming error can reach.

@@ -178,13 +178,18 @@ fn read(path: &Path) -> Result<File> {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
         Err(e) => {
-            return Err(Error::new(Code::ConfigInvalid, format!("{} cannot be read", path.display())).because(e));
+            return Err(
+                Error::new(Code::ConfigInvalid, format!("{} cannot be read", path.display())).because(e)
+            );
         }
     };
     toml::from_str(&text).map_err(|e| {
         // The parser quotes the line; a secret typed into the wrong file must not come back that way.
         let line = e.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        Error::new(Code::ConfigInvalid, format!("{}, line {line}: not a setting that unsaid knows", path.display()))
+        Error::new(
+            Code::ConfigInvalid,
+            format!("{}, line {line}: not a setting that unsaid knows", path.display()),
+        )
     })
 }
 

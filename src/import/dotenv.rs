@@ -7,6 +7,7 @@
 use super::{Found, NO_ASSIGNMENT, NO_VALUE, broken, secret};
 use crate::error::Result;
 use crate::secret::Secret;
+use zeroize::Zeroizing;
 
 const REFERS: &str = "refers to another variable, and nothing is expanded: put single quotes around it if it is meant as written";
 const ESCAPES: &str = "programs read the backslash in this value differently: enter it with `unsaid set`";
@@ -131,7 +132,7 @@ fn note_dollar(value: &str, name: &str, line: usize, found: &mut Found) {
 /// Reads a quoted value at the start of `text`, to the end of its last line.
 fn quoted(text: &str, quote: char, name: &str, line: usize, found: &mut Found) -> Result<usize> {
     let body = &text[1..];
-    let mut value = String::with_capacity(body_bound(body, quote));
+    let mut value = Zeroizing::new(String::with_capacity(body_bound(body, quote)));
     let mut differs = None;
     let mut chars = body.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
@@ -141,7 +142,6 @@ fn quoted(text: &str, quote: char, name: &str, line: usize, found: &mut Found) -
                 (Some(escaped), _) if escaped == quote => {
                     // One parser ends the value here, others do not: unclear beyond this line.
                     if !first_line(&body[at + 2..]).0.contains(quote) {
-                        drop(Secret::new(value));
                         return Err(broken(line, "a quote is closed only by \\ and a quote"));
                     }
                     differs = Some(ESCAPES);
@@ -180,16 +180,14 @@ fn quoted(text: &str, quote: char, name: &str, line: usize, found: &mut Found) -
                     found.skip(line, name, REFERS);
                 } else {
                     note_dollar(if quote == '"' { &value } else { "" }, name, line, found);
-                    found.entry(line, name, Secret::new(value))?;
+                    found.entry(line, name, Secret::new(std::mem::take(&mut *value)))?;
                     return Ok(1 + at + 1 + size);
                 }
-                drop(Secret::new(value));
                 return Ok(1 + at + 1 + size);
             }
             c => value.push(c),
         }
     }
-    drop(Secret::new(value));
     Err(broken(line, "a quote is opened and never closed"))
 }
 

@@ -5,19 +5,19 @@
 use super::{Found, NO_ASSIGNMENT, broken};
 use crate::error::Result;
 use crate::secret::Secret;
-use std::iter::Peekable;
 use std::str::Chars;
+use zeroize::Zeroizing;
 
 pub(super) fn read(text: &str, found: &mut Found) -> Result<()> {
-    let mut reader = Reader { chars: text.chars().peekable(), line: 1 };
-    while let Some(first) = reader.chars.peek().copied() {
+    let mut reader = Reader { chars: text.chars(), line: 1 };
+    while let Some(first) = reader.peek() {
         let line = reader.line;
         match first {
             ' ' | '\t' | '\r' | '\n' => {
                 reader.next();
             }
             '#' | ';' => {
-                if reader.rest_of_line().ends_with('\\') {
+                if reader.up_to(['\n', '\n']).trim_end_matches('\r').ends_with('\\') {
                     return Err(broken(
                         line,
                         "a comment ends in a backslash, which systemd versions read differently",
@@ -25,15 +25,11 @@ pub(super) fn read(text: &str, found: &mut Found) -> Result<()> {
                 }
             }
             _ => {
-                let mut name = String::new();
-                while reader.chars.peek().is_some_and(|c| !matches!(c, '=' | '\n')) {
-                    name.extend(reader.next());
-                }
+                let name = reader.up_to(['=', '\n']);
                 if reader.next() != Some('=') {
                     found.skip_bare(line, name.trim(), NO_ASSIGNMENT);
                     continue;
                 }
-                // The value is never longer than what is left of the file; a line's worth is the usual case.
                 let value = reader.value(line)?;
                 found.entry(line, name.trim(), value)?;
             }
@@ -43,15 +39,15 @@ pub(super) fn read(text: &str, found: &mut Found) -> Result<()> {
 }
 
 struct Reader<'a> {
-    chars: Peekable<Chars<'a>>,
+    chars: Chars<'a>,
     line: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// The next character; CRLF counts as one line feed.
     fn next(&mut self) -> Option<char> {
         let mut c = self.chars.next()?;
-        if c == '\r' && self.chars.peek() == Some(&'\n') {
+        if c == '\r' && self.peek() == Some('\n') {
             c = '\n';
             self.chars.next();
         }
@@ -59,16 +55,20 @@ impl Reader<'_> {
         Some(c)
     }
 
-    fn rest_of_line(&mut self) -> String {
-        let mut rest = String::new();
-        while let Some(c) = self.next().filter(|c| *c != '\n') {
-            rest.push(c);
-        }
-        rest
+    fn peek(&self) -> Option<char> {
+        self.chars.clone().next()
+    }
+
+    /// The text before the next of two characters, which is not taken.
+    fn up_to(&mut self, ends: [char; 2]) -> &'a str {
+        let rest = self.chars.as_str();
+        let (text, rest) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
+        self.chars = rest.chars();
+        text
     }
 
     fn value(&mut self, began: usize) -> Result<Secret> {
-        let mut value = String::with_capacity(self.size_of_value());
+        let mut value = Zeroizing::new(String::with_capacity(self.size_of_value()));
         // What ends at `kept` is quoted or escaped and keeps its spaces; the rest is trimmed at the end.
         let mut kept = 0;
         let mut bare = false;
@@ -99,7 +99,7 @@ impl Reader<'_> {
         }
         let end = kept.max(value.trim_end_matches([' ', '\t', '\r']).len());
         value.truncate(end);
-        Ok(Secret::new(value))
+        Ok(Secret::new(std::mem::take(&mut *value)))
     }
 
     fn quoted(&mut self, quote: char, value: &mut String, began: usize) -> Result<()> {

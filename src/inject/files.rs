@@ -62,20 +62,19 @@ pub(super) fn is_plain_name(name: &str) -> bool {
 pub(super) struct Files {
     folder: PathBuf,
     names: Vec<OsString>,
-    /// The lock that tells [`sweep`] that the run goes on.
-    _lock: OwnedFd,
+    /// The variable of each name.
+    variables: Vec<String>,
+    /// The folder, locked: this tells [`sweep`] that the run goes on.
+    opened: OwnedFd,
     /// Removes everything when we cannot.
     _reaper: spawn::Reaper,
 }
 
 impl Files {
-    /// Writes the values that are to be delivered as files, and returns `(variable, path)` of each.
+    /// Writes the values that are to be delivered as files; `None` when there are none.
     ///
-    /// The reaper starts before the first file exists. `None` when there is no file to write.
-    pub(super) fn write(
-        scratch: &Path,
-        injected: &[Injected],
-    ) -> Result<Option<(Self, Vec<(String, PathBuf)>)>> {
+    /// The reaper starts before the first file exists.
+    pub(super) fn write(scratch: &Path, injected: &[Injected]) -> Result<Option<Self>> {
         let wanted: Vec<(&Injected, &str)> = injected
             .iter()
             .filter_map(|one| match &one.delivery {
@@ -87,7 +86,7 @@ impl Files {
             return Ok(None);
         }
         let names = distinct(wanted.iter().map(|(_, name)| *name));
-        let (folder, lock) = make_folder(scratch)?;
+        let (folder, opened) = make_folder(scratch)?;
         let failed = |errno: std::io::Error| unusable(&folder, errno);
         let c_path =
             |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(Errno::INVAL.into()));
@@ -97,18 +96,23 @@ impl Files {
             let _ = std::fs::remove_dir(&folder);
             failed(error)
         })?;
-        let files = Self { folder, names, _lock: lock, _reaper: reaper };
-        let mut variables = Vec::new();
+        let variables = wanted.iter().map(|(one, _)| one.variable.clone()).collect();
+        let files = Self { folder, names, variables, opened, _reaper: reaper };
         for ((one, _), name) in wanted.iter().zip(&files.names) {
             files.write_one(name, one).map_err(|error| unusable(&files.folder, error))?;
-            variables.push((one.variable.clone(), files.folder.join(name)));
         }
-        Ok(Some((files, variables)))
+        Ok(Some(files))
+    }
+
+    /// Each variable, and the path it is to hold.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&str, PathBuf)> {
+        let names = self.names.iter();
+        self.variables.iter().zip(names).map(|(variable, name)| (variable.as_str(), self.folder.join(name)))
     }
 
     fn write_one(&self, name: &OsStr, one: &Injected) -> std::io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self._lock, name, flags, Mode::RUSR | Mode::WUSR)?;
+        let fd = rustix::fs::openat(&self.opened, name, flags, Mode::RUSR | Mode::WUSR)?;
         rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
         one.value.expose(|value| std::fs::File::from(fd).write_all(value))
     }
@@ -118,7 +122,7 @@ impl Drop for Files {
     fn drop(&mut self) {
         for name in &self.names {
             // The reaper, which goes next, and the sweep of the next run are behind this one.
-            let _ = rustix::fs::unlinkat(&self._lock, name.as_os_str(), AtFlags::empty());
+            let _ = rustix::fs::unlinkat(&self.opened, name.as_os_str(), AtFlags::empty());
         }
         let _ = std::fs::remove_dir(&self.folder);
     }
@@ -174,10 +178,11 @@ fn make_folder(scratch: &Path) -> Result<(PathBuf, OwnedFd)> {
 fn unusable(path: &Path, cause: impl Into<std::io::Error>) -> Error {
     let cause = cause.into();
     let path = path.display();
-    if cause.raw_os_error() == Some(Errno::PERM.raw_os_error()) {
+    let is = |errno: Errno| cause.raw_os_error() == Some(errno.raw_os_error());
+    if [Errno::PERM, Errno::LOOP, Errno::NOTDIR].into_iter().any(is) {
         return Error::new(
             Code::StoreInsecure,
-            format!("the folder for temporary files is open to others: {path}"),
+            format!("the folder for temporary files is not ours alone: {path}"),
         )
         .next("Remove that folder, or make it yours with mode 0700. Nothing was written.");
     }

@@ -5,9 +5,11 @@
 mod child;
 mod encodings;
 mod files;
+mod keyboard;
 mod mask;
 mod relay;
 mod spawn;
+mod streams;
 mod terminal;
 
 use crate::error::{Code, Error, Result, invalid};
@@ -73,9 +75,12 @@ pub struct Ended {
 /// Fails with `command_not_found`, `command_not_executable` or `command_not_started`, with `invalid_input` when a
 /// value cannot be delivered as asked, and with `store_insecure` when the scratch folder is not ours alone;
 /// [`exit_code`] says what each of them is to a shell.
-pub fn launch(launch: Launch, warn: &dyn Fn(&str)) -> Result<Ended> {
+pub fn launch(mut launch: Launch, warn: &dyn Fn(&str)) -> Result<Ended> {
     check(&launch)?;
     warn_of_short_values(&launch, warn);
+    if !launch.injected.iter().any(is_maskable) {
+        launch.masking = Masking::Off;
+    }
     child::run(launch, warn)
 }
 
@@ -131,10 +136,14 @@ fn warn_of_short_values(launch: &Launch, warn: &dyn Fn(&str)) {
         return;
     }
     for injected in &launch.injected {
-        if injected.value.expose(|value| value.trim_ascii().len()) < MASKED_FROM_BYTES {
+        if !is_maskable(injected) {
             warn(&format!("{} is too short to be masked in the output", injected.label));
         }
     }
+}
+
+fn is_maskable(injected: &Injected) -> bool {
+    injected.value.expose(|value| value.trim_ascii().len()) >= MASKED_FROM_BYTES
 }
 
 /// Whether `name` is among `strip`, where a trailing `*` stands for any ending.

@@ -5,7 +5,7 @@
 use super::mask::{Masker, Patterns};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use std::io::{self, PipeReader};
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -40,6 +40,8 @@ pub(super) struct Relay {
     pub to: OwnedFd,
     /// Ends when the child has.
     pub child_alive: PipeReader,
+    /// Closes when this relay is done.
+    pub _done: PipeWriter,
     /// `from` is a pseudo-terminal: it shows prompts, and is read to the end even if nobody sees it.
     pub is_terminal: bool,
 }
@@ -114,12 +116,14 @@ impl Relay {
             PollFd::from_borrowed_fd(self.child_alive.as_fd(), PollFlags::IN),
         ];
         let count = if watch_child { 2 } else { 1 };
-        match poll(&mut fds[..count], timeout.as_ref()) {
-            Err(Errno::INTR) => self.wait(None, watch_child),
-            Err(_) => Ready::Bytes,
-            Ok(_) if !fds[0].revents().is_empty() => Ready::Bytes,
-            Ok(0) => Ready::Nothing,
-            Ok(_) => Ready::ChildEnded,
+        loop {
+            match poll(&mut fds[..count], timeout.as_ref()) {
+                Err(Errno::INTR) => {}
+                Err(_) => return Ready::Bytes,
+                Ok(_) if !fds[0].revents().is_empty() => return Ready::Bytes,
+                Ok(0) => return Ready::Nothing,
+                Ok(_) => return Ready::ChildEnded,
+            }
         }
     }
 }

@@ -214,7 +214,9 @@ extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
     // SAFETY: the kernel hands a valid `info`; write(2) is async-signal-safe and does not wait on this pipe.
     unsafe {
         let kept = *errno();
-        let bytes = [signal as u8, u8::from((*info).si_code > 0 && (*info).si_pid() == 0)];
+        // Linux marks its own signals by a positive code, others by no sender.
+        let is_kernel = if cfg!(target_os = "linux") { (*info).si_code > 0 } else { (*info).si_pid() == 0 };
+        let bytes = [signal as u8, u8::from(is_kernel)];
         libc::write(NOTES.load(Ordering::SeqCst), bytes.as_ptr().cast(), 2);
         *errno() = kept;
     }

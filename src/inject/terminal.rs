@@ -79,6 +79,10 @@ impl RawMode {
 
     /// As it was before.
     pub(super) fn give_back(&self) {
+        // In the background it is somebody else's, and setting it would stop us.
+        if tcgetpgrp(&self.terminal).is_ok_and(|group| group != rustix::process::getpgrp()) {
+            return;
+        }
         let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.former);
     }
 }

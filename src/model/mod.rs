@@ -6,13 +6,12 @@ pub mod access;
 pub mod approval;
 pub mod credential;
 pub mod event;
+pub mod name;
 pub mod org;
 pub mod provider;
 pub mod resolution;
 pub mod status;
-
-pub use words::Word;
-//! Pure rules: no input, no output, no clock.
-pub mod name;
 pub mod suspicion;
 pub mod text;
+
+pub use words::Word;

@@ -3,8 +3,8 @@
 //! Known shapes of keys are looked for in every argument but cursors; randomness counts in free text only, for ids
 //! and addresses are random by nature. Nothing here keeps, returns or logs the text it looked at.
 //!
-//! Not caught: a passphrase of plain words, a secret cut in pieces or spelt out, and a random hexadecimal value of
-//! 40, 56, 64, 96 or 128 characters, which cannot be told from a hash.
+//! Not caught: a passphrase of plain words, letters of one case only, a secret cut in pieces or spelt out, and a
+//! random hexadecimal value of 40, 56, 64, 96 or 128 characters, which cannot be told from a hash.
 mod assignments;
 mod randomness;
 mod shapes;
@@ -138,16 +138,27 @@ fn is_plain(text: &str) -> bool {
     const UPPER: u8 = 2;
     const DIGIT: u8 = 4;
     const MARK: u8 = 8;
+    /// Joins words, and says nothing of its own.
+    const UNDERSCORE: u8 = 16;
     if text.len() < 6 {
         return true;
     }
+    let harmless = |size: usize, classes: u8| {
+        let kinds = (classes & !UNDERSCORE).count_ones();
+        // AKIA… may by chance have no digit; GITHUB_TOKEN_PRODUCTION is no such thing.
+        size < SHORTEST || kinds == 0 || (kinds == 1 && (classes != UPPER || size < 20))
+    };
+    let bytes = text.as_bytes();
     let (mut size, mut classes) = (0usize, 0u8);
-    let harmless = |size: usize, classes: u8| size < SHORTEST || classes.count_ones() < 2;
-    for byte in text.bytes() {
+    for (at, byte) in bytes.iter().enumerate() {
         match byte {
             b'a'..=b'z' => classes |= LOWER,
+            // A capital that begins a word is no sign of mixed case.
+            b'A'..=b'Z' if size == 0 && bytes.get(at + 1).is_some_and(u8::is_ascii_lowercase) => {}
             b'A'..=b'Z' => classes |= UPPER,
             b'0'..=b'9' => classes |= DIGIT,
+            b'_' => classes |= UNDERSCORE,
+            b'-' | b'.' | b'/' | b'(' | b')' => {}
             b'=' | b':' | 0x80.. => return false,
             b' ' | b'\n' | b'\t' | b'\r' | b',' => {
                 if !harmless(size, classes) {

@@ -10,7 +10,8 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
-type Call = for<'a> fn(&'a App, &'a Caller, Map<String, Value>, &'a dyn Confirmer) -> BoxFuture<'a, Result<Reply>>;
+type Call =
+    for<'a> fn(&'a App, &'a Caller, Map<String, Value>, &'a dyn Confirmer) -> BoxFuture<'a, Result<Reply>>;
 
 /// One operation, with its types erased.
 pub struct Entry {
@@ -94,7 +95,11 @@ fn tidy(schema: Value) -> Map<String, Value> {
             Value::Object(map) => {
                 if !is_properties {
                     map.remove("title");
-                    if map.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("int") || f.starts_with("uint")) {
+                    if map
+                        .get("format")
+                        .and_then(Value::as_str)
+                        .is_some_and(|f| f.starts_with("int") || f.starts_with("uint"))
+                    {
                         map.remove("format");
                     }
                     if map.get("default").is_some_and(Value::is_null) {
@@ -123,9 +128,9 @@ fn tidy(schema: Value) -> Map<String, Value> {
 /// Every operation there is, sorted by name.
 pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-        use super::{approval, audit, credential as c, org, provider as p, service as s, session};
+        use super::{approval, credential as c}; //+
         let mut all = vec![
-            entry::<session::Whoami>(),
+            //+ entry::<session::Whoami>(),
             entry::<c::list::ListCredentials>(),
             entry::<c::get::GetCredential>(),
             entry::<c::create::CreateCredential>(),
@@ -137,27 +142,27 @@ pub fn catalog() -> &'static [Entry] {
             entry::<c::share::ShareCredential>(),
             entry::<c::unshare::UnshareCredential>(),
             entry::<c::explain::ExplainResolution>(),
-            entry::<audit::SearchAuditLog>(),
-            entry::<audit::VerifyAuditLog>(),
-            entry::<audit::GetUsage>(),
-            entry::<s::ListServices>(),
-            entry::<s::GetService>(),
-            entry::<s::GetRotationGuide>(),
-            entry::<p::ListOauthProviders>(),
-            entry::<p::CreateOauthProvider>(),
-            entry::<p::UpdateOauthProvider>(),
-            entry::<p::DeleteOauthProvider>(),
+            //+ entry::<audit::SearchAuditLog>(),
+            //+ entry::<audit::VerifyAuditLog>(),
+            //+ entry::<audit::GetUsage>(),
+            //+ entry::<s::ListServices>(),
+            //+ entry::<s::GetService>(),
+            //+ entry::<s::GetRotationGuide>(),
+            //+ entry::<p::ListOauthProviders>(),
+            //+ entry::<p::CreateOauthProvider>(),
+            //+ entry::<p::UpdateOauthProvider>(),
+            //+ entry::<p::DeleteOauthProvider>(),
             entry::<approval::ListApprovals>(),
-            entry::<org::GetPolicy>(),
-            entry::<org::SetPolicy>(),
-            entry::<org::ListUsers>(),
-            entry::<org::AddUser>(),
-            entry::<org::UpdateUser>(),
-            entry::<org::ListTeams>(),
-            entry::<org::CreateTeam>(),
-            entry::<org::DeleteTeam>(),
-            entry::<org::SetMember>(),
-            entry::<org::RemoveMember>(),
+            //+ entry::<org::GetPolicy>(),
+            //+ entry::<org::SetPolicy>(),
+            //+ entry::<org::ListUsers>(),
+            //+ entry::<org::AddUser>(),
+            //+ entry::<org::UpdateUser>(),
+            //+ entry::<org::ListTeams>(),
+            //+ entry::<org::CreateTeam>(),
+            //+ entry::<org::DeleteTeam>(),
+            //+ entry::<org::SetMember>(),
+            //+ entry::<org::RemoveMember>(),
         ];
         all.sort_by_key(|entry| entry.name);
         all

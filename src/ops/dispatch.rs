@@ -23,7 +23,9 @@ pub struct Limits {
 
 impl Limits {
     pub fn allow(&self, entry: &Entry) -> bool {
-        (self.toolsets.is_empty() || entry.toolset == Toolset::Session || self.toolsets.contains(&entry.toolset))
+        (self.toolsets.is_empty()
+            || entry.toolset == Toolset::Session
+            || self.toolsets.contains(&entry.toolset))
             && !(self.read_only && entry.effect != Effect::Reads)
     }
 }
@@ -48,8 +50,14 @@ pub async fn call(
     let outcome = async {
         if !limits.allow(entry) {
             return Err(match limits.read_only && entry.effect != Effect::Reads {
-                true => Error::new(Code::ReadOnly, format!("{} changes things, and this server is read-only", entry.name)),
-                false => Error::new(Code::ToolNotFound, format!("{} is not among this server's toolsets", entry.name)),
+                true => Error::new(
+                    Code::ReadOnly,
+                    format!("{} changes things, and this server is read-only", entry.name),
+                ),
+                false => Error::new(
+                    Code::ToolNotFound,
+                    format!("{} is not among this server's toolsets", entry.name),
+                ),
             });
         }
         refuse_secrets(app, entry, &arguments)?;
@@ -67,23 +75,31 @@ fn refuse_secrets(app: &App, entry: &Entry, arguments: &Map<String, Value>) -> R
         None => Ok(()),
         Some(suspect) => {
             // The field's name is the caller's text where the field is unknown: name only known ones.
-            let field = if entry.has_property(&suspect.field) { suspect.field.as_str() } else { "an argument" };
-            Err(Error::new(Code::SecretInArgument, format!("{field} of {} looks like a secret ({})", entry.name, suspect.why))
-                .detail("field", field))
+            let field =
+                if entry.has_property(&suspect.field) { suspect.field.as_str() } else { "an argument" };
+            Err(Error::new(
+                Code::SecretInArgument,
+                format!("{field} of {} looks like a secret ({})", entry.name, suspect.why),
+            )
+            .detail("field", field))
         }
     }
 }
 
 /// What kind of text an argument holds, for the detector.
 fn argument_kind(path: &str) -> suspicion::Kind {
-    let leaf = path.rsplit('.').next().unwrap_or(path).trim_end_matches(|c: char| c == ']' || c.is_ascii_digit() || c == '[');
+    let leaf = path
+        .rsplit('.')
+        .next()
+        .unwrap_or(path)
+        .trim_end_matches(|c: char| c == ']' || c.is_ascii_digit() || c == '[');
     match leaf {
         "cursor" => suspicion::Kind::Cursor,
-        "reason" | "description" | "name" | "new_name" | "account" | "tags" | "add_tags" | "remove_tags" | "text" | "purpose"
-        | "idempotency_key" => suspicion::Kind::FreeText,
+        "reason" | "description" | "name" | "new_name" | "account" | "tags" | "add_tags" | "remove_tags"
+        | "text" | "purpose" | "idempotency_key" => suspicion::Kind::FreeText,
         leaf if leaf.ends_with("_url") => suspicion::Kind::Url,
-        "credential" | "id" | "client_id" | "provider" | "service" | "team" | "user" | "approval" | "scopes" | "signature"
-        | "mac" | "checkpoint" => suspicion::Kind::Identifier,
+        "credential" | "id" | "client_id" | "provider" | "service" | "team" | "user" | "approval"
+        | "scopes" | "signature" | "mac" | "checkpoint" => suspicion::Kind::Identifier,
         _ => suspicion::Kind::FreeText,
     }
 }
@@ -140,7 +156,10 @@ pub fn typed<'a, O: Operation>(
             }
         }
         let output = match operation.run(app, &caller).await {
-            Err(e) if e.code == Code::IdempotencyConflict && e.details().iter().any(|(name, _)| *name == "replay") => {
+            Err(e)
+                if e.code == Code::IdempotencyConflict
+                    && e.details().iter().any(|(name, _)| *name == "replay") =>
+            {
                 let asking = caller.clone();
                 return match app.store.read(move |tx| tx.kept_answer(&asking)).await? {
                     Some(answer) => replay(&answer),
@@ -160,7 +179,9 @@ fn to_reply<T: serde::Serialize>(output: &T) -> Result<Reply> {
 }
 
 fn replay(answer: &str) -> Result<Reply> {
-    serde_json::from_str(answer).map(Reply::Done).map_err(|_| Error::new(Code::Integrity, "a kept answer is damaged"))
+    serde_json::from_str(answer)
+        .map(Reply::Done)
+        .map_err(|_| Error::new(Code::Integrity, "a kept answer is damaged"))
 }
 
 /// `None` when the operation may go on.
@@ -230,6 +251,8 @@ pub fn parse<T: DeserializeOwned>(operation: &str, input: Map<String, Value>) ->
 /// A path may hold a map key, which is the caller's text: keep what looks like our own field names.
 fn safe_path(path: &str) -> &str {
     let ours = path.len() <= 60
-        && path.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '.' || c == '[' || c == ']' || c.is_ascii_digit());
+        && path.chars().all(|c| {
+            c.is_ascii_lowercase() || c == '_' || c == '.' || c == '[' || c == ']' || c.is_ascii_digit()
+        });
     if ours && path != "." { path } else { "named in the schema" }
 }

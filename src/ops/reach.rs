@@ -44,7 +44,8 @@ fn not_found(name: &str) -> Error {
 
 /// The caller's own text, short and harmless.
 pub fn shown(name: &str) -> String {
-    let clean: String = name.chars().filter(|c| c.is_alphanumeric() || "_-.:@/ ".contains(*c)).take(64).collect();
+    let clean: String =
+        name.chars().filter(|c| c.is_alphanumeric() || "_-.:@/ ".contains(*c)).take(64).collect();
     if clean.is_empty() { "of that name".into() } else { clean }
 }
 
@@ -58,7 +59,13 @@ pub fn reached(tx: &Reader<'_>, org: &OrgId, who: &Standing, credential: Credent
 ///
 /// Fails with `credential_not_found` for what the caller may not know, `ambiguous_name` where several fit (naming
 /// only those they see), and `not_allowed` where they see it and may do less than `need`.
-pub fn credential(tx: &Reader<'_>, caller: &Caller, who: &Standing, wanted: &str, need: Need) -> Result<Reached> {
+pub fn credential(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    wanted: &str,
+    need: Need,
+) -> Result<Reached> {
     let found = lookup(tx, caller, who, wanted, false)?;
     check(&found, need)?;
     Ok(found)
@@ -92,7 +99,13 @@ fn check(found: &Reached, need: Need) -> Result<()> {
     }
 }
 
-fn lookup(tx: &Reader<'_>, caller: &Caller, who: &Standing, wanted: &str, with_deleted: bool) -> Result<Reached> {
+fn lookup(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    wanted: &str,
+    with_deleted: bool,
+) -> Result<Reached> {
     let wanted = wanted.trim();
     if wanted.len() == 26
         && let Some(c) = tx.find_credential(&caller.org, &CredentialId::from(wanted))?
@@ -123,23 +136,28 @@ fn lookup(tx: &Reader<'_>, caller: &Caller, who: &Standing, wanted: &str, with_d
             seen.push(found);
         }
     }
-    let (mut live, mut deleted): (Vec<_>, Vec<_>) = seen.into_iter().partition(|f| !f.credential.is_deleted());
+    let (mut live, mut deleted): (Vec<_>, Vec<_>) =
+        seen.into_iter().partition(|f| !f.credential.is_deleted());
     match (live.len(), deleted.len()) {
         (1, _) => Ok(live.remove(0)),
         (0, 0) => Err(not_found(wanted)),
         (0, 1) if with_deleted => Ok(deleted.remove(0)),
-        (0, _) if !with_deleted => {
-            Err(Error::new(Code::Deleted, format!("{} is in the bin", shown(wanted))))
-        }
+        (0, _) if !with_deleted => Err(Error::new(Code::Deleted, format!("{} is in the bin", shown(wanted)))),
         (0, _) => Err(ambiguous(wanted, &deleted)),
         _ => Err(ambiguous(wanted, &live)),
     }
 }
 
 fn ambiguous(wanted: &str, found: &[Reached]) -> Error {
-    let list: Vec<_> =
-        found.iter().take(10).map(|f| format!("{} = {} ({})", f.credential.id, f.credential.label(), f.credential.scope)).collect();
-    Error::new(Code::AmbiguousName, format!("{} names {} credentials: {}", shown(wanted), found.len(), list.join("; ")))
+    let list: Vec<_> = found
+        .iter()
+        .take(10)
+        .map(|f| format!("{} = {} ({})", f.credential.id, f.credential.label(), f.credential.scope))
+        .collect();
+    Error::new(
+        Code::AmbiguousName,
+        format!("{} names {} credentials: {}", shown(wanted), found.len(), list.join("; ")),
+    )
 }
 
 /// A name with what narrows it.

@@ -9,17 +9,14 @@ use include_dir::{Dir, include_dir};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::own;
 use super::preset::OauthPreset;
 use super::recognise::Shapes;
-use super::rules;
 use super::service::{CredentialType, Service};
 use crate::error::{Code, Error, Result};
 
 static FILES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/manifests/services");
 static EMBEDDED: LazyLock<Catalogue> = LazyLock::new(Catalogue::of_embedded_files);
-
-/// A manifest is a page of text; a file above this many bytes is something else.
-const LARGEST_FILE_BYTES: u64 = 256 * 1024;
 
 /// Every service that can be asked about.
 pub struct Catalogue {
@@ -92,18 +89,8 @@ impl Catalogue {
     /// Every `*.toml` is read, in the order of names. Fails with `invalid_file`, naming file and field but never
     /// what the file holds, when one cannot be read or breaks a rule that our own manifests obey.
     pub fn with_folder(folder: &Path) -> Result<Self> {
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
-            let path = entry.map_err(|e| unreadable(folder, e))?.path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-
         let mut entries = Self::embedded().entries.clone();
-        for path in paths {
-            let service = read_own(&path)?;
+        for service in own::read_folder(folder)? {
             let entry = Arc::new(Entry {
                 id: service.id.clone(),
                 text: "",
@@ -254,47 +241,6 @@ fn mentions(service: &Service, word: &str) -> bool {
         .any(|text| text.to_lowercase().contains(word))
 }
 
-fn unreadable(path: &Path, cause: std::io::Error) -> Error {
-    Error::new(Code::InvalidFile, format!("{} cannot be read", path.display())).because(cause)
-}
-
-/// Reads a file of the user's own folder and holds it against our rules.
-fn read_own(path: &Path) -> Result<Service> {
-    let size_bytes = std::fs::metadata(path).map_err(|e| unreadable(path, e))?.len();
-    if size_bytes > LARGEST_FILE_BYTES {
-        return Err(broken(path, "the file is too large for a manifest"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, e))?;
-    let service = parse(&text).map_err(|fault| broken(path, &fault))?;
-    if path.file_stem().is_none_or(|stem| stem != service.id.as_str()) {
-        return Err(broken(path, "field id: must be the name of the file"));
-    }
-    match rules::fault(&service) {
-        Some((field, reason)) => Err(broken(path, &format!("field {field}: {reason}"))),
-        None => Ok(service),
-    }
-}
-
-fn broken(path: &Path, fault: &str) -> Error {
-    Error::new(Code::InvalidFile, format!("{} is not a service manifest: {fault}", path.display()))
-        .next("Correct the file; manifests/schema/service.schema.json says what a manifest holds.")
-}
-
-/// Parses a manifest; a failure names field and line, never the text: toml's own message would quote it.
-fn parse(text: &str) -> Result<Service, String> {
-    let line = |span: Option<std::ops::Range<usize>>| {
-        let end = span.map_or(0, |s| s.start.min(text.len()));
-        text.as_bytes()[..end].iter().filter(|b| **b == b'\n').count() + 1
-    };
-    let deserializer = toml::de::Deserializer::parse(text)
-        .map_err(|e| format!("line {}: this is not TOML", line(e.span())))?;
-    serde_path_to_error::deserialize(deserializer).map_err(|e| {
-        let field = e.path().to_string();
-        let field = if field == "." { "at the top level".to_owned() } else { format!("field {field}") };
-        format!("{field}: missing, unknown or of the wrong type (line {})", line(e.inner().span()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,8 +251,7 @@ mod tests {
 
         assert_eq!(catalogue.entries.len(), 131);
         for entry in &catalogue.entries {
-            let service = parse(entry.text).unwrap_or_else(|fault| panic!("{}: {fault}", entry.id));
-            assert_eq!(service.id, entry.id);
+            assert_eq!(entry.service().id, entry.id);
         }
     }
 
@@ -371,59 +316,5 @@ mod tests {
         assert_eq!(catalogue.service_for_env_name("OPENAI_API_KEY_CI"), ["openai"]);
         assert!(catalogue.service_for_env_name("DATABASE_URL").len() > 1);
         assert!(catalogue.service_for_env_name("MY_TOKEN").is_empty());
-    }
-
-    fn folder_with(name: &str, text: &str) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join(name), text).expect("the file is written");
-        folder
-    }
-
-    const OWN: &str = r#"
-        id = "acme"
-        name = "Acme"
-        category = "internal"
-        credential_types = ["api_key"]
-        confidence = "high"
-        [rotation]
-        overlap_possible = true
-        recommended_interval_days = 30
-        steps = ["Make a second key, switch, delete the first."]
-    "#;
-
-    #[test]
-    fn a_folder_adds_services_and_replaces_ours() {
-        let folder = folder_with("acme.toml", OWN);
-        let ours_replaced = OWN.replace("\"acme\"", "\"stripe\"");
-        std::fs::write(folder.path().join("stripe.toml"), ours_replaced).expect("the file is written");
-
-        let catalogue = Catalogue::with_folder(folder.path()).expect("both are good");
-
-        assert_eq!(catalogue.service("acme").expect("added").name, "Acme");
-        assert_eq!(catalogue.service("stripe").expect("replaced").name, "Acme");
-        assert_eq!(catalogue.list(&Filter::default()).len(), 132);
-        assert_eq!(Catalogue::embedded().service("stripe").expect("untouched").name, "Stripe");
-    }
-
-    #[test]
-    fn a_bad_file_is_named_with_its_field_and_never_with_its_content() {
-        let planted = "planted-".repeat(3);
-        let cases = [
-            (OWN.replace("\"high\"", &format!("\"{planted}\"")), "confidence"),
-            (OWN.replace("30", &format!("\"{planted}\"")), "rotation.recommended_interval_days"),
-            (OWN.replace("30", &format!("30 {planted} = = ")), "not TOML"),
-            (OWN.replace("[rotation]", &format!("website = \"http://{planted}\"\n[rotation]")), "website"),
-            (OWN.replace("\"acme\"", &format!("\"{planted}\"")), "id"),
-        ];
-        for (text, field) in cases {
-            let folder = folder_with("acme.toml", &text);
-
-            let error = Catalogue::with_folder(folder.path()).err().expect("refused");
-
-            assert_eq!(error.code, Code::InvalidFile);
-            assert!(error.message().contains("acme.toml") && error.message().contains(field), "{error}");
-            let shown = format!("{error:?} {}", error.to_json());
-            assert!(!shown.contains(&planted), "{shown}");
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
+use super::service::{Param, Service};
 use crate::error::{Result, invalid};
 
 /// The address that `template` becomes with `params`; `{name}` is replaced by the parameter of that name.
@@ -43,6 +44,24 @@ pub fn placeholders(template: &str) -> Vec<&str> {
         rest = after;
     }
     names
+}
+
+impl Service {
+    /// `fill`, where a parameter that was not given has the default of this manifest.
+    pub fn fill(&self, template: &str, given: &BTreeMap<String, String>) -> Result<String> {
+        let default = |param: &Param| Some((param.name.clone(), param.default.clone()?));
+        let mut params: BTreeMap<_, _> = self.params.iter().filter_map(default).collect();
+        params.extend(given.clone());
+        fill(template, &params)
+    }
+
+    /// The parameters that the OAuth addresses need, in the manifest's order.
+    pub fn oauth_params(&self) -> Vec<&Param> {
+        let Some(oauth) = &self.oauth else { return Vec::new() };
+        let needed: Vec<&str> =
+            oauth.addresses().into_iter().flat_map(|(_, url)| placeholders(url)).collect();
+        self.params.iter().filter(|param| needed.contains(&param.name.as_str())).collect()
+    }
 }
 
 /// What stands before the next `{name}`, the name, and what follows.
@@ -112,6 +131,8 @@ fn encode(name: &str, value: &str, keep_slashes: bool) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use crate::services::catalogue::Catalogue;
+
     use super::*;
 
     fn with(name: &str, value: &str) -> BTreeMap<String, String> {
@@ -178,6 +199,30 @@ mod tests {
         for id in ["", "..", ".", "a/../b", "a\nb"] {
             assert!(url(id).is_err(), "{id:?}");
         }
+    }
+
+    #[test]
+    fn a_default_of_the_manifest_is_used_where_nothing_was_given() {
+        let gitlab = Catalogue::embedded().service("gitlab").expect("in the catalogue");
+        let token_url = &gitlab.oauth.as_ref().expect("it has OAuth").token_url;
+
+        let default = gitlab.fill(token_url, &BTreeMap::new()).expect("filled");
+        let own = gitlab.fill(token_url, &with("host", "git.example.com")).expect("filled");
+
+        assert_eq!(default, "https://gitlab.com/oauth/token");
+        assert_eq!(own, "https://git.example.com/oauth/token");
+    }
+
+    #[test]
+    fn the_parameters_of_a_sign_in_are_known_before_it_starts() {
+        let catalogue = Catalogue::embedded();
+        let needed = |id: &str| {
+            let service = catalogue.service(id).expect("in the catalogue");
+            service.oauth_params().iter().map(|param| param.name.clone()).collect::<Vec<_>>()
+        };
+
+        assert_eq!(needed("shopify"), ["shop"]);
+        assert!(needed("linear").is_empty());
     }
 
     #[test]

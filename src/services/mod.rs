@@ -7,10 +7,13 @@ pub mod catalogue;
 pub mod check;
 pub mod fill;
 pub mod guide;
+mod own;
 pub mod preset;
 pub mod recognise;
 mod render;
 mod rules;
+#[cfg(test)]
+mod server_manifest;
 pub mod service;
 
 pub use agents::{Snippet, agents, snippet};

@@ -70,6 +70,24 @@ pub struct OauthPreset {
     pub scopes: Vec<Scope>,
 }
 
+impl OauthPreset {
+    /// Every address, with its field.
+    pub fn addresses(&self) -> Vec<(&'static str, &str)> {
+        let optional = [
+            ("refresh_url", &self.refresh_url),
+            ("revocation_url", &self.revocation_url),
+            ("introspection_url", &self.introspection_url),
+            ("userinfo_url", &self.userinfo_url),
+            ("device_authorization_url", &self.device_authorization_url),
+            ("discovery_url", &self.discovery_url),
+        ];
+        [("authorization_url", self.authorization_url.as_str()), ("token_url", self.token_url.as_str())]
+            .into_iter()
+            .chain(optional.into_iter().filter_map(|(field, url)| Some((field, url.as_deref()?))))
+            .collect()
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {

@@ -163,3 +163,156 @@ fn quoted(word: &str) -> String {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use yaml_rust2::{Yaml, YamlLoader};
+
+    use super::super::agents::{agents, find_agent, snippet};
+    use super::*;
+
+    /// Values that break whoever quotes carelessly.
+    fn awkward() -> (String, Vec<String>, Vec<(String, String)>) {
+        let args = vec!["serve".to_owned(), "--as".to_owned(), "it's \"me\" \\ é \u{7f} # : {x}".to_owned()];
+        (
+            "/opt/my programs/unsaid".to_owned(),
+            args,
+            vec![("UNSAID_HOME".to_owned(), "/a b/$HOME".to_owned())],
+        )
+    }
+
+    /// The one server in the file, as JSON, whatever format the file has.
+    fn server_in(agent: &Agent, text: &str) -> Value {
+        let mut found: Value = match agent.format {
+            Format::Json => serde_json::from_str(text).expect("JSON"),
+            Format::Toml => toml::from_str(text).expect("TOML"),
+            Format::Yaml => from_yaml(&YamlLoader::load_from_str(text).expect("YAML")[0]),
+        };
+        for key in &agent.key {
+            found = found[key].take();
+        }
+        match agent.servers {
+            Servers::Map => found["unsaid"].take(),
+            Servers::List => found[0].take(),
+        }
+    }
+
+    fn from_yaml(yaml: &Yaml) -> Value {
+        match yaml {
+            Yaml::Hash(map) => {
+                map.iter().map(|(k, v)| (k.as_str().expect("a text key").to_owned(), from_yaml(v))).collect()
+            }
+            Yaml::Array(items) => items.iter().map(from_yaml).collect(),
+            Yaml::String(text) => Value::from(text.as_str()),
+            Yaml::Boolean(claim) => Value::from(*claim),
+            Yaml::Integer(number) => Value::from(*number),
+            other => panic!("not in any entry: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_clients_text_reads_back_as_the_same_command_arguments_and_environment() {
+        let (command, args, env) = awkward();
+        for summary in agents() {
+            let agent = find_agent(&summary.id).expect("listed");
+            let text = snippet(&summary.id, &command, &args, &env).expect("known").text;
+
+            let server = server_in(agent, &text);
+
+            for field in &agent.entry {
+                let found = &server[&field.key];
+                match field.value.as_str() {
+                    Some("{command}") => assert_eq!(found, &Value::from(command.as_str()), "{}", agent.id),
+                    Some("{args}") => assert_eq!(found, &Value::from(args.clone()), "{}", agent.id),
+                    Some("{command_and_args}") => {
+                        assert_eq!(found[0], Value::from(command.as_str()), "{}", agent.id);
+                        assert_eq!(found[3], Value::from(args[2].as_str()), "{}", agent.id);
+                    }
+                    Some("{env}") => {
+                        assert_eq!(found["UNSAID_HOME"], Value::from("/a b/$HOME"), "{}", agent.id)
+                    }
+                    Some("{name}") => assert_eq!(found, &Value::from("unsaid"), "{}", agent.id),
+                    _ => assert!(!found.is_null(), "{} lacks {}", agent.id, field.key),
+                }
+            }
+            let said: Vec<_> = agent.entry.iter().filter_map(|field| field.value.as_str()).collect();
+            assert!(
+                said.contains(&"{env}") && said.iter().any(|s| s.starts_with("{command")),
+                "{}",
+                agent.id
+            );
+        }
+    }
+
+    #[test]
+    fn without_an_environment_none_is_written() {
+        for summary in agents() {
+            let text =
+                snippet(&summary.id, "/usr/bin/unsaid", &["serve".to_owned()], &[]).expect("known").text;
+
+            assert!(!text.contains("env"), "{}: {text}", summary.id);
+        }
+    }
+
+    #[test]
+    fn a_claude_code_command_survives_the_shell() {
+        let (command, args, env) = awkward();
+
+        let line =
+            snippet("claude", &command, &args, &env).expect("known").command_line.expect("it has a command");
+
+        assert!(
+            line.starts_with("claude mcp add --env 'UNSAID_HOME=/a b/$HOME' --scope user unsaid -- "),
+            "{line}"
+        );
+        let out = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(format!("set -- {line}; printf '%s\\n' \"$@\""))
+            .output();
+        let words = String::from_utf8(out.expect("sh runs").stdout).expect("UTF-8");
+        let words: Vec<_> = words.lines().collect();
+        assert_eq!(words[9..], [command.as_str(), "serve", "--as", args[2].as_str()]);
+    }
+
+    #[test]
+    fn the_json_of_a_command_is_one_object_with_the_name_inside() {
+        let line =
+            snippet("vscode", "/usr/bin/unsaid", &["serve".to_owned()], &[]).expect("known").command_line;
+
+        let line = line.expect("it has a command");
+        let json =
+            line.strip_prefix("code --add-mcp '").and_then(|rest| rest.strip_suffix('\'')).expect("quoted");
+        let value: Value = serde_json::from_str(json).expect("JSON");
+        assert_eq!((&value["name"], &value["args"][0]), (&Value::from("unsaid"), &Value::from("serve")));
+    }
+
+    #[test]
+    fn a_command_that_cannot_carry_the_arguments_is_not_offered() {
+        let env = [("UNSAID_HOME".to_owned(), "/x".to_owned())];
+        let line = |args: &[&str], env: &[(String, String)]| {
+            let args: Vec<_> = args.iter().map(|a| (*a).to_owned()).collect();
+            snippet("gemini", "/usr/bin/unsaid", &args, env).expect("known").command_line
+        };
+
+        assert!(line(&["serve"], &[]).is_some());
+        assert!(line(&["serve", "--read-only"], &[]).is_none());
+        assert!(line(&["serve"], &env).is_none());
+    }
+
+    #[test]
+    fn the_text_reads_as_a_person_would_write_it() {
+        let cursor = snippet("cursor", "/usr/bin/unsaid", &["serve".to_owned()], &[]).expect("known").text;
+        let codex = snippet("codex", "/usr/bin/unsaid", &["serve".to_owned()], &[]).expect("known").text;
+        let proceed = snippet("continue", "/usr/bin/unsaid", &["serve".to_owned()], &[]).expect("known").text;
+
+        assert_eq!(
+            cursor,
+            "{\n  \"mcpServers\": {\n    \"unsaid\": {\n      \"command\": \"/usr/bin/unsaid\",\n      \"args\": [\"serve\"]\n    }\n  }\n}\n"
+        );
+        assert_eq!(codex, "[mcp_servers.unsaid]\ncommand = \"/usr/bin/unsaid\"\nargs = [\"serve\"]\n");
+        assert_eq!(
+            proceed,
+            "mcpServers:\n  - name: \"unsaid\"\n    type: \"stdio\"\n    command: \"/usr/bin/unsaid\"\n    args: [\"serve\"]\n"
+        );
+    }
+}

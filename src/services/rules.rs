@@ -99,7 +99,7 @@ fn address(service: &Service, field: String, template: &str) -> Option<(String, 
         template.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let Some(host) = host else { return broken(field, "must begin with https://") };
     let known = |name: &&str| service.params.iter().any(|param| param.name == **name);
-    if !placeholders(host).iter().all(|name| known(&name)) {
+    if !placeholders(host).iter().all(known) {
         return broken(field, "the host may only use parameters that the manifest lists");
     }
     match fill(template, &values).map(|filled| Url::parse(&filled)) {
@@ -118,15 +118,8 @@ pub(super) fn addresses<'a>(service: &'a Service) -> Vec<(String, &'a str)> {
     for (what, url) in &service.manage_urls {
         add(format!("manage_urls.{what}"), Some(url));
     }
-    if let Some(oauth) = &service.oauth {
-        add("oauth.authorization_url".into(), Some(&oauth.authorization_url));
-        add("oauth.token_url".into(), Some(&oauth.token_url));
-        add("oauth.refresh_url".into(), oauth.refresh_url.as_deref());
-        add("oauth.revocation_url".into(), oauth.revocation_url.as_deref());
-        add("oauth.introspection_url".into(), oauth.introspection_url.as_deref());
-        add("oauth.userinfo_url".into(), oauth.userinfo_url.as_deref());
-        add("oauth.device_authorization_url".into(), oauth.device_authorization_url.as_deref());
-        add("oauth.discovery_url".into(), oauth.discovery_url.as_deref());
+    for (field, url) in service.oauth.iter().flat_map(|oauth| oauth.addresses()) {
+        add(format!("oauth.{field}"), Some(url));
     }
     if let Some(oauth1) = &service.oauth1 {
         add("oauth1.request_url".into(), Some(&oauth1.request_url));

@@ -218,6 +218,23 @@ impl Store {
         keys::meta(&Conn::open(&self.path, false)?, name)
     }
 
+    /// Writes the log back into the database and empties it, so that overwritten and removed rows are gone from disk.
+    ///
+    /// Another process that reads right now can keep a part alive until the next time; that is no error.
+    pub async fn forget_old_pages(&self) -> Result<()> {
+        let path = self.path.clone();
+        let work = tokio::task::spawn_blocking(move || Conn::open(&path, true)?.checkpoint());
+        match work.await {
+            Ok(done) => {
+                if !done? {
+                    tracing::info!("removed rows stay in the log until other readers are done");
+                }
+                Ok(())
+            }
+            Err(e) => Err(crate::error::internal("the store's maintenance stopped").because(e)),
+        }
+    }
+
     /// A connection of its own for maintenance (backup, checks, checkpoint). Blocks.
     pub(crate) fn maintenance(&self) -> Result<Conn> {
         Conn::open(&self.path, true)

@@ -12,6 +12,7 @@ use super::context::Context;
 use super::kdf;
 use super::locked::LockedKey;
 use super::random::Random;
+use super::stack;
 use crate::error::{Code, Error, Result};
 use crate::secret::SecretBytes;
 use aes_gcm::aead::AeadInOut;
@@ -104,10 +105,11 @@ pub(crate) fn seal(
     out.extend_from_slice(bytes);
     out.resize(HEADER + ct_len, 0);
 
-    let (cipher, nonce) = cipher(&okm);
-    let tag = cipher
-        .encrypt_inout_detached(&nonce.into(), &associated, InOutBuf::from(&mut out[HEADER..]))
-        .expect("the message is far below the limit of GCM");
+    let tag = stack::clean(|| {
+        let (cipher, nonce) = cipher(&okm);
+        cipher.encrypt_inout_detached(&nonce.into(), &associated, InOutBuf::from(&mut out[HEADER..]))
+    })
+    .expect("the message is far below the limit of GCM");
     out.extend_from_slice(&tag);
     Ok(out)
 }
@@ -157,15 +159,12 @@ impl Parsed<'_> {
         let mut plain = Zeroizing::new(self.ciphertext.to_vec());
         let tag: [u8; TAG] = self.tag.try_into().expect("parse split off exactly a tag");
         let associated = [self.header, &place].concat();
-        let (cipher, nonce) = cipher(&okm);
-        cipher
-            .decrypt_inout_detached(
-                &nonce.into(),
-                &associated,
-                InOutBuf::from(plain.as_mut_slice()),
-                &tag.into(),
-            )
-            .map_err(|_| broken())?;
+        stack::clean(|| {
+            let (cipher, nonce) = cipher(&okm);
+            let text = InOutBuf::from(plain.as_mut_slice());
+            cipher.decrypt_inout_detached(&nonce.into(), &associated, text, &tag.into())
+        })
+        .map_err(|_| broken())?;
         unframe(&plain, allowed)
     }
 }

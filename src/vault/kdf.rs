@@ -3,6 +3,7 @@
 //! One key has one purpose: a label used here is used nowhere else.
 use super::context::tuple_hash;
 use super::locked::LockedKey;
+use super::stack;
 use crate::error::{Result, internal};
 use hkdf::HkdfExtract;
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,11 +12,13 @@ use zeroize::Zeroize;
 
 /// HKDF-SHA-256 of `ikm` and `salt`, expanded with the concatenation of `info`, written into `out`.
 pub(crate) fn expand(ikm: &[u8], salt: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()> {
-    let mut extract = HkdfExtract::<Sha256>::new(Some(salt));
-    extract.input_ikm(ikm);
-    let (mut prk, hkdf) = extract.finalize();
-    prk.as_mut_slice().zeroize();
-    hkdf.expand_multi_info(info, out).map_err(|_| internal("a key was asked for that is too long"))
+    stack::clean(|| {
+        let mut extract = HkdfExtract::<Sha256>::new(Some(salt));
+        extract.input_ikm(ikm);
+        let (mut prk, hkdf) = extract.finalize();
+        prk.as_mut_slice().zeroize();
+        hkdf.expand_multi_info(info, out).map_err(|_| internal("a key was asked for that is too long"))
+    })
 }
 
 /// The subkey of `key` for one purpose.
@@ -25,10 +28,12 @@ pub(crate) fn subkey(key: &LockedKey, label: &str) -> Result<LockedKey> {
 
 /// HMAC-SHA-256 over the concatenation of `parts`.
 pub(crate) fn hmac(key: &LockedKey, parts: &[&[u8]]) -> [u8; 32] {
-    key.expose(|k| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(k).expect("HMAC takes a key of any length");
-        parts.iter().for_each(|part| mac.update(part));
-        mac.finalize().into_bytes().into()
+    stack::clean(|| {
+        key.expose(|k| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(k).expect("HMAC takes a key of any length");
+            parts.iter().for_each(|part| mac.update(part));
+            mac.finalize().into_bytes().into()
+        })
     })
 }
 

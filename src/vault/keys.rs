@@ -84,10 +84,7 @@ impl Root {
     /// Fails with `key_changed` if another process has made a new root since this one was opened.
     pub fn unwrap_org(&self, instance: &str, row: &OrgKeyRow) -> Result<LockedKey> {
         if row.root_version != self.version {
-            return Err(Error::new(
-                Code::KeyChanged,
-                format!("the key of org {} is under another root key", row.org),
-            ));
+            return Err(Error::new(Code::KeyChanged, "the key of an org is under another root key"));
         }
         let parsed = envelope::parse(&row.wrapped)?;
         expect_name(parsed.name, self.name(instance)?)?;
@@ -153,13 +150,13 @@ pub(crate) struct OrgKeys {
 
 impl OrgKeys {
     /// Fails with `integrity_failure` unless exactly one version is active.
-    pub fn new(org: &OrgId, keys: Vec<OrgKey>) -> Result<Self> {
+    pub fn new(keys: Vec<OrgKey>) -> Result<Self> {
         let mut active = keys.iter().filter(|key| key.state == KeyState::Active).map(|key| key.version);
         match (active.next(), active.next()) {
             (Some(active), None) => {
                 Ok(Self { active, versions: keys.into_iter().map(|key| (key.version, key)).collect() })
             }
-            _ => Err(Error::new(Code::Integrity, format!("org {org} does not have exactly one active key"))),
+            _ => Err(Error::new(Code::Integrity, "an org does not have exactly one active key")),
         }
     }
 

@@ -225,6 +225,13 @@ fn plain_memory() -> NonNull<u8> {
     NonNull::from(Box::leak(vec![0u8; CHUNK].into_boxed_slice())).cast()
 }
 
+/// Whether a mapping is one of the arena's.
+#[cfg(test)]
+pub(crate) fn is_arena(from: usize, to: usize) -> bool {
+    let arena = ARENA.lock().unwrap_or_else(PoisonError::into_inner);
+    arena.chunks.iter().any(|chunk| (from..to).contains(&(chunk.base.as_ptr() as usize)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

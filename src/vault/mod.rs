@@ -9,19 +9,25 @@
 //! ```
 //! Nothing here reads or writes the store: rows come in and go out as values. Nothing here makes a new root over
 //! rows that exist, tries a second key on a value, or repairs what does not verify.
-//! The envelope is in `envelope`, the place a value is bound to in `context`, the sources of slots in `sources`.
+//! The envelope is in `envelope`, the place a value is bound to in `context`, the sources of slots in `sources`,
+//! what proves that a row is ours in `macs`, the change of the root in `rotate`.
 pub mod context;
 mod data_key;
 pub mod envelope;
 mod kdf;
 mod keys;
 pub mod locked;
+mod macs;
 #[cfg(test)]
 mod primitives;
 pub mod random;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod residue;
 mod rotate;
 mod slots;
 pub mod sources;
+mod stack;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -40,14 +46,12 @@ use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
 use crate::ids::{OrgId, SlotId};
 use crate::secret::Secret;
-use ed25519_dalek::{Signature, Signer, SigningKey};
 use envelope::Content;
 use keys::{OrgKey, OrgKeys, Root};
 use locked::LockedKey;
 use slots::Draft;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use subtle::ConstantTimeEq;
 
 /// An open vault. Share it in an `Arc`; dropping the last one wipes every key.
 pub struct Vault {
@@ -97,7 +101,9 @@ impl Vault {
         order.sort_by_key(|slot| slot.kind);
         let mut failures: Vec<(SlotKind, Error)> = Vec::new();
         for slot in order {
-            match sources::read(slot, by).and_then(|secret| slots::unwrap(instance, slot, &secret)) {
+            match stack::clean(|| sources::read(slot, by))
+                .and_then(|secret| slots::unwrap(instance, slot, &secret))
+            {
                 Ok(root) => return Self::opened(instance, slots, slot, root),
                 Err(why) => failures.push((slot.kind, why)),
             }
@@ -124,7 +130,7 @@ impl Vault {
     /// Opens the vault with its recovery code. Fails with `invalid_input` on a typing error, `vault_locked` if the
     /// code is of another vault or of before the last rotation, and as [`Vault::unlock`].
     pub fn unlock_with_recovery(instance: &str, slots: &[SlotRow], code: &Secret) -> Result<Vault> {
-        let secret = sources::recovery::read(code)?;
+        let secret = stack::clean(|| sources::recovery::read(code))?;
         let mut last = Error::new(Code::KeyNotFound, "this vault has no recovery code");
         for slot in slots.iter().filter(|slot| slot.kind == SlotKind::Recovery) {
             match slots::unwrap(instance, slot, &secret) {
@@ -150,7 +156,7 @@ impl Vault {
         if slot.root_version < root.version || !slots::is_ours(&self.instance, slot, &root.slots) {
             return Err(Error::new(
                 Code::Integrity,
-                format!("the unlock method {} was not written by us", slot.id),
+                format!("an unlock method ({}) was not written by us", slot.kind.as_str()),
             ));
         }
         Ok(())
@@ -161,7 +167,7 @@ impl Vault {
     /// Fails as the source does: `key_not_found`, `key_insecure`, `passphrase_weak`, `config_invalid`.
     pub fn add_slot(&self, new: NewSlot, label: &str, by: &Unlocking<'_>, now: Millis) -> Result<AddedSlot> {
         let kind = new.kind();
-        let made = sources::make(new, by, &*self.random)?;
+        let made = stack::clean(|| sources::make(new, by, &*self.random))?;
         let root = self.root();
         let draft = Draft {
             id: SlotId::fresh(),
@@ -225,7 +231,7 @@ impl Vault {
         drop(root);
         let loaded: Vec<(OrgId, Arc<OrgKeys>)> = opened
             .into_iter()
-            .map(|(org, keys)| Ok((org.clone(), Arc::new(OrgKeys::new(org, keys)?))))
+            .map(|(org, keys)| Ok((org.clone(), Arc::new(OrgKeys::new(keys)?))))
             .collect::<Result<_>>()?;
         self.orgs.write().unwrap_or_else(PoisonError::into_inner).extend(loaded);
         Ok(())
@@ -290,87 +296,6 @@ impl Vault {
         self.wrap_data_key(to, key.key())
     }
 
-    /// The MAC of a row: the org key's version in 4 bytes, big-endian, then 32 bytes of HMAC-SHA-256.
-    ///
-    /// `canonical` names table, key, row version and every column, without ambiguity.
-    pub fn row_mac(&self, org: &OrgId, canonical: &[u8]) -> Result<Vec<u8>> {
-        let keys = self.org(org)?;
-        Ok(mac(keys.active(), &keys.active().rowmac, canonical))
-    }
-
-    /// Whether `mac` is this row's, under a key that still guards rows. A MAC of a retired or unknown version
-    /// is not; only an org that is not loaded is an error (`key_unknown`).
-    pub fn row_mac_ok(&self, org: &OrgId, canonical: &[u8], mac: &[u8]) -> Result<bool> {
-        let keys = self.org(org)?;
-        Ok(split(mac).is_some_and(|(version, mac)| {
-            keys.in_use(version).is_ok_and(|key| same(&key.rowmac, canonical, mac))
-        }))
-    }
-
-    /// The MAC of an audit entry (which holds the MAC before it), in the form of [`Vault::row_mac`].
-    pub fn audit_mac(&self, org: &OrgId, canonical: &[u8]) -> Result<Vec<u8>> {
-        let keys = self.org(org)?;
-        Ok(mac(keys.active(), &keys.active().audit, canonical))
-    }
-
-    /// Whether `mac` is this entry's, under any loaded version.
-    pub fn audit_mac_ok(&self, org: &OrgId, canonical: &[u8], mac: &[u8]) -> Result<bool> {
-        let keys = self.org(org)?;
-        Ok(split(mac).is_some_and(|(version, mac)| {
-            keys.version(version).is_ok_and(|key| same(&key.audit, canonical, mac))
-        }))
-    }
-
-    /// Signs a checkpoint of the audit chain with the org's Ed25519 key: version in 4 bytes, then 64 of signature.
-    pub fn sign_checkpoint(&self, org: &OrgId, bytes: &[u8]) -> Result<Vec<u8>> {
-        let keys = self.org(org)?;
-        let key = keys.active();
-        let signature =
-            key.checkpoint.expose(|seed| SigningKey::from_bytes(seed).sign(&self.checkpoint(org, bytes)));
-        Ok([&key.version.to_be_bytes()[..], &signature.to_bytes()].concat())
-    }
-
-    /// Whether this is our signature, under any loaded version.
-    pub fn checkpoint_ok(&self, org: &OrgId, bytes: &[u8], signature: &[u8]) -> Result<bool> {
-        let keys = self.org(org)?;
-        let Some((version, signature)) = split(signature) else { return Ok(false) };
-        let (Ok(key), Ok(signature)) = (keys.version(version), Signature::from_slice(signature)) else {
-            return Ok(false);
-        };
-        let public = key.checkpoint.expose(|seed| SigningKey::from_bytes(seed).verifying_key());
-        Ok(public.verify_strict(&self.checkpoint(org, bytes), &signature).is_ok())
-    }
-
-    /// The Ed25519 public key that checks the checkpoints of one version, for an export.
-    pub fn checkpoint_public(&self, org: &OrgId, version: i64) -> Result<[u8; 32]> {
-        let keys = self.org(org)?;
-        let key = keys.version(keys::counted(version)?)?;
-        Ok(key.checkpoint.expose(|seed| SigningKey::from_bytes(seed).verifying_key().to_bytes()))
-    }
-
-    fn checkpoint(&self, org: &OrgId, bytes: &[u8]) -> Vec<u8> {
-        context::tuple(&[b"cv1/checkpoint", self.instance.as_bytes(), org.as_str().as_bytes(), bytes])
-    }
-
-    /// HMAC-SHA-256 for the instance as a whole, apart for each purpose. It changes when the root does: for what
-    /// may be made again (sessions, request states), never for rows that stay.
-    pub fn instance_mac(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
-        kdf::hmac(&self.root().instance, &[&context::tuple(&[purpose.as_bytes()]), bytes])
-    }
-
-    /// HMAC-SHA-256 over a backup's header and digest, under the root in use.
-    pub fn backup_mac(&self, bytes: &[u8]) -> [u8; 32] {
-        kdf::hmac(&self.root().backup, &[bytes])
-    }
-
-    /// Tells equal values of one kind within one org, and nothing to anybody without the key. Store it sealed.
-    /// It changes with the org key's version: compare only fingerprints of the active one.
-    pub fn fingerprint(&self, org: &OrgId, kind: &str, value: &[u8]) -> Result<[u8; 16]> {
-        let keys = self.org(org)?;
-        let mac = kdf::hmac(&keys.active().fingerprint, &[&context::tuple(&[kind.as_bytes()]), value]);
-        Ok(std::array::from_fn(|n| mac[n]))
-    }
-
     fn org(&self, org: &OrgId) -> Result<Arc<OrgKeys>> {
         let orgs = self.orgs.read().unwrap_or_else(PoisonError::into_inner);
         orgs.get(org)
@@ -390,20 +315,11 @@ impl Vault {
         self.root.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn into_root(self) -> Root {
+        self.root.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn root_mut(&self) -> RwLockWriteGuard<'_, Root> {
         self.root.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn mac(key: &OrgKey, with: &LockedKey, canonical: &[u8]) -> Vec<u8> {
-    [&key.version.to_be_bytes()[..], &kdf::hmac(with, &[canonical])].concat()
-}
-
-fn same(key: &LockedKey, canonical: &[u8], mac: &[u8]) -> bool {
-    kdf::hmac(key, &[canonical]).ct_eq(mac).into()
-}
-
-fn split(versioned: &[u8]) -> Option<(u32, &[u8])> {
-    let (version, rest) = versioned.split_first_chunk::<4>()?;
-    Some((u32::from_be_bytes(*version), rest))
 }

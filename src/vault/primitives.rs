@@ -150,7 +150,7 @@ fn k_13_another_implementation_opens_a_million_messages() {
     differential(1_000_000);
 }
 
-fn no_salt_repeats(messages: usize) {
+fn salts(messages: usize) -> (HashSet<[u8; 32]>, [u32; 256]) {
     let key = LockedKey::copied(&[9; 32]);
     let mut seen = HashSet::with_capacity(messages);
     let mut ones = [0u32; 256];
@@ -158,13 +158,22 @@ fn no_salt_repeats(messages: usize) {
         let sealed = envelope::seal(&key, NAME, &PLACE, Content::Value, b"x", &OsRandom).unwrap();
         let salt: [u8; 32] = sealed[25..57].try_into().unwrap();
         for (bit, count) in ones.iter_mut().enumerate() {
-            *count += u32::from(salt[bit / 8] >> (bit % 8) & 1);
+            *count += u32::from((salt[bit / 8] >> (bit % 8)) & 1);
         }
         assert!(seen.insert(salt), "a salt came twice");
     }
+    (seen, ones)
+}
+
+fn no_salt_repeats(messages: usize) {
+    let [one, two] = std::thread::scope(|threads| {
+        [(); 2].map(|()| threads.spawn(|| salts(messages / 2))).map(|thread| thread.join().unwrap())
+    });
+
+    assert!(one.0.is_disjoint(&two.0), "a salt came twice");
     // Each bit is set half the time, within six standard deviations.
     let (half, six) = (messages as f64 / 2.0, 3.0 * (messages as f64).sqrt());
-    assert!(ones.iter().all(|count| (f64::from(*count) - half).abs() < six));
+    assert!(one.1.iter().zip(two.1).all(|(a, b)| (f64::from(a + b) - half).abs() < six));
 }
 
 #[test]
@@ -254,7 +263,7 @@ fn k_08_a_ciphertext_that_is_valid_under_two_keys_opens_only_under_the_one_it_co
         let block = |part: &[u8]| std::array::from_fn(|n| part.get(n).copied().unwrap_or(0));
         bytes.chunks(16).map(|part| u128::from_be_bytes(block(part))).collect()
     };
-    let lengths = (associated.len() as u128 * 8) << 64 | text_len as u128 * 8;
+    let lengths = ((associated.len() as u128 * 8) << 64) | (text_len as u128 * 8);
     sealed[HEADER..HEADER + 16].fill(0);
     let mut blocks = padded(&associated);
     let free = blocks.len();

@@ -113,4 +113,31 @@ impl Vault {
     pub fn adopt(&self, root: NewRoot) {
         *self.root_mut() = root.0;
     }
+
+    /// Follows a rotation that another process committed: all slots and org keys as they are in the store now.
+    /// Opens the new root with a slot that asks nobody, if there is a new one, and loads the org keys.
+    ///
+    /// Fails with `key_changed` if no such slot opens it here, `integrity_failure` if the rows are older than the
+    /// keys in use or not ours; then nothing is replaced.
+    pub fn take_over(&self, slots: &[SlotRow], org_keys: &[OrgKeyRow], by: &Unlocking<'_>) -> Result<()> {
+        let mine = self.root_version();
+        let stored = slots.iter().map(|slot| slot.root_version).max().unwrap_or(0);
+        if stored < mine {
+            return Err(Error::new(Code::Integrity, "the unlock methods are older than the root key in use"));
+        }
+        if stored > mine {
+            let silent = Unlocking { prompt: None, ..*by };
+            let newer = Vault::unlock(&self.instance, slots, &silent).map_err(|why| match why.code {
+                Code::Integrity => why,
+                _ => Error::new(
+                    Code::KeyChanged,
+                    "the root key was rotated by another process, and nothing opens it here",
+                )
+                .because(why),
+            })?;
+            newer.load_org_keys(org_keys)?;
+            self.adopt(NewRoot(newer.into_root()));
+        }
+        self.load_org_keys(org_keys)
+    }
 }

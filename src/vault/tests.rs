@@ -268,6 +268,54 @@ fn a_new_root_opens_with_the_same_key_file_and_reads_the_same_values() {
     );
 }
 
+/// K-30 in small: the other process goes on without a restart.
+#[test]
+fn k_30_a_process_follows_the_rotation_of_another_and_refuses_to_go_back() {
+    let home = home();
+    let (vault, slots) = home.vault();
+    let row = vault.new_org_key(&org(), 1, NOW).unwrap();
+    let follower = Vault::unlock("vault-1", &slots, &home.by()).unwrap();
+    follower.load_org_keys(std::slice::from_ref(&row)).unwrap();
+    let (key, wrapped) = follower.new_data_key(&place("a", 1)).unwrap();
+    let sealed = key.seal(&place("a", 1), b"v").unwrap();
+    let rotated = vault.rotate_root(&slots, std::slice::from_ref(&row), &home.by(), NOW).unwrap();
+
+    follower.take_over(&rotated.slots, &rotated.org_keys, &home.by()).unwrap();
+
+    assert_eq!(follower.root_version(), 2);
+    assert!(follower.open_data_key(&place("a", 1), &wrapped).unwrap().open(&place("a", 1), &sealed).is_ok());
+    assert!(follower.take_over(&rotated.slots, &rotated.org_keys, &home.by()).is_ok());
+    assert_eq!(code(follower.take_over(&slots, std::slice::from_ref(&row), &home.by())), Code::Integrity);
+    std::fs::remove_file(home.keys.join("root.key")).unwrap();
+    let left_behind = Vault::create("vault-1").unwrap();
+    assert_eq!(code(left_behind.take_over(&rotated.slots, &rotated.org_keys, &home.by())), Code::KeyChanged);
+}
+
+#[test]
+fn x_01_nothing_that_is_thrown_at_it_makes_it_panic_or_answer() {
+    let (vault, _) = with_org();
+    let (key, wrapped) = vault.new_data_key(&place("a", 1)).unwrap();
+    let whole = key.seal(&place("a", 1), b"v").unwrap();
+    let random = Seeded::new(77);
+    for n in 0..5_000usize {
+        let mut noise = [0u8; 8];
+        random.fill(&mut noise).unwrap();
+        let at = usize::from(u16::from_be_bytes([noise[0], noise[1]]));
+        let mut sealed = whole.clone();
+        let size = sealed.len();
+        sealed[at % size] ^= noise[2] | 1;
+        if n % 3 == 0 {
+            sealed.truncate(at % (size + 1));
+        }
+        if n % 5 == 0 {
+            sealed.splice(at % (sealed.len() + 1).., noise);
+        }
+        assert!(key.open(&place("a", 1), &sealed).is_err());
+        assert!(vault.open_data_key(&place("a", 1), &sealed).is_err());
+    }
+    assert!(vault.open_data_key(&place("a", 1), &wrapped).is_ok());
+}
+
 #[test]
 fn a_rotation_drops_what_it_cannot_read_and_never_all_of_it() {
     let home = home();
@@ -283,6 +331,7 @@ fn a_rotation_drops_what_it_cannot_read_and_never_all_of_it() {
     assert_eq!(code(vault.rotate_root(&slots, &[], &home.by(), NOW)), Code::LastSlot);
 }
 
+/// T-01, T-02, T-03 (another record or owner), T-05 (an older version's data key), T-07 (another destination).
 #[test]
 fn t_01_a_sealed_value_opens_in_no_other_record_version_field_scope_or_owner() {
     let (vault, _) = with_org();
@@ -427,7 +476,11 @@ fn a_checkpoint_is_signed_for_its_org_and_checked_by_anybody_with_the_public_key
     let public =
         ed25519_dalek::VerifyingKey::from_bytes(&vault.checkpoint_public(&org(), 1).unwrap()).unwrap();
     let signed = context::tuple(&[b"cv1/checkpoint", b"vault-1", b"org-1", b"seq 10"]);
-    assert!(public.verify_strict(&signed, &Signature::from_slice(&signature[4..]).unwrap()).is_ok());
+    assert!(
+        public
+            .verify_strict(&signed, &ed25519_dalek::Signature::from_slice(&signature[4..]).unwrap())
+            .is_ok()
+    );
 }
 
 #[test]

@@ -280,8 +280,14 @@ fn base(all: &[Positive]) -> &Positive {
 fn write_the_vectors() {
     let positive = positives();
     let negative = negatives(base(&positive), &positive[2]);
-    let vectors = Vectors { format: "unsaid envelope 1; bytes in hex".into(), positive, negative };
-    std::fs::write(FILE, serde_json::to_string_pretty(&vectors).unwrap() + "\n").unwrap();
+    let vectors = Vectors { format: "unsaid envelope 1, as described in src/vault/envelope.rs; bytes in hex; byte n of a plaintext is 7 n + first".into(), positive, negative };
+    let lines = |all: Vec<String>| all.join(",\n");
+    let positive = lines(vectors.positive.iter().map(|v| serde_json::to_string(v).unwrap()).collect());
+    let negative = lines(vectors.negative.iter().map(|v| serde_json::to_string(v).unwrap()).collect());
+    let format = serde_json::to_string(&vectors.format).unwrap();
+    let text =
+        format!("{{\"format\": {format},\n\"positive\": [\n{positive}],\n\"negative\": [\n{negative}]}}\n");
+    std::fs::write(FILE, text).unwrap();
 }
 
 fn vectors() -> Vectors {

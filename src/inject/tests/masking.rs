@@ -62,6 +62,18 @@ fn r_10_each_leaf_of_a_json_value_is_masked() {
 }
 
 #[test]
+fn r_10_what_every_key_file_holds_is_not_masked_by_itself() {
+    let document =
+        br#"{"type":"service_account","uri":"https://accounts.example.com/auth","id":"0123456789"}"#;
+    let stream = b"service_account https://accounts.example.com/auth 0123456789";
+
+    assert_eq!(
+        masked(&[("K", document)], stream),
+        "service_account https://accounts.example.com/auth [unsaid:K]"
+    );
+}
+
+#[test]
 fn the_password_in_a_url_is_masked_by_itself_as_it_is_and_decoded() {
     let shown =
         masked(&[("DSN", b"postgres://me:hunt%2Fer22@db/x")], b"hunt%2Fer22 hunt/er22 postgres://me@db");

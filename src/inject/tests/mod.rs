@@ -2,10 +2,13 @@
 //!
 //! Handles, signals and kill -9 concern a whole process, so most tests start this test binary again as the
 //! process that launches (see [`Scene`]).
+#[cfg(target_os = "linux")]
 mod deliveries;
 mod masking;
+#[cfg(target_os = "linux")]
 mod processes;
 mod refusals;
+#[cfg(target_os = "linux")]
 mod terminals;
 
 use super::*;
@@ -27,11 +30,13 @@ struct Scene {
     scratch: PathBuf,
 }
 
-/// `sh -c script`, masked, with `values` in its environment.
+/// `sh -c script`, masked, with `values` in its environment and one more, so that there is something to mask.
 fn sh(script: &str, values: &[(&str, &str)]) -> Scene {
+    let mut injected = vec![("ANOTHER".to_owned(), a_value(), None)];
+    injected.extend(values.iter().map(|(name, value)| ((*name).into(), (*value).into(), None)));
     Scene {
         argv: ["/bin/sh", "-c", script].map(String::from).into(),
-        injected: values.iter().map(|(name, value)| ((*name).into(), (*value).into(), None)).collect(),
+        injected,
         is_masked: true,
         scratch: std::env::temp_dir(),
     }

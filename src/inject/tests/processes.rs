@@ -127,18 +127,24 @@ fn r_06_the_child_has_three_handles_even_if_we_inherited_more() {
     for is_masked in [true, false] {
         let mut scene = sh("ls /proc/$$/fd", &[]);
         scene.is_masked = is_masked;
-        let output = without_heading(scene.command_after("exec 7</dev/null 19</dev/null").output().unwrap());
+        let output = without_heading(scene.command_after("exec 7</dev/null 9</dev/null").output().unwrap());
 
         assert_eq!(text(&output.stdout), "0\n1\n2\n");
     }
 }
 
+/// The signals that this process ignores, without SIGPIPE, which every Rust program ignores for itself.
+fn ignored_here() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
+    u64::from_str_radix(mask, 16).unwrap() & !(1 << (libc::SIGPIPE - 1))
+}
+
 #[test]
-fn r_14_the_child_leaves_no_core_and_has_default_signals() {
+fn r_14_the_child_leaves_no_core_and_its_signals_are_as_we_found_them() {
     let output = sh("ulimit -c; ulimit -Hc; grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f2", &[]).play();
 
-    let none = "0".repeat(16);
-    assert_eq!(text(&output.stdout), format!("0\n0\n{none}\n{none}\n"));
+    assert_eq!(text(&output.stdout), format!("0\n0\n{:016x}\n{:016x}\n", 0, ignored_here()));
 }
 
 #[test]
@@ -146,7 +152,7 @@ fn a_hang_up_that_we_were_told_to_ignore_stays_ignored() {
     let scene = sh("grep SigIgn /proc/self/status | cut -f2", &[]);
     let output = without_heading(scene.command_after("trap '' HUP").output().unwrap());
 
-    assert_eq!(text(&output.stdout).trim(), format!("{}1", "0".repeat(15)));
+    assert_eq!(text(&output.stdout).trim(), format!("{:016x}", ignored_here() | 1));
 }
 
 #[test]
@@ -179,13 +185,33 @@ fn r_10_a_short_value_passes_with_a_warning() {
 #[test]
 fn masking_off_hands_over_our_own_handles() {
     let value = a_value();
-    let mut scene = sh("echo $KEY; readlink /proc/$$/fd/1 >&2", &[("KEY", &value)]);
+    let mut scene = sh("echo $KEY; to=$(readlink /proc/$$/fd/1); echo $to >&2", &[("KEY", &value)]);
     scene.is_masked = false;
     let file = tempfile::NamedTempFile::new().unwrap();
     let output = scene.command().stdout(file.reopen().unwrap()).stderr(Stdio::piped()).output().unwrap();
 
     assert!(std::fs::read_to_string(&file).unwrap().contains(&value));
     assert_eq!(text(&output.stderr).trim(), file.path().to_str().unwrap());
+}
+
+#[test]
+fn with_nothing_to_mask_the_child_gets_our_own_handles() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut scene = sh("to=$(readlink /proc/$$/fd/1); echo $to >&2", &[("PIN", "1234")]);
+    scene.injected.retain(|(name, ..)| name == "PIN");
+    let output = scene.command().stdout(file.reopen().unwrap()).stderr(Stdio::piped()).output().unwrap();
+
+    assert!(text(&output.stderr).trim().ends_with(file.path().to_str().unwrap()));
+}
+
+#[test]
+fn two_streams_that_are_one_keep_their_order() {
+    let script = "for n in 1 2 3 4 5 6 7 8 9; do echo o$n; echo e$n >&2; done";
+    let scene = sh(script, &[("KEY", &a_value())]);
+    let output = without_heading(scene.command_after("exec 2>&1").output().unwrap());
+
+    let expected: String = (1..10).map(|n| format!("o{n}\ne{n}\n")).collect();
+    assert_eq!(text(&output.stdout), expected);
 }
 
 #[test]
@@ -240,4 +266,16 @@ fn a_hundred_megabytes_pass_in_constant_memory_at_the_readers_pace() {
     assert_eq!(some.len() + others.len(), 100_000_000);
     assert!(some.iter().chain(&others).all(|&byte| byte == b'z'));
     assert_eq!(process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn r_12_a_signal_ends_us_when_the_child_has_ended_and_nobody_reads_its_output() {
+    let script = "echo ready; head -c 100000 /dev/zero; echo $$ >\"$WHERE\"";
+    let told = tempfile::NamedTempFile::new().unwrap();
+    let (mut process, _unread) = when_ready(&sh(script, &[("WHERE", told.path().to_str().unwrap())]));
+    let pid = || std::fs::read_to_string(&told).unwrap();
+    soon("the child ends", || pid().ends_with('\n') && !runs(pid().trim()));
+    send(&process, rustix::process::Signal::TERM);
+
+    assert_eq!(process.wait().unwrap().code(), Some(143));
 }

@@ -54,7 +54,7 @@ const NAMES: &[&str] = &[
 ];
 
 fn is_assigned(before: &str, mark: &str, after: &str) -> bool {
-    let before = before.trim_end_matches(|c: char| c == ' ' || c == '"' || c == '\'');
+    let before = before.trim_end_matches([' ', '"', '\'']);
     let long_enough = before.len().saturating_sub(16);
     let start = (long_enough..before.len()).find(|at| before.is_char_boundary(*at)).unwrap_or(before.len());
     let word = before[start..].to_ascii_lowercase();

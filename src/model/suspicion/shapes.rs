@@ -204,7 +204,7 @@ impl Catalogue {
         self.shapes.get_or_init(|| {
             let shape = |text: String| Shape {
                 prefix: literal_prefix(&text),
-                is_whole: text.starts_with("(?") || text.contains("\\s"),
+                is_whole: text.starts_with("(?s)"),
                 regex: OnceLock::new(),
                 text,
             };
@@ -217,21 +217,21 @@ impl Catalogue {
         let mixed = word.bytes().any(|b| b.is_ascii_digit()) && word.bytes().any(|b| b.is_ascii_alphabetic());
         self.shapes()
             .iter()
+            .filter(|shape| !shape.is_whole)
             .filter(|shape| if shape.prefix.is_empty() { mixed } else { word.starts_with(&shape.prefix) })
             .any(|shape| self.is_match(shape, word))
             .then_some(CATALOGUE)
     }
 
-    /// Whether a whole argument is a key of several words or lines, such as a JSON key file.
+    /// Whether a whole argument is a key file, such as the JSON of a service account.
     pub(super) fn matches_whole(&self, text: &str) -> Option<&'static str> {
         let text = text.trim();
-        if !text.contains(['\n', '{', ' ']) || text.len() < 40 {
+        if !text.contains(['\n', '{']) {
             return None;
         }
         self.shapes()
             .iter()
-            .filter(|shape| shape.is_whole && text.starts_with(&shape.prefix))
-            .filter(|shape| !shape.text.contains('{') || text.starts_with('{') || !shape.text.contains("\\{"))
+            .filter(|shape| shape.is_whole && text.starts_with('{') == shape.text.contains("\\{"))
             .any(|shape| self.is_match(shape, text))
             .then_some(CATALOGUE)
     }

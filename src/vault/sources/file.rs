@@ -50,7 +50,7 @@ pub(crate) fn make(path: &Path, data_dir: &Path, random: &dyn Random) -> Result<
 ///
 /// Fails with `key_not_found` if there is none and with `key_insecure` if anything about it is wrong.
 pub(crate) fn read(path: &Path, data_dir: &Path) -> Result<LockedKey> {
-    let missing = || Error::new(Code::KeyNotFound, format!("the key file {} is not there", path.display()));
+    let missing = || Error::new(Code::KeyNotFound, format!("the key file {} is not there", shown(path)));
     let mut file = match OpenOptions::new().read(true).custom_flags(FLAGS).open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Err(missing()),
@@ -65,8 +65,7 @@ pub(crate) fn read(path: &Path, data_dir: &Path) -> Result<LockedKey> {
         return Err(insecure(path, "belongs to another account"));
     }
     if about.mode() & 0o177 != 0 {
-        return Err(insecure(path, "can be read or changed by others")
-            .next(format!("Run `chmod 600 {}`.", path.display())));
+        return Err(insecure(path, "can be read or changed by others").next(repair("600", path)));
     }
     if about.nlink() != 1 {
         return Err(insecure(path, "has more than one name (hard link)"));
@@ -93,9 +92,25 @@ fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// The path, with anything unusual escaped: it may come from a row that nobody has verified yet.
+fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if is_plain(&text) { text.into_owned() } else { format!("{text:?}") }
+}
+
+/// A command to copy, but only for a path that no shell reads as anything else.
+fn repair(mode: &str, path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if is_plain(&text) { format!("Run `chmod {mode} {text}`.") } else { format!("Give it the mode {mode}.") }
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+@".contains(&b))
+}
+
 /// A defect of the key file, by name.
 pub(crate) fn insecure(path: &Path, defect: &str) -> Error {
-    Error::new(Code::KeyInsecure, format!("the key file {} {defect}", path.display()))
+    Error::new(Code::KeyInsecure, format!("the key file {} {defect}", shown(path)))
 }
 
 fn check_folder(path: &Path, data_dir: &Path) -> Result<()> {
@@ -106,8 +121,7 @@ fn check_folder(path: &Path, data_dir: &Path) -> Result<()> {
         return Err(insecure(path, "is in a folder of another account"));
     }
     if about.mode() & 0o077 != 0 {
-        return Err(insecure(path, "is in a folder that others can enter")
-            .next(format!("Run `chmod 700 {}`.", dir.display())));
+        return Err(insecure(path, "is in a folder that others can enter").next(repair("700", &dir)));
     }
     // A backup of the data folder must not carry the key to it.
     let data = data_dir.canonicalize().or_else(|_| std::path::absolute(data_dir));
@@ -205,6 +219,27 @@ mod tests {
         assert_eq!(std::fs::metadata(&at.key).unwrap().mode() & 0o777, 0o600);
         assert_eq!(std::fs::metadata(at.key.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
         assert!(make(&at.key, &at.data, &OsRandom).unwrap() == first);
+    }
+
+    /// Under `umask 000`, in a process of its own, for a umask belongs to the whole process.
+    #[test]
+    fn h_20_a_umask_of_zero_does_not_open_the_key_file() {
+        let own = std::env::current_exe().unwrap();
+        let test = "vault::sources::file::tests::h_20_a_new_key_file_is_0600_in_a_0700_folder_and_is_read_back_and_kept";
+        let script = "umask 000; exec \"$0\" --exact \"$1\"";
+
+        let ran =
+            std::process::Command::new("/bin/sh").args(["-c", script]).arg(own).arg(test).output().unwrap();
+
+        assert!(ran.status.success() && String::from_utf8_lossy(&ran.stdout).contains("1 passed"));
+    }
+
+    #[test]
+    fn a_path_that_a_terminal_or_a_shell_would_act_on_is_shown_escaped_and_never_put_into_a_command() {
+        let odd = Path::new("/tmp/\u{1b}[2J$(reboot)/key");
+
+        assert!(!insecure(odd, "is empty").message().contains('\u{1b}'));
+        assert!(!repair("600", odd).contains("reboot"));
     }
 
     #[test]

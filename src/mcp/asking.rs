@@ -1,0 +1,242 @@
+//! Asking a person through the client's own form, in both eras of the protocol.
+//!
+//! A form's answer comes from the client and can be forged, so it only ever confirms what can be undone: the
+//! [`Confirmer`] here never answers for a person out of band. It asks for a tick, never for a value.
+//!
+//! Handshake era: the question goes to the client while the call waits. From 2026-07-28 the call ends with the
+//! question and a sealed state, and the client calls again with both; the state binds the answer to the caller,
+//! the tool, its arguments and the question as it was put, lives five minutes, and works once (M-17).
+use crate::error::{Result, internal};
+use crate::model::Word;
+use crate::model::access::Caller;
+use crate::ops::{Answer, Confirmer, Question};
+use futures_util::future::BoxFuture;
+use rmcp::RoleServer;
+use rmcp::model::{
+    BooleanSchema, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema,
+    ErrorData, InputRequest, InputRequests, InputRequiredResult, InputResponses, JsonObject,
+    RequestStateCodec, SealOptions,
+};
+use rmcp::service::RequestContext;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// The one key of our input requests, and the one field of our forms.
+pub(super) const CONFIRM: &str = "confirm";
+/// How long a sealed question can be answered.
+const STATE_LIFE: Duration = Duration::from_secs(300);
+/// How long a call waits for a form. Clients give a call up after 60 s as a rule: our answer should be before that.
+const PATIENCE: Duration = Duration::from_secs(55);
+/// Questions that one server has open at once; beyond, the caller gets an approval to ask for.
+const OPEN_QUESTIONS: usize = 8;
+/// Answered questions that are remembered. Each lives for `STATE_LIFE`; beyond this number none is accepted.
+const MOST_REMEMBERED: usize = 65_536;
+
+/// What all calls of one server share: the sealing key, and which questions have been answered.
+pub(super) struct Asking {
+    codec: RequestStateCodec,
+    answered: Mutex<HashMap<String, Instant>>,
+    open: Semaphore,
+    pub(super) patience: Duration,
+    pub(super) state_life: Duration,
+}
+
+/// What a sealed question says. Signed, not encrypted: nothing here is worth reading.
+#[derive(Serialize, Deserialize)]
+struct State {
+    nonce: String,
+    question: String,
+}
+
+/// A person's answer that came back with its state.
+struct Given {
+    question: String,
+    answer: Answer,
+}
+
+impl Asking {
+    /// With a fresh random key: questions do not outlive the process.
+    pub(super) fn new() -> Result<Self> {
+        let mut key = [0u8; 32];
+        getrandom::fill(&mut key).map_err(|_| internal("the operating system gave no random bytes"))?;
+        Ok(Self {
+            codec: RequestStateCodec::try_new(key).map_err(|_| internal("the sealing key was refused"))?,
+            answered: Mutex::new(HashMap::new()),
+            open: Semaphore::new(OPEN_QUESTIONS),
+            patience: PATIENCE,
+            state_life: STATE_LIFE,
+        })
+    }
+
+    /// The result that asks `question` and ends this round of the call.
+    pub(super) fn input_required(&self, question: &Question, binding: &[u8]) -> Result<InputRequiredResult> {
+        let state = State { nonce: crate::ids::fresh(), question: digest(question) };
+        let sealed = self
+            .codec
+            .seal_json_with(&state, &SealOptions::new().associated_data(binding).ttl(self.state_life))
+            .map_err(|_| internal("a question could not be sealed"))?;
+        let form = InputRequest::Elicitation(ElicitRequest::new(form(question)?));
+        Ok(InputRequiredResult::new(Some(InputRequests::from([(CONFIRM.to_owned(), form)])), Some(sealed)))
+    }
+
+    /// Opens a state that came back, and uses it up if there is an answer with it.
+    ///
+    /// Fails with one and the same message whatever is wrong with it (M-17).
+    fn given(
+        &self,
+        sealed: &str,
+        responses: Option<&InputResponses>,
+        binding: &[u8],
+    ) -> Result<Option<Given>, ErrorData> {
+        let refused = || ErrorData::invalid_params("requestState is not valid for this request", None);
+        let state: State = self.codec.open_json_with(sealed, binding).map_err(|_| refused())?;
+        let Some(answer) = responses.and_then(|all| all.get(CONFIRM)) else { return Ok(None) };
+        let answer = serde_json::from_value(answer.clone()).map_or(Answer::No, |result| read(&result));
+        match self.use_up(state.nonce) {
+            true => Ok(Some(Given { question: state.question, answer })),
+            false => Err(refused()),
+        }
+    }
+
+    /// Whether this is the first time. One lock, so that of many at once one wins (M-18).
+    fn use_up(&self, nonce: String) -> bool {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.len() >= 1024 {
+            answered.retain(|_, at| at.elapsed() <= self.state_life);
+        }
+        answered.len() < MOST_REMEMBERED && answered.insert(nonce, Instant::now()).is_none()
+    }
+}
+
+/// What a state is bound to besides its own content. Each part carries its length, so that none runs into the next.
+pub(super) fn binding(caller: &Caller, tool: &str, arguments: &JsonObject) -> Vec<u8> {
+    let digest = crate::ops::confirm::digest(tool, arguments);
+    let mut bound = Vec::with_capacity(256);
+    for part in [
+        caller.org.as_str().as_bytes(),
+        caller.user.as_str().as_bytes(),
+        caller.door.as_str().as_bytes(),
+        caller.consumer.as_bytes(),
+        b"tools/call",
+        tool.as_bytes(),
+        &digest,
+    ] {
+        bound.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bound.extend_from_slice(part);
+    }
+    bound
+}
+
+fn digest(question: &Question) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(question.text()))
+}
+
+/// One required yes-or-no without a default, so that nothing is agreed to by pressing return.
+fn form(question: &Question) -> Result<ElicitRequestParams> {
+    let schema = ElicitationSchema::builder()
+        .required_bool_property(CONFIRM, |_| {
+            BooleanSchema::new().title("Go ahead").description("Yes only if you agree to the above.")
+        })
+        .build()
+        .map_err(|_| internal("the form's schema was refused"))?;
+    Ok(ElicitRequestParams::FormElicitationParams {
+        meta: None,
+        message: question.text(),
+        requested_schema: schema,
+    })
+}
+
+/// Closing a form without a choice is no answer: what then follows is the same as without a form.
+fn read(result: &ElicitResult) -> Answer {
+    let ticked = || {
+        result.content.as_ref().and_then(|c| c.get(CONFIRM)).and_then(serde_json::Value::as_bool)
+            == Some(true)
+    };
+    match result.action {
+        ElicitationAction::Accept if ticked() => Answer::Yes,
+        ElicitationAction::Accept | ElicitationAction::Decline => Answer::No,
+        _ => Answer::CannotAsk,
+    }
+}
+
+/// Whether this request belongs to the era in which each request carries its own protocol version.
+pub(super) fn is_per_request(cx: &RequestContext<RoleServer>) -> bool {
+    cx.protocol_version().is_some_and(|version| !version.has_initialize())
+}
+
+/// Whether the client shows forms. An empty `elicitation: {}` means that it does.
+fn shows_forms(cx: &RequestContext<RoleServer>) -> bool {
+    cx.client_capabilities().and_then(|c| c.elicitation).is_some_and(|e| e.form.is_some() || e.url.is_none())
+}
+
+/// The way of asking within one call.
+pub(super) struct Asker<'a> {
+    asking: &'a Asking,
+    cx: &'a RequestContext<RoleServer>,
+    /// Ends when the connection does.
+    gone: &'a CancellationToken,
+    given: Option<Given>,
+    /// Told when nobody waits for the answer any more.
+    pub(super) abandoned: Notify,
+}
+
+impl<'a> Asker<'a> {
+    /// Takes over what came back from an earlier round; `state` and `responses` mean nothing in the handshake era.
+    ///
+    /// Fails when `state` was not made for this very request.
+    pub(super) fn new(
+        asking: &'a Asking,
+        cx: &'a RequestContext<RoleServer>,
+        gone: &'a CancellationToken,
+        state: Option<&str>,
+        responses: Option<&InputResponses>,
+        bound: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Self, ErrorData> {
+        let given = match state {
+            Some(sealed) if is_per_request(cx) => asking.given(sealed, responses, &bound())?,
+            _ => None,
+        };
+        Ok(Self { asking, cx, gone, given, abandoned: Notify::new() })
+    }
+
+    async fn ask_now(&self, question: &Question) -> Answer {
+        let Ok(_open) = self.asking.open.try_acquire() else { return Answer::CannotAsk };
+        let Ok(form) = form(question) else { return Answer::CannotAsk };
+        // From this very task: over HTTP another one's question would go to a stream that may have no reader.
+        let asked = self.cx.peer.create_elicitation_with_timeout(form, Some(self.asking.patience));
+        tokio::select! {
+            answer = asked => answer.map_or(Answer::CannotAsk, |result| read(&result)),
+            () = self.nobody_waits() => {
+                // Nothing has happened yet: the call ends here, and asks nobody else.
+                self.abandoned.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn nobody_waits(&self) {
+        tokio::select! {
+            () = self.cx.ct.cancelled() => {}
+            () = self.gone.cancelled() => {}
+        }
+    }
+}
+
+impl Confirmer for Asker<'_> {
+    fn form<'b>(&'b self, question: &'b Question) -> BoxFuture<'b, Answer> {
+        Box::pin(async move {
+            match (&self.given, is_per_request(self.cx)) {
+                // The answer counts only for the question as it was put: things may have changed since.
+                (Some(given), true) if given.question == digest(question) => given.answer,
+                _ if !shows_forms(self.cx) => Answer::CannotAsk,
+                (_, true) => Answer::AskFirst,
+                (_, false) => self.ask_now(question).await,
+            }
+        })
+    }
+}

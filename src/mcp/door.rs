@@ -1,0 +1,187 @@
+//! The one place where a tool call is let in, run and answered, and where a failure gets its shape on the wire.
+//!
+//! A failure of an operation is a tool result marked as an error, which the model reads; a protocol error is for
+//! what cannot be routed at all, since clients tend to hide its text.
+use super::asking::{Asker, Asking, binding};
+use super::catalogue::find_tool;
+use super::gate::Gate;
+use super::opening::{Identity, Opening};
+use crate::app::App;
+use crate::error::{Code, Error, Kind, Result, internal};
+use crate::model::access::Caller;
+use crate::model::text::clean;
+use crate::ops::{self, Entry, Limits, NoOne, Reply, find_entry};
+use futures_util::FutureExt;
+use rmcp::RoleServer;
+use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ErrorData};
+use rmcp::service::RequestContext;
+use serde_json::Value;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// What all connections of one server share.
+pub(super) struct Door {
+    pub(super) opening: Opening,
+    pub(super) identity: Box<dyn Identity>,
+    pub(super) limits: Limits,
+    pub(super) asking: Asking,
+    pub(super) gate: Gate,
+}
+
+impl Door {
+    /// A tool call, from its parameters to its answer.
+    ///
+    /// Fails, as a protocol error, for a tool that does not exist and a state that is not ours.
+    pub(super) async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        cx: &RequestContext<RoleServer>,
+        gone: &CancellationToken,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Some((entry, _)) = find_tool(&request.name) else {
+            return Err(ErrorData::invalid_params("there is no such tool", None));
+        };
+        let mut unroutable = None;
+        let answered = self
+            .guarded(cx, entry.name, async {
+                let (app, caller) = self.caller(cx).await?;
+                match self.run(app, &caller, entry, request, cx, gone).await {
+                    Ok(answered) => answered.map_err(|e| remember(&caller, entry.name, e)),
+                    Err(refused) => {
+                        unroutable = Some(refused);
+                        Err(internal("refused before it began"))
+                    }
+                }
+            })
+            .await;
+        match (unroutable, answered) {
+            (Some(refused), _) => Err(refused),
+            (None, Ok(response)) => Ok(response),
+            (None, Err(e)) => Ok(failed(&e).into()),
+        }
+    }
+
+    async fn run(
+        &self,
+        app: &App,
+        caller: &Caller,
+        entry: &Entry,
+        request: CallToolRequestParams,
+        cx: &RequestContext<RoleServer>,
+        gone: &CancellationToken,
+    ) -> Result<Result<CallToolResponse>, ErrorData> {
+        let arguments = request.arguments.unwrap_or_default();
+        let bound = || binding(caller, entry.name, &arguments);
+        let asker = Asker::new(
+            &self.asking,
+            cx,
+            gone,
+            request.request_state.as_deref(),
+            request.input_responses.as_ref(),
+            bound,
+        )?;
+        let span = tracing::info_span!("call", operation = entry.name, request = %caller.request);
+        let reply = tokio::select! {
+            reply = ops::call(app, caller, entry, &self.limits, arguments.clone(), &asker).instrument(span) => reply,
+            // Only while a question was open, when nothing had been done: once it runs, an operation is never dropped.
+            () = asker.abandoned.notified() => Err(cancelled()),
+        };
+        Ok(match reply {
+            Ok(Reply::Done(value)) => Ok(CallToolResult::structured(value).into()),
+            Ok(Reply::AskFirst(question)) => self
+                .asking
+                .input_required(&question, &binding(caller, entry.name, &arguments))
+                .map(Into::into),
+            Err(e) => Err(e),
+        })
+    }
+
+    /// The answer of a reading operation, for resources, prompts and completions. It never asks anybody anything.
+    pub(super) async fn read(
+        &self,
+        operation: &str,
+        arguments: Value,
+        cx: &RequestContext<RoleServer>,
+    ) -> Result<Value> {
+        let entry = find_entry(operation)
+            .ok_or_else(|| internal("an operation that does not exist was asked for"))?;
+        self.guarded(cx, entry.name, async {
+            let (app, caller) = self.caller(cx).await?;
+            let Value::Object(arguments) = arguments else { return Err(internal("arguments are an object")) };
+            match ops::call(app, &caller, entry, &self.limits, arguments, &NoOne).await {
+                Ok(Reply::Done(value)) => Ok(value),
+                Ok(Reply::AskFirst(_)) => Err(internal("a reading operation asked for a confirmation")),
+                Err(e) => Err(remember(&caller, entry.name, e)),
+            }
+        })
+        .await
+    }
+
+    /// Waits for a place, and turns a panic into an answer: the protocol library would let the caller wait for ever.
+    async fn guarded<T>(
+        &self,
+        cx: &RequestContext<RoleServer>,
+        what: &'static str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let _place = self.gate.enter().await?;
+        if cx.ct.is_cancelled() {
+            return Err(cancelled());
+        }
+        match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(done) => done,
+            Err(_) => {
+                // What the panic said may hold a value: the panic hook prints where it was, and that is all.
+                tracing::error!(operation = what, "a handler panicked");
+                Err(internal(format!("{what} failed in an unexpected way")))
+            }
+        }
+    }
+
+    async fn caller(&self, cx: &RequestContext<RoleServer>) -> Result<(&Arc<App>, Caller)> {
+        let app = self.opening.app().await?;
+        let mut caller = self.identity.caller(app, cx).await?;
+        caller.request = crate::ids::fresh();
+        caller.client = client(cx);
+        Ok((app, caller))
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(Code::Cancelled, "the call was cancelled before it began")
+}
+
+/// What the client says it is, as `name/version`, fit for a line of the log.
+fn client(cx: &RequestContext<RoleServer>) -> String {
+    let Some(claimed) = cx.client_info() else { return String::new() };
+    let part = |text: &str, most: usize| clean(text).chars().take(most).collect::<String>();
+    format!("{}/{}", part(&claimed.name, 60), part(&claimed.version, 20))
+}
+
+/// Logs what is our own fault, and gives the answer the id under which the log has it.
+fn remember(caller: &Caller, operation: &str, e: Error) -> Error {
+    if !matches!(e.kind(), Kind::Internal | Kind::Unavailable) {
+        return e;
+    }
+    let cause = std::error::Error::source(&e).map(ToString::to_string);
+    tracing::error!(operation, request = %caller.request, code = e.code.name(), cause, "a call failed");
+    e.detail("request_id", caller.request.clone())
+}
+
+/// A failure as the model reads it: `{code, message, next, …}`, and the same as text.
+fn failed(e: &Error) -> CallToolResult {
+    CallToolResult::structured_error(e.to_json())
+}
+
+/// A failure where the protocol has no other place for it: of a resource, a prompt or a completion.
+pub(super) fn protocol_error(e: &Error) -> ErrorData {
+    let (message, data) = (e.message().to_owned(), Some(e.to_json()));
+    match e.kind() {
+        Kind::Missing => ErrorData::resource_not_found(message, data),
+        Kind::Input | Kind::Conflict => ErrorData::invalid_params(message, data),
+        Kind::Denied | Kind::Limited => ErrorData::invalid_request(message, data),
+        Kind::Unavailable | Kind::Internal => ErrorData::internal_error(message, data),
+    }
+}

@@ -1,0 +1,157 @@
+//! The door on standard input and output: one client, which started us.
+//!
+//! Nothing but protocol messages is ever written to standard output. Clients hand over pipes, socketpairs (those
+//! on Node do) or files; each kind is read in the way that costs least.
+use super::opening::{Identify, Local, Open};
+use super::server::Server;
+use crate::error::{Error, Result, internal};
+use crate::ops::Limits;
+use rmcp::RoleServer;
+use rmcp::ServiceExt;
+use rmcp::model::JsonRpcMessage;
+use rmcp::service::{RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage};
+use rmcp::transport::Transport;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::transport::io::{stdio, stdio_pipes};
+use rustix::fs::{FileType, fstat};
+use std::os::fd::{AsFd, BorrowedFd};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The longest message that is read; a longer one is skipped, and the connection goes on (M-04).
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Serves the client on standard input and output until it closes them, or until SIGTERM or SIGINT.
+///
+/// The vault is opened at once beside the first messages, and again on each call as long as that fails. Where
+/// standard input is neither a pipe nor a socket, a thread may still be reading it when this returns: leave the
+/// process without waiting for it.
+///
+/// Fails with `internal` when signals cannot be listened to or the connection breaks in its first message.
+pub async fn serve_stdio(open: Open, limits: Limits, identify: Identify) -> Result<()> {
+    let server = Server::new(open, Local(identify), limits)?;
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone())?;
+    let warming = server.clone();
+    tokio::spawn(async move { warming.warm().await });
+    match standard_streams()? {
+        Streams::Pipes => {
+            let (read, write) = stdio_pipes();
+            serve(server, read, write, stop).await
+        }
+        Streams::Sockets(read, write) => serve(server, read, write, stop).await,
+        Streams::Others => {
+            let (read, write) = stdio();
+            serve(server, read, write, stop).await
+        }
+    }
+}
+
+/// Serves one client over any pair of streams, a message a line.
+pub async fn serve<R, W>(server: Server, read: R, write: W, stop: CancellationToken) -> Result<()>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let gone = CancellationToken::new();
+    let lines = AsyncRwTransport::new(read, write).with_max_line_length(MAX_MESSAGE_BYTES);
+    let wire = Wire { lines, gone: gone.clone(), has_begun: false };
+    match server.connection(gone).serve_with_ct(wire, stop).await {
+        Ok(running) => match running.waiting().await {
+            Ok(_) => Ok(()),
+            Err(e) => Err(internal("the connection ended in an unexpected way").because(e)),
+        },
+        // The client left before it said anything, or we were told to stop.
+        Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
+        // The library's text repeats what the client sent: it is dropped here.
+        Err(_) => Err(internal("the client broke off the handshake")),
+    }
+}
+
+fn stop_on_signals(stop: CancellationToken) -> Result<()> {
+    let cannot = |e: std::io::Error| internal("signals cannot be listened to").because(e);
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}
+
+enum Streams {
+    Pipes,
+    Sockets(UnixStream, UnixStream),
+    Others,
+}
+
+fn standard_streams() -> Result<Streams> {
+    let (input, output) = (std::io::stdin(), std::io::stdout());
+    let (input, output) = (input.as_fd(), output.as_fd());
+    Ok(match (kind(input), kind(output)) {
+        (Some(FileType::Fifo), Some(FileType::Fifo)) => Streams::Pipes,
+        (Some(FileType::Socket), Some(FileType::Socket)) => match (unix_stream(input)?, unix_stream(output)?)
+        {
+            (Some(read), Some(write)) => Streams::Sockets(read, write),
+            _ => Streams::Others,
+        },
+        _ => Streams::Others,
+    })
+}
+
+fn kind(fd: BorrowedFd<'_>) -> Option<FileType> {
+    fstat(fd).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
+}
+
+/// A second handle on a Unix stream socket; `None` for a socket of another family.
+fn unix_stream(fd: BorrowedFd<'_>) -> Result<Option<UnixStream>> {
+    let cannot = |e: std::io::Error| -> Error { internal("a standard stream cannot be used").because(e) };
+    let stream = std::os::unix::net::UnixStream::from(fd.try_clone_to_owned().map_err(cannot)?);
+    if stream.local_addr().is_err() {
+        return Ok(None);
+    }
+    stream.set_nonblocking(true).map_err(cannot)?;
+    UnixStream::from_std(stream).map(Some).map_err(cannot)
+}
+
+/// Lines of messages, with what the library leaves to us: it ends a connection whose first message asks for
+/// nothing, and lets calls wait for a client that is gone.
+struct Wire<T> {
+    lines: T,
+    gone: CancellationToken,
+    has_begun: bool,
+}
+
+impl<T: Transport<RoleServer>> Transport<RoleServer> for Wire<T> {
+    type Error = T::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
+        self.lines.send(message)
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            let Some(message) = self.lines.receive().await else {
+                self.gone.cancel();
+                return None;
+            };
+            self.has_begun |= matches!(message, JsonRpcMessage::Request(_));
+            if self.has_begun {
+                return Some(message);
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), T::Error> {
+        self.gone.cancel();
+        self.lines.close().await
+    }
+}

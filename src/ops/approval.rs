@@ -1,0 +1,316 @@
+//! Approvals: a stored request, a person's decision out of the model's reach, and carrying it out.
+//!
+//! What is granted is exactly what was asked for: same operation, same arguments, same asker, whose rights are
+//! checked again when it happens.
+use super::confirm::{NoOne, Question, digest};
+use super::dispatch::{Limits, Reply};
+use super::{Effect, Operation, Permission, Toolset, find_entry, people_only};
+use crate::app::App;
+use crate::clock::{DAY_MS, Millis};
+use crate::error::{Code, Error, Result};
+use crate::ids::ApprovalId;
+use crate::model::Word;
+use crate::model::access::{Caller, Door, Idempotency};
+use crate::model::approval::{APPROVAL_LIFE_MS, Approval, ApprovalState, COOL_DOWN_MS, MOST_OPEN};
+use crate::model::event::{Event, Outcome};
+use crate::model::org::Role;
+use crate::store::Reader;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Stores the request, or finds the same one open, and returns the error that tells the caller its id.
+pub async fn request(
+    app: &App,
+    caller: &Caller,
+    operation: &'static str,
+    bound: &[u8],
+    arguments: &Map<String, Value>,
+    question: Question,
+) -> Result<Error> {
+    let (asking, bound) = (caller.clone(), bound.to_vec());
+    let arguments = serde_json::to_string(arguments).unwrap_or_default();
+    let summary = question.summary.clone();
+    let mut plain = caller.clone();
+    plain.idempotency = None;
+    let id = app
+        .store
+        .write(&plain, move |tx| {
+            let now = tx.now();
+            let mine: Vec<_> = tx
+                .approvals(&asking.org, now.plus_ms(-APPROVAL_LIFE_MS), 500)?
+                .into_iter()
+                .filter(|a| a.requested_by == asking.user)
+                .collect();
+            let same = |a: &&Approval| a.digest == bound;
+            if let Some(open) = mine.iter().filter(|a| a.is_open(now)).find(same) {
+                // A repeat collapses: nothing new to decide, and no new event for each try.
+                let event = Event::of("request_approval")
+                    .about("approval", open.id.as_str(), operation)
+                    .with("repeat", true);
+                return tx.record_step(event, open.id.clone());
+            }
+            let declined = |a: &Approval| {
+                a.state == ApprovalState::Declined
+                    && a.decided_at.is_some_and(|at| now.0 - at.0 < COOL_DOWN_MS)
+            };
+            if mine.iter().filter(same).any(declined) {
+                return Err(Error::new(Code::Declined, "a person has just declined this").next(
+                    "Nothing was changed. Talk to the person; the same request is refused for a minute.",
+                ));
+            }
+            if mine.iter().filter(|a| a.is_open(now)).count() >= MOST_OPEN {
+                return Err(Error::new(
+                    Code::Quota,
+                    format!("{MOST_OPEN} of your requests wait for a decision already"),
+                )
+                .next("Ask the person to run `unsaid approve` and decide them."));
+            }
+            let mut approval = Approval {
+                id: ApprovalId::fresh(),
+                org_id: asking.org.clone(),
+                requested_by: asking.user.clone(),
+                door: asking.door.as_str().into(),
+                client: asking.client.clone(),
+                operation: operation.into(),
+                arguments,
+                digest: bound,
+                impact: question.text(),
+                reason: question.reason.clone(),
+                state: ApprovalState::Open,
+                created_at: now,
+                expires_at: now.plus_ms(APPROVAL_LIFE_MS),
+                decided_at: None,
+                decided_by: None,
+                outcome: String::new(),
+                revision: 0,
+            };
+            tx.insert(&mut approval)?;
+            let event = Event::of("request_approval")
+                .about("approval", approval.id.as_str(), operation)
+                .because(question.reason.clone())
+                .with("operation", operation);
+            tx.record_step(event, approval.id)
+        })
+        .await?;
+    Ok(Error::new(Code::ApprovalRequired, format!("a person must approve this: {summary}"))
+        .next(format!(
+            "Ask the person to run `unsaid approve {id}` in a terminal. It happens when they approve; repeating this call changes nothing. whoami shows the decision."
+        ))
+        .detail("approval_id", id.0))
+}
+
+/// Whether approval `id` is being carried out for exactly this request.
+pub async fn expect_granted(app: &App, caller: &Caller, id: &str, bound: &[u8]) -> Result<()> {
+    let (asking, id, bound) = (caller.clone(), id.to_owned(), bound.to_vec());
+    app.store
+        .read(move |tx| {
+            let approval = tx.approval(&asking.org, &id)?;
+            let fits = approval.requested_by == asking.user
+                && approval.digest == bound
+                && approval.is_open(tx.now());
+            match fits {
+                true => Ok(()),
+                false => Err(Error::new(Code::ApprovalClosed, "this approval is not for this request")),
+            }
+        })
+        .await
+}
+
+/// One request, as a person sees it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct ApprovalLine {
+    pub id: String,
+    pub operation: String,
+    pub impact: String,
+    pub reason: String,
+    pub requested_by: String,
+    /// What the client said it is.
+    pub client: String,
+    pub state: ApprovalState,
+    pub created_at: Millis,
+    pub expires_at: Millis,
+    pub outcome: String,
+}
+
+/// `approval` as a line.
+pub fn line(tx: &Reader<'_>, a: &Approval) -> Result<ApprovalLine> {
+    Ok(ApprovalLine {
+        id: a.id.0.clone(),
+        operation: a.operation.clone(),
+        impact: a.impact.clone(),
+        reason: a.reason.clone(),
+        requested_by: tx.user(&a.org_id, &a.requested_by).map(|u| u.login).unwrap_or_default(),
+        client: if a.client.is_empty() { a.door.clone() } else { format!("{} over {}", a.client, a.door) },
+        state: a.state,
+        created_at: a.created_at,
+        expires_at: a.expires_at,
+        outcome: a.outcome.clone(),
+    })
+}
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListApprovals {
+    /// Also those that were decided in the last day
+    pub all: Option<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalList {
+    pub approvals: Vec<ApprovalLine>,
+}
+
+impl Operation for ListApprovals {
+    const NAME: &'static str = "list_approvals";
+    const TITLE: &'static str = "List approval requests";
+    const ABOUT: &'static str = "See what waits for a person's decision.";
+    const TOOLSET: Toolset = Toolset::People;
+    const EFFECT: Effect = Effect::Reads;
+    const NEEDS: Permission = Permission::Anyone;
+    const IDEMPOTENT: bool = true;
+    type Output = ApprovalList;
+
+    async fn run(self, app: &App, caller: &Caller) -> Result<ApprovalList> {
+        let asking = caller.clone();
+        app.store
+            .read(move |tx| {
+                let who = tx.standing(&asking)?;
+                let now = tx.now();
+                let mut approvals = Vec::new();
+                for a in tx.approvals(&asking.org, now.plus_ms(-DAY_MS), 200)? {
+                    let mine = a.requested_by == asking.user || who.role == Role::Admin;
+                    if mine && (a.is_open(now) || self.all == Some(true)) {
+                        approvals.push(line(tx, &a)?);
+                    }
+                }
+                Ok(ApprovalList { approvals })
+            })
+            .await
+    }
+}
+
+/// The request with this id, for a person who may decide it: the asker's own person, or an admin.
+pub async fn show(app: &App, caller: &Caller, id: &str) -> Result<ApprovalLine> {
+    people_only(caller)?;
+    let (asking, id) = (caller.clone(), id.to_owned());
+    app.store
+        .read(move |tx| {
+            let approval = decidable(tx, &asking, &id)?;
+            line(tx, &approval)
+        })
+        .await
+}
+
+fn decidable(tx: &Reader<'_>, caller: &Caller, id: &str) -> Result<Approval> {
+    let who = tx.standing(caller)?;
+    let not_found = || Error::new(Code::ApprovalNotFound, "there is no such approval request");
+    let approval = tx.approval(&caller.org, id)?;
+    if approval.requested_by != caller.user && who.role != Role::Admin {
+        return Err(not_found());
+    }
+    if approval.state != ApprovalState::Open {
+        return Err(Error::new(Code::ApprovalClosed, format!("it was decided already: {}", approval.state)));
+    }
+    if !approval.is_open(tx.now()) {
+        return Err(Error::new(
+            Code::ApprovalClosed,
+            format!("its time was over at {}", approval.expires_at),
+        ));
+    }
+    Ok(approval)
+}
+
+/// What came of an approval.
+#[derive(Debug, Serialize)]
+pub struct Approved {
+    pub id: String,
+    pub operation: String,
+    pub outcome: Value,
+}
+
+/// Carries the request out for its asker, whose rights are checked again, and closes it.
+///
+/// The caller has shown it to a person and taken their challenge. A crash in between leaves it open; carrying it out
+/// again does nothing twice, for it runs under an idempotency key of its own.
+pub async fn approve(app: &App, caller: &Caller, id: &str) -> Result<Approved> {
+    people_only(caller)?;
+    let (asking, wanted) = (caller.clone(), id.to_owned());
+    let approval = app.store.read(move |tx| decidable(tx, &asking, &wanted)).await?;
+    let gone =
+        || Error::new(Code::ApprovalClosed, "this unsaid does not know the operation that was asked for");
+    let entry = find_entry(&approval.operation).ok_or_else(gone)?;
+    let arguments: Map<String, Value> = serde_json::from_str(&approval.arguments)
+        .map_err(|_| Error::new(Code::Integrity, "the request is damaged"))?;
+    let mut asker = Caller::new(
+        approval.org_id.clone(),
+        approval.requested_by.clone(),
+        Door::parse(&approval.door).unwrap_or(Door::System),
+    );
+    asker.client = approval.client.clone();
+    asker.request = caller.request.clone();
+    asker.approval = Some(approval.id.0.clone());
+    asker.idempotency = Some(Idempotency {
+        operation: entry.name,
+        key: format!("approval:{}", approval.id),
+        digest: digest(entry.name, &arguments),
+    });
+    let outcome = super::call(app, &asker, entry, &Limits::default(), arguments, &NoOne).await;
+    let (state, text) = match &outcome {
+        Ok(Reply::Done(value)) => (ApprovalState::Done, value.to_string()),
+        Ok(Reply::AskFirst(_)) => (ApprovalState::Failed, "it asked again".to_owned()),
+        // What may pass by itself leaves the request open, to be approved again.
+        Err(e) if e.kind() == crate::error::Kind::Unavailable => {
+            return outcome.map(|_| unreachable_done(&approval));
+        }
+        Err(e) => (ApprovalState::Failed, e.code.name().to_owned()),
+    };
+    close(app, caller, &approval.id, state, text.chars().take(2000).collect()).await?;
+    match outcome {
+        Ok(Reply::Done(value)) => {
+            Ok(Approved { id: approval.id.0, operation: approval.operation, outcome: value })
+        }
+        Ok(Reply::AskFirst(_)) => Err(crate::error::internal("an approved request asked again")),
+        Err(e) => Err(e),
+    }
+}
+
+fn unreachable_done(approval: &Approval) -> Approved {
+    Approved { id: approval.id.0.clone(), operation: approval.operation.clone(), outcome: Value::Null }
+}
+
+/// Closes the request without carrying it out. The same request is refused for a minute.
+pub async fn decline(app: &App, caller: &Caller, id: &str) -> Result<()> {
+    people_only(caller)?;
+    let (asking, wanted) = (caller.clone(), id.to_owned());
+    let approval = app.store.read(move |tx| decidable(tx, &asking, &wanted)).await?;
+    close(app, caller, &approval.id, ApprovalState::Declined, String::new()).await
+}
+
+async fn close(
+    app: &App,
+    caller: &Caller,
+    id: &ApprovalId,
+    state: ApprovalState,
+    outcome: String,
+) -> Result<()> {
+    let (asking, id) = (caller.clone(), id.clone());
+    app.store
+        .write(caller, move |tx| {
+            let mut approval = decidable(tx, &asking, id.as_str())?;
+            approval.state = state;
+            approval.decided_at = Some(tx.now());
+            approval.decided_by = Some(asking.user.clone());
+            approval.outcome = outcome;
+            tx.save(&mut approval)?;
+            let operation = if state == ApprovalState::Declined { "decline" } else { "approve" };
+            let ended = if state == ApprovalState::Failed { Outcome::Failed } else { Outcome::Ok };
+            let event = Event::of(operation)
+                .about("approval", approval.id.as_str(), &approval.operation)
+                .ended(ended, "")
+                .with("requested_by", approval.requested_by.0.clone());
+            tx.record_step(event, ())
+        })
+        .await
+}

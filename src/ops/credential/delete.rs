@@ -1,0 +1,116 @@
+//! `delete_credential`: to the bin, from which it can be restored.
+use super::view::Names;
+use crate::app::App;
+use crate::clock::Millis;
+use crate::error::Result;
+use crate::model::access::{Caller, GranteeKind};
+use crate::model::credential::Scope;
+use crate::model::event::Event;
+use crate::model::text::Reason;
+use crate::ops::confirm::{Confirm, Question};
+use crate::ops::reach::{self, Need, Reached};
+use crate::ops::{Effect, Operation, Permission, Toolset};
+use crate::store::Reader;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteCredential {
+    /// Id or name
+    #[schemars(length(max = 160))]
+    pub credential: String,
+    /// Why, for the log
+    #[schemars(length(max = 300))]
+    pub reason: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Deleted {
+    pub id: String,
+    pub name: String,
+    pub deleted_at: Millis,
+    /// Until then it can surely be restored.
+    pub restore_until: Millis,
+    /// Who stops being served.
+    pub impact: Vec<String>,
+}
+
+/// Who is affected when nothing can use it any more.
+pub fn impact(tx: &Reader<'_>, caller: &Caller, found: &Reached) -> Result<Vec<String>> {
+    let c = &found.credential;
+    let mut names = Names::new(tx, &caller.org);
+    let mut lines = vec![match c.scope {
+        Scope::Personal => format!("only {} uses it", names.owner(c.scope, &c.owner_id)?),
+        Scope::Team => format!("every member of team {} loses it", names.owner(c.scope, &c.owner_id)?),
+        Scope::Org => "everybody in the org loses it".into(),
+    }];
+    let held = |kind| found.grants.iter().filter(|g| g.grantee_kind == kind).count();
+    let (users, teams) = (held(GranteeKind::User), held(GranteeKind::Team));
+    if users + teams > 0 {
+        lines.push(format!("{users} people and {teams} teams have it by a grant"));
+    }
+    let used = tx.usage(&c.id)?;
+    lines.push(match used.last_at {
+        Some(at) => format!("used {} times, last at {at} by {}", used.uses, names.user(&used.last_user)?),
+        None => "never used".into(),
+    });
+    Ok(lines)
+}
+
+impl Operation for DeleteCredential {
+    const NAME: &'static str = "delete_credential";
+    const TITLE: &'static str = "Delete a credential";
+    const ABOUT: &'static str = "Move a credential to the bin. Whatever uses it stops working at once; it can be restored. Also ends a personal override.";
+    const TOOLSET: Toolset = Toolset::Credentials;
+    const EFFECT: Effect = Effect::Removes;
+    const NEEDS: Permission = Permission::Manage;
+    type Output = Deleted;
+
+    async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
+        let (asking, wanted) = (caller.clone(), self.credential.clone());
+        let reason = Reason::parse(&self.reason)?;
+        app.store
+            .read(move |tx| {
+                let who = tx.standing(&asking)?;
+                let found = reach::credential(tx, &asking, &who, &wanted, Need::Manage)?;
+                Ok(Confirm::Form(Question {
+                    summary: format!(
+                        "delete {} ({}, {})",
+                        found.credential.label(),
+                        found.credential.scope,
+                        found.credential.id
+                    ),
+                    impact: impact(tx, &asking, &found)?,
+                    reason: reason.to_string(),
+                }))
+            })
+            .await
+    }
+
+    async fn run(self, app: &App, caller: &Caller) -> Result<Deleted> {
+        let asking = caller.clone();
+        let reason = Reason::parse(&self.reason)?;
+        app.store
+            .write(caller, move |tx| {
+                let (who, org) = reach::who(tx, &asking)?;
+                let found = reach::credential(tx, &asking, &who, &self.credential, Need::Manage)?;
+                let impact = impact(tx, &asking, &found)?;
+                let now = tx.now();
+                let mut c = found.credential;
+                c.deleted_at = Some(now);
+                c.deleted_by = Some(asking.user.clone());
+                c.updated_at = now;
+                tx.save(&mut c)?;
+                let output = Deleted {
+                    id: c.id.0.clone(),
+                    name: c.name.clone(),
+                    deleted_at: now,
+                    restore_until: now.plus_days(org.bin_days),
+                    impact,
+                };
+                tx.record(Event::of(Self::NAME).on(&c).because(reason.as_str()), output)
+            })
+            .await
+    }
+}

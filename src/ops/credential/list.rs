@@ -1,0 +1,245 @@
+//! `list_credentials`: what the caller may see, in a stable order, a page at a time.
+use super::view::{CredentialRow, Names, row};
+use crate::app::App;
+use crate::clock::Millis;
+use crate::error::{Result, invalid};
+use crate::model::access::{Caller, access};
+use crate::model::credential::{Credential, CredentialType, Environment, Scope};
+use crate::model::status::Status;
+use crate::ops::{Effect, Operation, Permission, Toolset, reach};
+use crate::store::{ListFilter, Reader, Usage};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Rows of a page at most.
+const MOST: usize = 100;
+/// Rows looked at for one answer, when filters let few through; the cursor goes on from there.
+const MOST_SCANNED: usize = 20_000;
+/// A page stays below this many bytes of JSON.
+const MOST_BYTES: usize = 22_000;
+/// Counting stops here.
+const COUNT_CAP: i64 = 10_000;
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListCredentials {
+    #[serde(rename = "type")]
+    pub kind: Option<CredentialType>,
+    pub status: Option<Status>,
+    pub scope: Option<Scope>,
+    #[schemars(length(max = 64))]
+    pub service: Option<String>,
+    /// Name or id
+    #[schemars(length(max = 80))]
+    pub team: Option<String>,
+    pub environment: Option<Environment>,
+    #[schemars(length(max = 40))]
+    pub tag: Option<String>,
+    /// Not used since then, or never
+    pub unused_since: Option<Millis>,
+    pub expires_before: Option<Millis>,
+    /// In name, description, account, service or tags
+    #[schemars(length(max = 80))]
+    pub text: Option<String>,
+    /// Also say how many there are
+    pub count: Option<bool>,
+    /// default 50
+    #[schemars(range(min = 1, max = 100))]
+    pub limit: Option<i64>,
+    #[schemars(length(max = 200))]
+    pub cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CredentialPage {
+    /// One line about this page.
+    pub summary: String,
+    pub credentials: Vec<CredentialRow>,
+    /// Pass it as cursor for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+    /// How many the caller can see without filters; 10000 stands for that many or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visible: Option<i64>,
+}
+
+/// A cursor is the place of the last row in the order name, id. It grants nothing: every page checks permission again.
+fn cursor_of(c: &Credential) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(format!("{}\n{}", c.name_key, c.id).as_bytes())
+}
+
+fn read_cursor(text: &str) -> Result<(String, String)> {
+    let wrong = || {
+        invalid("this cursor is not one of ours").next("Call again without a cursor, from the first page.")
+    };
+    let bytes = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| wrong())?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+    let (name, id) = text.split_once('\n').ok_or_else(wrong)?;
+    let fits = |s: &str| s.len() <= 64 && s.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match fits(name) && fits(id) {
+        true => Ok((name.to_owned(), id.to_owned())),
+        false => Err(wrong()),
+    }
+}
+
+impl Operation for ListCredentials {
+    const NAME: &'static str = "list_credentials";
+    const TITLE: &'static str = "List credentials";
+    const ABOUT: &'static str =
+        "See which credentials there are, their status and what needs attention. Never shows a value.";
+    const TOOLSET: Toolset = Toolset::Credentials;
+    const EFFECT: Effect = Effect::Reads;
+    const NEEDS: Permission = Permission::Anyone;
+    const IDEMPOTENT: bool = true;
+    type Output = CredentialPage;
+
+    async fn run(self, app: &App, caller: &Caller) -> Result<CredentialPage> {
+        let asking = caller.clone();
+        app.store.read(move |tx| page(tx, &asking, &self)).await
+    }
+}
+
+fn page(tx: &Reader<'_>, caller: &Caller, input: &ListCredentials) -> Result<CredentialPage> {
+    let (who, org) = reach::who(tx, caller)?;
+    let limit = input.limit.map_or(Ok(50), |n| match n {
+        1..=100 => Ok(n as usize),
+        _ => Err(invalid("limit is 1 to 100")),
+    })?;
+    let limit = limit.min(MOST);
+    let team = match &input.team {
+        // A team that the caller may not know of has no credentials to show.
+        Some(team) => Some(tx.team_named(&org.id, team).map_or("-".to_owned(), |t| t.id.0)),
+        None => None,
+    };
+    let mut places = reach::places(&who);
+    if let Some(scope) = input.scope {
+        places.retain(|p| match p {
+            crate::store::Place::Owned(s, _) | crate::store::Place::All(s) => *s == scope,
+            crate::store::Place::Granted(_) => scope != Scope::Personal,
+        });
+    }
+    let wants_deleted = input.status == Some(Status::Deleted);
+    let needle = input.text.as_deref().map(|t| t.trim().to_lowercase()).filter(|t| !t.is_empty());
+    let now = tx.now();
+    let mut after = input.cursor.as_deref().map(read_cursor).transpose()?;
+    let mut names = Names::new(tx, &org.id);
+    let mut rows = Vec::new();
+    let mut next_cursor = None;
+    let mut bytes = 0;
+    let mut scanned = 0;
+    let has_filter = input.kind.is_some()
+        || input.status.is_some()
+        || input.service.is_some()
+        || team.is_some()
+        || input.environment.is_some()
+        || input.tag.is_some()
+        || input.unused_since.is_some()
+        || input.expires_before.is_some()
+        || needle.is_some();
+    let batch = if has_filter { 500 } else { limit + 1 };
+    'pages: loop {
+        let filter =
+            ListFilter { places: places.clone(), deleted: wants_deleted, after: after.clone(), limit: batch };
+        let found = tx.list_credentials(&org.id, &filter)?;
+        let is_last = found.len() < batch;
+        let ids: Vec<_> = found.iter().map(|c| c.id.as_str()).collect();
+        let used = tx.usage_of(&ids)?;
+        let unused = Usage::default();
+        let mut last: Option<&Credential> = None;
+        for c in &found {
+            if rows.len() == limit || bytes > MOST_BYTES {
+                next_cursor = last.map(cursor_of).or_else(|| after.as_ref().map(|(n, i)| encode(n, i)));
+                break 'pages;
+            }
+            scanned += 1;
+            let usage = used.get(c.id.as_str()).unwrap_or(&unused);
+            let visible = match wants_deleted {
+                false => true,
+                // Whoever only uses a credential does not see it in the bin.
+                true => {
+                    let a = access(&who, c, &tx.grants_on(&org.id, &c.id)?);
+                    a.views || a.manages
+                }
+            };
+            last = Some(c);
+            if visible && fits(c, input, team.as_deref(), needle.as_deref(), usage) {
+                let row = row(&mut names, &org, c, usage, now)?;
+                if input.status.is_none_or(|wanted| row.status.status == wanted) {
+                    bytes += approximate_bytes(&row);
+                    rows.push(row);
+                }
+            }
+        }
+        if is_last {
+            break;
+        }
+        after = last.map(|c| (c.name_key.clone(), c.id.0.clone()));
+        if scanned >= MOST_SCANNED {
+            next_cursor = last.map(cursor_of);
+            break;
+        }
+    }
+    let visible = match input.count {
+        Some(true) => Some(tx.count_credentials(&org.id, &reach::places(&who), COUNT_CAP)?),
+        _ => None,
+    };
+    Ok(CredentialPage {
+        summary: summary(&rows, next_cursor.is_some()),
+        credentials: rows,
+        next_cursor,
+        visible,
+    })
+}
+
+fn encode(name: &str, id: &str) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(format!("{name}\n{id}").as_bytes())
+}
+
+/// A little above what the row takes as JSON.
+fn approximate_bytes(r: &CredentialRow) -> usize {
+    260 + r.name.len()
+        + r.account.len()
+        + r.service.len()
+        + r.owner.len()
+        + r.set_by.len()
+        + r.status.message.len()
+        + r.status.next.len()
+        + 20 * r.status.reasons.len()
+        + 40 * (usize::from(r.last_used_at.is_some()) + usize::from(r.expires_at.is_some()))
+}
+
+fn fits(c: &Credential, f: &ListCredentials, team: Option<&str>, needle: Option<&str>, used: &Usage) -> bool {
+    let contains = |needle: &str| {
+        [&c.name, &c.description, &c.account, &c.service]
+            .iter()
+            .any(|text| text.to_lowercase().contains(needle))
+            || c.tags.iter().any(|tag| tag.contains(needle))
+    };
+    f.kind.is_none_or(|kind| c.kind == kind)
+        && f.scope.is_none_or(|scope| c.scope == scope)
+        && f.service.as_ref().is_none_or(|service| c.service.eq_ignore_ascii_case(service))
+        && team.is_none_or(|team| c.scope == Scope::Team && c.owner_id == team)
+        && f.environment.is_none_or(|environment| c.environment == environment)
+        && f.tag.as_ref().is_none_or(|tag| c.tags.iter().any(|t| t.eq_ignore_ascii_case(tag)))
+        && f.unused_since.is_none_or(|since| used.last_at.is_none_or(|last| last < since))
+        && f.expires_before.is_none_or(|before| c.expires_at.is_some_and(|end| end < before))
+        && needle.is_none_or(contains)
+}
+
+fn summary(rows: &[CredentialRow], more: bool) -> String {
+    if rows.is_empty() {
+        return if more { "none in this part; there is more".into() } else { "no credentials".into() };
+    }
+    let mut counts: Vec<(Status, usize)> = Vec::new();
+    for row in rows {
+        match counts.iter_mut().find(|(status, _)| *status == row.status.status) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((row.status.status, 1)),
+        }
+    }
+    counts.sort();
+    let parts: Vec<_> = counts.iter().map(|(status, n)| format!("{n} {status}")).collect();
+    let more = if more { "; more with next_cursor" } else { "" };
+    let noun = if rows.len() == 1 { "credential" } else { "credentials" };
+    format!("{} {noun}: {}{more}", rows.len(), parts.join(", "))
+}

@@ -1,0 +1,103 @@
+//! `purge_credential`: destroys the keys of a deleted credential's versions, for good. People only.
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::model::access::{Caller, Grant};
+use crate::model::credential::{Credential, Version};
+use crate::model::event::Event;
+use crate::model::text::Reason;
+use crate::ops::confirm::{Confirm, Question};
+use crate::ops::reach::{self, Need};
+use crate::ops::{Effect, Operation, Permission, Toolset};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PurgeCredential {
+    #[schemars(length(max = 160))]
+    pub credential: String,
+    #[schemars(length(max = 300))]
+    pub reason: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Purged {
+    pub id: String,
+    pub name: String,
+    pub versions_destroyed: i64,
+    pub note: String,
+}
+
+impl Operation for PurgeCredential {
+    const NAME: &'static str = "purge_credential";
+    const TITLE: &'static str = "Purge a credential";
+    const ABOUT: &'static str = "Destroy a deleted credential for good.";
+    const TOOLSET: Toolset = Toolset::People;
+    const EFFECT: Effect = Effect::Destroys;
+    const NEEDS: Permission = Permission::Manage;
+    type Output = Purged;
+
+    async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
+        super::super::people_only(caller)?;
+        let (asking, wanted) = (caller.clone(), self.credential.clone());
+        let reason = Reason::parse(&self.reason)?;
+        app.store
+            .read(move |tx| {
+                let who = tx.standing(&asking)?;
+                let found = reach::credential_or_deleted(tx, &asking, &who, &wanted, Need::Manage)?;
+                must_be_deleted(&found.credential)?;
+                Ok(Confirm::Person(Question {
+                    summary: format!(
+                        "destroy {} ({}) for good",
+                        found.credential.label(),
+                        found.credential.id
+                    ),
+                    impact: vec!["its value cannot be brought back, except from a backup made before".into()],
+                    reason: reason.to_string(),
+                }))
+            })
+            .await
+    }
+
+    async fn run(self, app: &App, caller: &Caller) -> Result<Purged> {
+        super::super::people_only(caller)?;
+        let asking = caller.clone();
+        let reason = Reason::parse(&self.reason)?;
+        let purged = app
+            .store
+            .write(caller, move |tx| {
+                let who = tx.standing(&asking)?;
+                let found = reach::credential_or_deleted(tx, &asking, &who, &self.credential, Need::Manage)?;
+                let c = found.credential;
+                must_be_deleted(&c)?;
+                let versions = tx.versions(&c.org_id, &c.id, 100_000)?;
+                for version in &versions {
+                    tx.remove_fields(&version.id)?;
+                    tx.remove::<Version>(&[version.id.as_str()])?;
+                }
+                for grant in &found.grants {
+                    tx.remove::<Grant>(&[grant.id.as_str()])?;
+                }
+                tx.remove::<Credential>(&[c.id.as_str()])?;
+                let output = Purged {
+                    id: c.id.0.clone(),
+                    name: c.name.clone(),
+                    versions_destroyed: versions.len() as i64,
+                    note: "The keys are destroyed here; backups made before still hold them.".into(),
+                };
+                tx.record(Event::of(Self::NAME).on(&c).because(reason.as_str()), output)
+            })
+            .await?;
+        // The log still holds the old pages until it is written back and emptied.
+        app.store.forget_old_pages().await?;
+        Ok(purged)
+    }
+}
+
+fn must_be_deleted(c: &Credential) -> Result<()> {
+    match c.is_deleted() {
+        true => Ok(()),
+        false => Err(Error::new(Code::NotDeleted, format!("{} is not in the bin", c.name))
+            .next("Delete it first; purge is for the bin.")),
+    }
+}

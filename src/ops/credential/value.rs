@@ -1,0 +1,362 @@
+//! How a value comes in, past every model: sealed in the transaction that records it.
+//!
+//! Nothing here gives a value out; `hand_over` alone does.
+use super::create::{self, CreateCredential};
+use crate::app::App;
+use crate::clock::Millis;
+use crate::error::{Code, Error, Result, invalid};
+use crate::ids::VersionId;
+use crate::model::access::Caller;
+use crate::model::credential::{Credential, CredentialType, Environment, Scope, SealedField, Stage, Version};
+use crate::model::event::Event;
+use crate::ops::reach::{self, Need};
+use crate::secret::SecretBytes;
+use crate::store::Writer;
+use crate::vault::{Context, Vault};
+use serde::Serialize;
+
+/// The longest value of one field, bytes.
+pub const MOST_VALUE_BYTES: usize = 64 * 1024;
+/// The longest file, bytes.
+pub const MOST_FILE_BYTES: usize = 1024 * 1024;
+/// How many earlier versions keep their key: the one before, so that there is a way back.
+const PREVIOUS_KEPT: usize = 1;
+
+/// Which credential a value is for.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Id or name.
+    Existing(String),
+    New(Box<CreateCredential>),
+}
+
+/// One value to be entered.
+pub struct Entry {
+    pub target: Target,
+    /// Field names and their values; fields not named keep what they have.
+    pub values: Vec<(String, SecretBytes)>,
+    /// For type file, the name people know it by.
+    pub file_name: String,
+}
+
+/// What was stored, without anything of the value.
+#[derive(Debug, Serialize)]
+pub struct Entered {
+    pub id: String,
+    pub name: String,
+    pub scope: Scope,
+    pub created: bool,
+    pub version: i64,
+    /// Whether an earlier value was replaced.
+    pub replaced: bool,
+    /// Other visible credentials of this name that it comes before.
+    pub comes_before: Vec<String>,
+}
+
+/// The command with which a person enters this credential's value.
+pub fn command(c: &Credential) -> String {
+    let mut text = format!("unsaid set {}", c.name);
+    match c.scope {
+        Scope::Personal => {}
+        Scope::Team => text.push_str(&format!(" --scope team:{}", c.owner_id)),
+        Scope::Org => text.push_str(" --scope org"),
+    }
+    if !c.account.is_empty() {
+        let quoted = c.account.replace('\'', "'\\''");
+        text.push_str(&format!(" --account '{quoted}'"));
+    }
+    if c.environment != Environment::Any {
+        text.push_str(&format!(" --env {}", c.environment));
+    }
+    text
+}
+
+/// Where the data key of a version belongs.
+pub fn key_context<'a>(instance: &'a str, c: &'a Credential, v: &'a Version) -> Context<'a> {
+    Context {
+        instance,
+        org: c.org_id.as_str(),
+        table: "version",
+        record: v.id.as_str(),
+        version: v.number as u64,
+        field: "key",
+        scope: crate::model::Word::as_str(c.scope),
+        owner: &c.owner_id,
+        policy: [0; 32],
+    }
+}
+
+/// The name of a field inside its envelope's context.
+pub fn field_tag(name: &str) -> String {
+    format!("field/{name}")
+}
+
+/// Enters one value; see [`enter_many`].
+pub async fn enter_value(
+    app: &App,
+    caller: &Caller,
+    target: Target,
+    values: Vec<(String, SecretBytes)>,
+    file_name: String,
+) -> Result<Entered> {
+    let mut entered = enter_many(app, caller, vec![Entry { target, values, file_name }]).await?;
+    entered.pop().ok_or_else(|| crate::error::internal("one value gives one answer"))
+}
+
+/// Enters values, all or none, each as a new version. Creates what is to be created.
+///
+/// Fails with `invalid_input` where a field is not the credential's, is empty, or is missing; `too_large` beyond the
+/// limits; `not_allowed` and `credential_not_found` as for every change.
+pub async fn enter_many(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Entered>> {
+    let (asking, catalogue, vault) = (caller.clone(), app.catalogue, app.vault());
+    app.store
+        .write(caller, move |tx| {
+            let mut done = Vec::with_capacity(entries.len());
+            let mut events = Vec::with_capacity(entries.len());
+            for entry in entries {
+                let (who, mut credential, created) = match &entry.target {
+                    Target::Existing(wanted) => {
+                        let who = tx.standing(&asking)?;
+                        let found = reach::credential(tx, &asking, &who, wanted, Need::Manage)?;
+                        (who, found.credential, false)
+                    }
+                    Target::New(input) => {
+                        let (who, _, mut credential) = create::prepare(catalogue, tx, &asking, input)?;
+                        create::insert(tx, &mut credential)?;
+                        (who, credential, true)
+                    }
+                };
+                let replaced = credential.current_version.is_some();
+                store_version(tx, &vault, &asking, &mut credential, &entry.values, &entry.file_name)?;
+                let others = create::same_name(tx, &asking, &who, &credential)?;
+                if created {
+                    let made = Event::of("create_credential")
+                        .on(&credential)
+                        .with("type", crate::model::Word::as_str(credential.kind));
+                    events.push(made);
+                }
+                events.push(Event::of("enter_value").on(&credential).with("replaced", replaced));
+                done.push(Entered {
+                    id: credential.id.0.clone(),
+                    name: credential.name.clone(),
+                    scope: credential.scope,
+                    created,
+                    version: credential.current_version.unwrap_or_default(),
+                    replaced,
+                    comes_before: match credential.scope {
+                        Scope::Personal => create::described(tx, &asking, &others)?,
+                        _ => Vec::new(),
+                    },
+                });
+            }
+            let Some(last) = events.pop() else { return Err(invalid("there is nothing to enter")) };
+            for event in events {
+                tx.note(event)?;
+            }
+            tx.record_step(last, done)
+        })
+        .await
+}
+
+/// Seals `values` as the next version of `credential` and makes it the current one.
+fn store_version(
+    tx: &mut Writer<'_>,
+    vault: &Vault,
+    caller: &Caller,
+    credential: &mut Credential,
+    values: &[(String, SecretBytes)],
+    file_name: &str,
+) -> Result<()> {
+    let now = tx.now();
+    let specs = credential.field_specs();
+    check_values(credential, &specs, values)?;
+    let earlier = tx.versions(&credential.org_id, &credential.id, 100)?;
+    let mut version = Version {
+        id: VersionId::fresh(),
+        org_id: credential.org_id.clone(),
+        credential_id: credential.id.clone(),
+        number: earlier.first().map_or(0, |v| v.number) + 1,
+        stage: Stage::Current,
+        wrapped_key: Vec::new(),
+        key_version: vault.active_version(&credential.org_id)?,
+        file_name: file_name.chars().filter(|c| !c.is_control() && *c != '/').take(120).collect(),
+        created_at: now,
+        created_by: caller.user.clone(),
+        destroyed_at: None,
+        revision: 0,
+    };
+    let sealed = {
+        let context = key_context(vault.instance(), credential, &version);
+        let (key, wrapped) = vault.new_data_key(&context)?;
+        let kept = kept_fields(tx, vault, credential, &specs, values)?;
+        let all = values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+            .chain(kept.iter().map(|(n, v)| (n.as_str(), v)));
+        let mut sealed = Vec::new();
+        for (name, value) in all {
+            let tag = field_tag(name);
+            let place = context.field(&tag);
+            let bytes = value.expose(|bytes| match credential.kind {
+                CredentialType::File => key.seal_file(&place, bytes),
+                _ => key.seal(&place, bytes),
+            })?;
+            let is_secret = specs.iter().find(|s| s.name == name).is_none_or(|s| s.secret);
+            sealed.push(SealedField { name: name.to_owned(), is_secret, sealed: bytes });
+        }
+        (wrapped, sealed)
+    };
+    version.wrapped_key = sealed.0;
+    // The old current one must leave that stage first: there is one current version at any time.
+    let mut previous_seen = 0;
+    for mut old in earlier {
+        match old.stage {
+            Stage::Current => {
+                old.stage = Stage::Previous;
+                previous_seen += 1;
+                tx.save(&mut old)?;
+            }
+            Stage::Previous if previous_seen < PREVIOUS_KEPT => previous_seen += 1,
+            Stage::Previous => retire(tx, &mut old, now)?,
+            Stage::Pending | Stage::Retired => {}
+        }
+    }
+    tx.insert(&mut version)?;
+    for field in &sealed.1 {
+        tx.put_field(&version.id, field)?;
+    }
+    credential.current_version = Some(version.number);
+    credential.value_set_at = Some(now);
+    credential.value_set_by = Some(caller.user.clone());
+    credential.updated_at = now;
+    tx.save(credential)
+}
+
+/// Destroys a version's data key and sealed fields; its row stays, as history.
+pub fn retire(tx: &mut Writer<'_>, version: &mut Version, now: Millis) -> Result<()> {
+    version.stage = Stage::Retired;
+    version.wrapped_key = Vec::new();
+    version.destroyed_at = Some(now);
+    tx.remove_fields(&version.id)?;
+    tx.save(version)
+}
+
+fn check_values(
+    credential: &Credential,
+    specs: &[crate::model::credential::FieldSpec],
+    values: &[(String, SecretBytes)],
+) -> Result<()> {
+    let known = || specs.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut seen = std::collections::HashSet::new();
+    for (name, value) in values {
+        if !specs.iter().any(|spec| spec.name == *name) {
+            return Err(invalid(format!(
+                "{} has no such field; its fields are: {}",
+                credential.name,
+                known()
+            )));
+        }
+        if !seen.insert(name) {
+            return Err(invalid(format!("the field {name} is given twice")));
+        }
+        if value.size_bytes() == 0 {
+            return Err(invalid(format!("the value of {} is empty, nothing was stored", credential.name)));
+        }
+        let most = match credential.kind {
+            CredentialType::File => MOST_FILE_BYTES,
+            _ => MOST_VALUE_BYTES,
+        };
+        if value.size_bytes() > most {
+            return Err(Error::new(
+                Code::TooLarge,
+                format!("the value of {} is larger than {} KiB", credential.name, most / 1024),
+            ));
+        }
+    }
+    if credential.current_version.is_none() {
+        let missing: Vec<_> = specs
+            .iter()
+            .filter(|s| !values.iter().any(|(name, _)| *name == s.name))
+            .map(|s| s.name.as_str())
+            .collect();
+        if !missing.is_empty() {
+            return Err(invalid(format!("{} still needs: {}", credential.name, missing.join(", "))));
+        }
+    }
+    if values.is_empty() {
+        return Err(invalid(format!("there is no value for {}", credential.name)));
+    }
+    Ok(())
+}
+
+/// The fields of the current version that are not replaced, opened to be sealed again.
+fn kept_fields(
+    tx: &Writer<'_>,
+    vault: &Vault,
+    credential: &Credential,
+    specs: &[crate::model::credential::FieldSpec],
+    values: &[(String, SecretBytes)],
+) -> Result<Vec<(String, SecretBytes)>> {
+    let wanted =
+        |name: &str| specs.iter().any(|s| s.name == name) && !values.iter().any(|(given, _)| given == name);
+    if !specs.iter().any(|s| wanted(&s.name)) {
+        return Ok(Vec::new());
+    }
+    let Some(current) = tx.current_version(credential)? else { return Ok(Vec::new()) };
+    let fields = tx.fields(&current.id)?;
+    open_fields(vault, credential, &current, fields.into_iter().filter(|f| wanted(&f.name)).collect())
+}
+
+/// Opens sealed fields. Called by what hands over, and by what seals again elsewhere.
+pub fn open_fields(
+    vault: &Vault,
+    credential: &Credential,
+    version: &Version,
+    fields: Vec<SealedField>,
+) -> Result<Vec<(String, SecretBytes)>> {
+    let context = key_context(vault.instance(), credential, version);
+    let key = vault.open_data_key(&context, &version.wrapped_key)?;
+    fields
+        .into_iter()
+        .map(|field| {
+            let tag = field_tag(&field.name);
+            let value = key.open(&context.field(&tag), &field.sealed)?;
+            Ok((field.name, value))
+        })
+        .collect()
+}
+
+/// Seals everything of a credential again for the place it moves to: the old place's envelopes do not open there.
+pub fn move_versions(tx: &mut Writer<'_>, vault: &Vault, from: &Credential, to: &Credential) -> Result<()> {
+    for mut version in tx.versions(&from.org_id, &from.id, 1000)? {
+        if version.destroyed_at.is_some() {
+            continue;
+        }
+        let fields = tx.fields(&version.id)?;
+        let secrecy: Vec<_> = fields.iter().map(|f| (f.name.clone(), f.is_secret)).collect();
+        let opened = open_fields(vault, from, &version, fields)?;
+        let (wrapped, sealed) = {
+            let context = key_context(vault.instance(), to, &version);
+            let (key, wrapped) = vault.new_data_key(&context)?;
+            let mut sealed = Vec::new();
+            for (name, value) in &opened {
+                let tag = field_tag(name);
+                let place = context.field(&tag);
+                let bytes = value.expose(|bytes| match to.kind {
+                    CredentialType::File => key.seal_file(&place, bytes),
+                    _ => key.seal(&place, bytes),
+                })?;
+                let is_secret = secrecy.iter().any(|(n, secret)| n == name && *secret);
+                sealed.push(SealedField { name: name.clone(), is_secret, sealed: bytes });
+            }
+            (wrapped, sealed)
+        };
+        version.wrapped_key = wrapped;
+        version.key_version = vault.active_version(&to.org_id)?;
+        tx.save(&mut version)?;
+        for field in &sealed {
+            tx.put_field(&version.id, field)?;
+        }
+    }
+    Ok(())
+}

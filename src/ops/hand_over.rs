@@ -1,0 +1,244 @@
+//! Handing values to a process: resolve, record, commit, and only then decrypt.
+//!
+//! If the log cannot be written, no value leaves. A missing value never becomes an empty one.
+use super::credential::explain::{advice, resolve_for};
+use super::credential::value::open_fields;
+use super::reach;
+use crate::app::App;
+use crate::error::{Code, Error, Result, invalid};
+use crate::model::access::{Caller, access};
+use crate::model::credential::{Credential, CredentialType, Environment, Scope, SealedField, Version};
+use crate::model::event::Event;
+use crate::model::name::{CredentialName, Reserved};
+use crate::model::resolution::Narrowing;
+use crate::secret::SecretBytes;
+use crate::store::{ListFilter, Reader};
+
+/// At most so many values for one process.
+const MOST: usize = 200;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct HandOver {
+    pub names: Vec<String>,
+    /// Everything the caller may use, said aloud.
+    pub all: bool,
+    pub account: Option<String>,
+    pub environment: Option<Environment>,
+    /// The program's name, for the log: never its arguments.
+    pub command: String,
+}
+
+/// One value for one variable.
+pub struct Handed {
+    pub variable: String,
+    /// The credential's name, for the masker.
+    pub label: String,
+    pub value: SecretBytes,
+    /// Given as a file of this name, whose path goes into the variable.
+    pub file_name: Option<String>,
+}
+
+/// A winner with its sealed value, on the way from the store to the vault.
+struct Chosen {
+    credential: Credential,
+    version: Version,
+    fields: Vec<SealedField>,
+}
+
+/// Resolves every name for the caller and hands the values over, or none of them.
+///
+/// Fails with `unresolved` naming everything that is missing and how to add it; `ambiguous_…`, `credential_expired`
+/// where that is the one problem. The audit rows are committed before the first value is decrypted.
+pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<Vec<Handed>> {
+    let asking = caller.clone();
+    let chosen = app
+        .store
+        .write(caller, move |tx| {
+            let who = tx.standing(&asking)?;
+            let narrowing =
+                Narrowing { account: wanted.account.clone(), environment: wanted.environment, team: None };
+            let names = match wanted.all {
+                true => every_name(tx, &asking, &who)?,
+                false => wanted.names.clone(),
+            };
+            if names.is_empty() {
+                return Err(invalid("no credential is named")
+                    .next("Name some with `--only A,B`, write them into .unsaid.toml, or say `--all`."));
+            }
+            if names.len() > MOST {
+                return Err(invalid(format!("at most {MOST} credentials go to one process")));
+            }
+            let mut chosen: Vec<Chosen> = Vec::new();
+            let mut problems: Vec<(Code, String, String)> = Vec::new();
+            for name in &names {
+                match choose(tx, &asking, &who, name, &narrowing) {
+                    Ok(one) if chosen.iter().any(|c| c.credential.id == one.credential.id) => {}
+                    Ok(one) => chosen.push(one),
+                    Err(e)
+                        if matches!(
+                            e.kind(),
+                            crate::error::Kind::Internal | crate::error::Kind::Unavailable
+                        ) =>
+                    {
+                        return Err(e);
+                    }
+                    // With --all, what cannot be used is left out only if nothing at all is behind the name.
+                    Err(e) => problems.push((e.code, e.message().to_owned(), e.next_step().to_owned())),
+                }
+            }
+            if !problems.is_empty() {
+                return Err(together(problems));
+            }
+            let mut events = Vec::new();
+            for c in &chosen {
+                tx.count_use(&c.credential.id, true)?;
+                let mut event = Event::of("use")
+                    .on(&c.credential)
+                    .with("operation", "process")
+                    .with("command", wanted.command.clone());
+                event.object.version = Some(c.version.number);
+                events.push(event);
+            }
+            let Some(last) = events.pop() else { return Err(invalid("no credential is named")) };
+            for event in events {
+                tx.note(event)?;
+            }
+            tx.record_step(last, chosen)
+        })
+        .await;
+    let chosen = match chosen {
+        Ok(chosen) => chosen,
+        Err(e) => {
+            remember(app, caller, &e).await;
+            return Err(e);
+        }
+    };
+    // The log has it: now, and not before, the values are opened.
+    let vault = app.vault();
+    let mut handed = Vec::new();
+    for one in chosen {
+        let fields = open_fields(&vault, &one.credential, &one.version, one.fields)?;
+        spread(&one.credential, &one.version, fields, &mut handed)?;
+    }
+    for (i, h) in handed.iter().enumerate() {
+        if handed[..i].iter().any(|other| other.variable == h.variable) {
+            return Err(Error::new(
+                Code::AmbiguousName,
+                format!("two credentials would fill the variable {}", h.variable),
+            ));
+        }
+    }
+    Ok(handed)
+}
+
+/// A refused use leaves its event too.
+async fn remember(app: &App, caller: &Caller, e: &Error) {
+    let event = Event::of("use").ended(
+        if e.kind().outcome() == "failed" {
+            crate::model::event::Outcome::Failed
+        } else {
+            crate::model::event::Outcome::Refused
+        },
+        e.code.name(),
+    );
+    if let Err(e) = app.store.write(caller, move |tx| tx.record_step(event, ())).await {
+        tracing::error!(code = e.code.name(), "a refused use could not be recorded");
+    }
+}
+
+fn together(mut problems: Vec<(Code, String, String)>) -> Error {
+    if problems.len() == 1 {
+        let (code, message, next) = problems.remove(0);
+        return Error::new(code, message).next(next);
+    }
+    let lines: Vec<_> = problems.iter().map(|(_, message, next)| format!("{message} ({next})")).collect();
+    Error::new(Code::Unresolved, format!("{} credentials cannot be used: {}", lines.len(), lines.join("; ")))
+}
+
+fn choose(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &crate::model::access::Standing,
+    name: &str,
+    narrowing: &Narrowing,
+) -> Result<Chosen> {
+    let name = CredentialName::parse(name)?;
+    let (mut candidates, resolved) = resolve_for(tx, caller, who, name.as_str(), narrowing)?;
+    let Some(winner) = resolved.winner else {
+        use crate::model::resolution::Problem as P;
+        let (message, next) = advice(name.as_str(), &resolved);
+        let code = match resolved.problem {
+            Some(P::Ambiguous) => Code::AmbiguousName,
+            Some(P::AmbiguousTeam) => Code::AmbiguousTeam,
+            Some(P::Expired) => Code::CredentialExpired,
+            Some(P::ValueMissing) => Code::ValueMissing,
+            Some(P::NotFound) | None => Code::Unresolved,
+        };
+        return Err(Error::new(code, message).next(next));
+    };
+    let credential = candidates.swap_remove(winner);
+    let version = tx
+        .current_version(&credential)?
+        .ok_or_else(|| Error::new(Code::ValueMissing, format!("{} has no value", credential.name)))?;
+    let fields = tx.fields(&version.id)?;
+    let specs = credential.field_specs();
+    if specs.iter().any(|spec| !fields.iter().any(|f| f.name == spec.name)) {
+        return Err(Error::new(
+            Code::Integrity,
+            format!("a field of {} is missing from the database", credential.name),
+        ));
+    }
+    Ok(Chosen { credential, version, fields })
+}
+
+/// The names of everything the caller may use, each once.
+fn every_name(tx: &Reader<'_>, caller: &Caller, who: &crate::model::access::Standing) -> Result<Vec<String>> {
+    let filter = ListFilter { places: reach::places(who), deleted: false, after: None, limit: 2000 };
+    let mut names: Vec<String> = Vec::new();
+    for c in tx.list_credentials(&caller.org, &filter)? {
+        let may = access(who, &c, &tx.grants_on(&caller.org, &c.id)?).uses;
+        if may && c.current_version.is_some() && !names.iter().any(|n| n.eq_ignore_ascii_case(&c.name)) {
+            names.push(c.name.clone());
+        }
+    }
+    Ok(names)
+}
+
+/// Which variables a credential's fields go into: `NAME` alone for one value, `NAME_USERNAME` and `NAME_PASSWORD` for a
+/// login, `NAME_FIELD` for named fields.
+fn spread(
+    c: &Credential,
+    v: &Version,
+    fields: Vec<(String, SecretBytes)>,
+    handed: &mut Vec<Handed>,
+) -> Result<()> {
+    for (field, value) in fields {
+        let (variable, file_name) = match c.kind {
+            CredentialType::ApiKey | CredentialType::OAuth => (c.name.clone(), None),
+            CredentialType::File => {
+                let name = if v.file_name.is_empty() { c.name.to_lowercase() } else { v.file_name.clone() };
+                (c.name.clone(), Some(name))
+            }
+            CredentialType::Basic | CredentialType::Custom => {
+                (format!("{}_{}", c.name, field.to_ascii_uppercase()), None)
+            }
+        };
+        if value.size_bytes() == 0 {
+            return Err(Error::new(Code::ValueMissing, format!("the value of {variable} is empty")));
+        }
+        if let Some(reserved) = Reserved::of(&variable) {
+            return Err(Error::new(
+                Code::ReservedName,
+                format!("{variable} cannot be filled: {}", reserved.reason()),
+            ));
+        }
+        handed.push(Handed { variable, label: c.name.clone(), value, file_name });
+    }
+    Ok(())
+}
+
+/// Where a scope stands in words, for messages.
+pub fn scope_word(scope: Scope) -> &'static str {
+    crate::model::Word::as_str(scope)
+}

@@ -1,0 +1,163 @@
+//! A user's own folder of manifests: read with care, refused with reasons.
+//!
+//! A refusal names file, field and line. It never repeats what the file holds, since people paste secrets into the
+//! wrong file.
+use std::path::Path;
+
+use super::rules;
+use super::service::Service;
+use crate::error::{Code, Error, Result};
+
+/// A manifest is a page of text; a file above this many bytes is something else.
+const LARGEST_FILE_BYTES: u64 = 256 * 1024;
+
+/// The services of every `*.toml` in `folder`, in the order of names.
+///
+/// Fails with `invalid_file` at the first that cannot be read, is no manifest, or breaks a rule.
+pub(super) fn read_folder(folder: &Path) -> Result<Vec<Service>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
+        let path = entry.map_err(|e| unreadable(folder, e))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| read_own(path)).collect()
+}
+
+fn unreadable(path: &Path, cause: std::io::Error) -> Error {
+    Error::new(Code::InvalidFile, format!("{} cannot be read", path.display())).because(cause)
+}
+
+/// Reads one file and holds it against our rules.
+fn read_own(path: &Path) -> Result<Service> {
+    let found = std::fs::metadata(path).map_err(|e| unreadable(path, e))?;
+    if !found.is_file() {
+        // Opening a pipe would wait for its writer.
+        return Err(broken(path, "it is no regular file"));
+    }
+    if found.len() > LARGEST_FILE_BYTES {
+        return Err(broken(path, "the file is too large for a manifest"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, e))?;
+    let service = parse(&text).map_err(|fault| broken(path, &fault))?;
+    if path.file_stem().is_none_or(|stem| stem != service.id.as_str()) {
+        return Err(broken(path, "field id: must be the name of the file"));
+    }
+    match rules::fault(&service) {
+        Some((field, reason)) => Err(broken(path, &format!("field {field}: {reason}"))),
+        None => Ok(service),
+    }
+}
+
+fn broken(path: &Path, fault: &str) -> Error {
+    Error::new(Code::InvalidFile, format!("{} is not a service manifest: {fault}", path.display()))
+        .next("Correct the file; manifests/schema/service.schema.json says what a manifest holds.")
+}
+
+/// Parses a manifest; a failure names field and line, never the text: toml's own message would quote it.
+fn parse(text: &str) -> Result<Service, String> {
+    let line = |span: Option<std::ops::Range<usize>>| {
+        let end = span.map_or(0, |s| s.start.min(text.len()));
+        text.as_bytes()[..end].iter().filter(|b| **b == b'\n').count() + 1
+    };
+    let deserializer = toml::de::Deserializer::parse(text)
+        .map_err(|e| format!("line {}: this is not TOML", line(e.span())))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|e| {
+        let line = line(e.inner().span());
+        let place = e.path().to_string();
+        // The name in this one message comes from our types, not from the file.
+        if let Some(rest) = e.inner().message().strip_prefix("missing field `") {
+            let field = rest.split('`').next().unwrap_or_default();
+            let place = if place == "." { String::new() } else { format!("{place}.") };
+            return format!("field {place}{field}: is missing");
+        }
+        format!("field {place}: unknown, or of the wrong type (line {line})")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::services::catalogue::{Catalogue, Filter};
+
+    use super::*;
+
+    fn folder_with(name: &str, text: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join(name), text).expect("the file is written");
+        folder
+    }
+
+    const OWN: &str = r#"
+        id = "acme"
+        name = "Acme"
+        category = "internal"
+        credential_types = ["api_key"]
+        confidence = "high"
+        [rotation]
+        overlap_possible = true
+        recommended_interval_days = 30
+        steps = ["Make a second key, switch, delete the first."]
+    "#;
+
+    #[test]
+    fn a_folder_adds_services_and_replaces_ours() {
+        let folder = folder_with("acme.toml", OWN);
+        let ours_replaced = OWN.replace("\"acme\"", "\"stripe\"");
+        std::fs::write(folder.path().join("stripe.toml"), ours_replaced).expect("the file is written");
+
+        let catalogue = Catalogue::with_folder(folder.path()).expect("both are good");
+
+        assert_eq!(catalogue.service("acme").expect("added").name, "Acme");
+        assert_eq!(catalogue.service("stripe").expect("replaced").name, "Acme");
+        assert_eq!(catalogue.list(&Filter::default()).len(), 132);
+        assert_eq!(Catalogue::embedded().service("stripe").expect("untouched").name, "Stripe");
+    }
+
+    #[test]
+    fn a_folder_named_like_a_manifest_is_refused_without_being_opened() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("acme.toml")).expect("the folder is made");
+
+        let error = Catalogue::with_folder(folder.path()).err().expect("refused");
+
+        assert!(error.message().contains("no regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_file_is_named_with_its_field_and_never_with_its_content() {
+        let planted = "planted-".repeat(3);
+        let cases = [
+            (OWN.replace("\"high\"", &format!("\"{planted}\"")), "confidence"),
+            (OWN.replace("30", &format!("\"{planted}\"")), "rotation.recommended_interval_days"),
+            (OWN.replace("30", &format!("30 {planted} = = ")), "not TOML"),
+            (OWN.replace("[rotation]", &format!("website = \"http://{planted}\"\n[rotation]")), "website"),
+            (OWN.replace("\"acme\"", &format!("\"{planted}\"")), "id"),
+            (OWN.replace("name = \"Acme\"", ""), "field name: is missing"),
+            (OWN.replace("overlap_possible = true", ""), "field rotation.overlap_possible: is missing"),
+            (format!("unknown = \"{planted}\"\n{OWN}"), "line 1"),
+            (
+                format!("{OWN}[[keys]]\nkind = 'k'\nregex = '{planted}'\nexample_shape = 'x'\n"),
+                "keys[0].regex",
+            ),
+            (
+                format!("{OWN}[verify]\nauth = {{ in = 'header', name = 'X', format = 1, x = '{planted}' }}"),
+                "verify.auth",
+            ),
+        ];
+        for (text, field) in cases {
+            let folder = folder_with("acme.toml", &text);
+
+            let error = Catalogue::with_folder(folder.path()).err().expect("refused");
+
+            assert_eq!(error.code, Code::InvalidFile);
+            assert!(
+                error.message().contains("acme.toml") && error.message().contains(field),
+                "{field}: {error}"
+            );
+            let shown = format!("{error:?} {}", error.to_json());
+            assert!(!shown.contains(&planted), "{shown}");
+        }
+    }
+}
