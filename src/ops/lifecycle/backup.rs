@@ -14,8 +14,9 @@ use crate::ops::reach;
 use crate::store::{BackupRow, Reader};
 use crate::vault::SlotKind;
 use sha2::{Digest, Sha256};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What images in the making are called; one that a kill left behind is removed by the next backup.
@@ -63,6 +64,7 @@ pub async fn backup(app: &App, caller: &Caller, file: &Path, seal: Seal) -> Resu
 
     let hidden = tempfile::Builder::new()
         .prefix(IMAGE)
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(data)
         .map_err(|e| Error::new(Code::StoreReadOnly, "the image cannot be written into the data folder").because(e))?;
     let image = hidden.path().join("image.db");

@@ -23,9 +23,9 @@ use crate::ops::credential::value::open_fields;
 use crate::secret::Secret;
 use crate::store::entity::Entity;
 use crate::store::{Reader, make_folder};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -89,6 +89,7 @@ pub async fn restore(request: Restore<'_>, clock: Arc<dyn Clock>, prompt: Prompt
     expect_free(&home)?;
     let draft = tempfile::Builder::new()
         .prefix(".unsaid-restore-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(parent)
         .map_err(|e| bad_place(&home, "cannot be made").because(e))?;
     let places = places(draft.path());
