@@ -8,6 +8,7 @@ pub mod confirm;
 pub mod credential;
 pub mod dispatch;
 pub mod hand_over;
+pub mod lifecycle;
 pub mod org;
 pub mod provider;
 pub mod reach;

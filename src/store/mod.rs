@@ -2,6 +2,7 @@
 //!
 //! Nothing here decrypts: this module sees sealed bytes and ids. The MACs it needs come through a narrow port.
 mod audit;
+mod care;
 mod credentials;
 pub mod entity;
 mod keys;
@@ -10,12 +11,15 @@ mod link;
 mod migrate;
 mod orgs;
 mod place;
+mod rekey;
 mod requests;
 
+pub use care::{BackupRow, Wal};
 pub use audit::{AuditFilter, Checkpoint, Verified};
 pub use credentials::{ListFilter, Place, Usage};
 pub use keys::{OrgKeyRecord, SlotRecord};
-pub use link::Value;
+pub use link::{Value, sqlite_version};
+pub use rekey::Stale;
 pub use place::{check_folder, check_place, make_folder};
 
 use crate::clock::{Clock, Millis};
