@@ -310,6 +310,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_approval_that_a_call_left_behind_is_told_with_its_summary() {
+        let world = World::new().await;
+        let ask = serde_json::json!({ "service": "github", "client_id": "abc", "callback_url": "https://a.example/cb" });
+        let refused = world.refused(&world.caller("ada", Door::Stdio), "create_oauth_provider", ask).await;
+
+        let mine = whoami(&world, "ada").await.approvals;
+
+        let id = &refused.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1;
+        assert_eq!((mine[0].id.as_str(), mine[0].state.as_str()), (id.as_str(), "open"));
+        assert!(mine[0].summary.starts_with("add the OAuth provider github"), "{}", mine[0].summary);
+    }
+
+    #[tokio::test]
     async fn a_disabled_user_learns_nothing() {
         let world = World::new().await;
         let disable = UpdateUser { user: "max".into(), role: None, disabled: Some(true), display_name: None };

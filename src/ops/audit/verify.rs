@@ -167,6 +167,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_checkpoint_given_by_a_model_is_not_taken_for_a_secret() {
+        let world = Place::new().await;
+        let c = checkpoint(&world.app, &world.person("otto")).await.unwrap().unwrap();
+        let ask = serde_json::json!({ "checkpoint": c });
+
+        let verified =
+            world.call(&world.caller("otto", Door::Stdio), VerifyAuditLog::NAME, ask).await.unwrap();
+
+        assert_eq!(verified["intact"], true);
+    }
+
+    #[tokio::test]
     async fn members_and_other_orgs_do_not_verify_this_log() {
         let world = Place::new().await;
         let c = checkpoint(&world.app, &world.caller("ada", Door::Cli)).await.unwrap().unwrap();

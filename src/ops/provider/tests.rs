@@ -95,6 +95,20 @@ async fn o_01_addresses_of_the_caller_s_own_wait_for_a_person_and_a_form_is_not_
 }
 
 #[tokio::test]
+async fn o_01_what_a_person_approves_happens_once_and_as_it_was_asked() {
+    let world = Place::new().await;
+    let ask = json!({ "service": "github", "client_id": "abc", "endpoints": { "token_url": EVIL } });
+    let refused = by_model(&world, CREATE, ask).await.unwrap_err();
+    let id = refused.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone();
+
+    crate::ops::approval::approve(&world.app, &world.person("ada"), &id).await.unwrap();
+
+    assert_eq!(stored(&world, "github").await.endpoints.token_url, EVIL);
+    let again = crate::ops::approval::approve(&world.app, &world.person("ada"), &id).await.unwrap_err();
+    assert_eq!(again.code, Code::ApprovalClosed);
+}
+
+#[tokio::test]
 async fn o_04_a_person_who_agrees_sees_each_host_and_is_warned_of_two_domains() {
     let world = Place::new().await;
     let ask = json!({ "service": "github", "client_id": "abc", "endpoints": { "token_url": EVIL } });
