@@ -1,0 +1,6 @@
+//! The one test binary: one file a journey. It fails if a file beside it is not listed here.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod house;

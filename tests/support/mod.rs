@@ -1,0 +1,2 @@
+//! What the journeys share.
+pub mod world;
