@@ -122,22 +122,18 @@ fn lookup(
         };
     }
     let narrowed = Narrowed::parse(wanted);
-    let mut seen = Vec::new();
-    for c in tx.credentials_named(&caller.org, &narrowed.name.to_uppercase(), 500)? {
-        if !narrowed.fits(&c) {
-            continue;
-        }
-        let found = reached(tx, &caller.org, who, c)?;
-        let visible = match found.credential.is_deleted() {
-            true => found.access.manages || found.access.views,
-            false => found.access.sees(),
-        };
-        if visible {
-            seen.push(found);
-        }
-    }
-    let (mut live, mut deleted): (Vec<_>, Vec<_>) =
-        seen.into_iter().partition(|f| !f.credential.is_deleted());
+    let (key, places) = (narrowed.name.to_uppercase(), places(who));
+    let reach_all = |found: Vec<Credential>| -> Result<Vec<Reached>> {
+        found.into_iter().filter(|c| narrowed.fits(c)).map(|c| reached(tx, &caller.org, who, c)).collect()
+    };
+    let mut live = reach_all(tx.candidates(&caller.org, &key, &places)?)?;
+    live.retain(|f| f.access.sees());
+    let mut deleted = match live.is_empty() {
+        true => reach_all(tx.deleted_candidates(&caller.org, &key, &places)?)?,
+        false => Vec::new(),
+    };
+    // Whoever only uses a credential has nothing to do with the bin.
+    deleted.retain(|f| f.access.manages || f.access.views);
     match (live.len(), deleted.len()) {
         (1, _) => Ok(live.remove(0)),
         (0, 0) => Err(not_found(wanted)),

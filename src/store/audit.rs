@@ -220,7 +220,7 @@ impl Reader<'_> {
             );
         }
         match self.audit_head(org) {
-            Ok(None) if good == 0 => {}
+            Ok(None) if good == 0 => return bad(0, 1, "the whole log is missing"),
             Ok(Some((seq, mac))) if seq == good && mac == previous => {}
             Ok(Some((seq, _))) if seq > good => return bad(good, good + 1, "the end of the log is missing"),
             Ok(_) => return bad(good, good, "the log is longer than its sealed head says"),
@@ -267,7 +267,9 @@ impl Writer<'_> {
         if !self.heads.contains_key(org) {
             let head = match self.audit_head(org)? {
                 Some((seq, mac)) => Head { seq, mac, written_seq: seq },
-                None => Head { seq: 0, mac: vec![0; 32], written_seq: 0 },
+                // Only the transaction that makes an org begins its log.
+                None if self.made_orgs.contains(org) => Head { seq: 0, mac: vec![0; 32], written_seq: 0 },
+                None => return Err(Error::new(Code::Integrity, "the audit log of this org is gone")),
             };
             self.heads.insert(org.clone(), head);
         }

@@ -228,6 +228,9 @@ impl Writer<'_> {
             places.join(", ")
         );
         self.conn().execute(&sql, &values)?;
+        if T::TABLE == "org" {
+            self.made_orgs.push(entity.org().clone());
+        }
         Ok(())
     }
 

@@ -110,6 +110,8 @@ pub struct Writer<'t> {
     read: Reader<'t>,
     caller: Option<Caller>,
     heads: HashMap<OrgId, audit::Head>,
+    /// Orgs that this transaction made, whose log begins here.
+    made_orgs: Vec<OrgId>,
 }
 
 /// Proof that the change carried in it has its audit row.
@@ -133,7 +135,7 @@ impl<'t> std::ops::Deref for Writer<'t> {
 
 impl<'t> Writer<'t> {
     pub(crate) fn new(read: Reader<'t>) -> Self {
-        Self { read, caller: None, heads: HashMap::new() }
+        Self { read, caller: None, heads: HashMap::new(), made_orgs: Vec::new() }
     }
     pub(crate) fn serve(&mut self, caller: &Caller) {
         self.caller = Some(caller.clone());
