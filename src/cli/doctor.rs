@@ -1,0 +1,12 @@
+//! `unsaid doctor`.
+use super::Context;
+use crate::error::{Result, internal};
+
+#[derive(clap::Args)]
+pub struct Doctor {}
+
+impl Doctor {
+    pub async fn run(self, _cx: &Context) -> Result<()> {
+        Err(internal("comes with the next commit"))
+    }
+}

@@ -1,0 +1,11 @@
+use super::Context;
+use crate::error::{Result, internal};
+
+#[derive(clap::Args)]
+pub struct Import {}
+
+impl Import {
+    pub async fn run(self, _cx: &Context) -> Result<()> {
+        Err(internal("comes with the next commit"))
+    }
+}

@@ -1,0 +1,12 @@
+//! `unsaid init`.
+use super::Context;
+use crate::error::{Result, internal};
+
+#[derive(clap::Args)]
+pub struct Init {}
+
+impl Init {
+    pub async fn run(self, _cx: &Context) -> Result<()> {
+        Err(internal("comes with the next commit"))
+    }
+}
