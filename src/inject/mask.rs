@@ -191,14 +191,33 @@ impl Masker {
     }
 
     /// The stream has ended: shows what is held back, unless it is enough of a value to tell.
+    ///
+    /// What looked like the beginning of a long value may hold a whole short one, so every place is looked at again.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.settle(out);
         self.tail = None;
         let held = std::mem::take(&mut self.held);
-        match self.patterns.at_start(&held) {
-            Found::MaybeLater(range) if held.len() >= MASKED_AT_THE_END_FROM => self.mark(range.start, out),
-            _ => self.show(&held, 0..held.len(), out),
+        let patterns = Arc::clone(&self.patterns);
+        let mut at = 0;
+        while at < held.len() {
+            match patterns.at_start(&held[at..]) {
+                Found::MaybeLater(range) if held.len() - at >= MASKED_AT_THE_END_FROM => {
+                    self.mark(range.start, out);
+                    at = held.len();
+                }
+                Found::Value(tail) => {
+                    at += tail.depth;
+                    self.begin_tail(tail, out);
+                    at = self.drop_tail(&held, at, out);
+                }
+                Found::MaybeLater(_) | Found::Nothing => {
+                    self.show(&held, at..at + 1, out);
+                    at += 1;
+                }
+            }
         }
+        self.settle(out);
+        self.tail = None;
         self.shown = 0;
     }
 

@@ -132,8 +132,11 @@ pub(super) fn binding(caller: &Caller, tool: &str, arguments: &JsonObject) -> Ve
     bound
 }
 
+/// What an answer is an answer to. Figures do not count: uses and times move by themselves, and a credential in use
+/// could never be agreed about.
 fn digest(question: &Question) -> String {
-    data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(question.text()))
+    let text: String = question.text().chars().filter(|c| !c.is_ascii_digit()).collect();
+    data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(text))
 }
 
 /// One required yes-or-no without a default, so that nothing is agreed to by pressing return.

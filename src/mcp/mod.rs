@@ -14,6 +14,8 @@ mod prompts;
 mod resources;
 mod server;
 pub mod stdio;
+#[cfg(test)]
+mod tests;
 
 pub use opening::{Identify, Identity, Local, Open};
 pub use server::Server;

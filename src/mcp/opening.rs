@@ -4,7 +4,7 @@
 //! the vault opens, so that no client has to be restarted. Nothing here asks anybody anything.
 use crate::app::App;
 use crate::error::{Result, internal};
-use crate::model::access::Caller;
+use crate::model::access::{Caller, Door};
 use futures_util::future::BoxFuture;
 use rmcp::RoleServer;
 use rmcp::service::RequestContext;
@@ -26,7 +26,7 @@ pub trait Identity: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Caller>>;
 }
 
-/// One and the same local caller for all that comes in.
+/// The local user for all that comes in over stdio. Whoever they are, a model stands behind this door.
 pub struct Local(pub Identify);
 
 impl Identity for Local {
@@ -35,7 +35,7 @@ impl Identity for Local {
         app: &'a App,
         _: &'a RequestContext<RoleServer>,
     ) -> BoxFuture<'a, Result<Caller>> {
-        (self.0)(app)
+        Box::pin(async { Ok(Caller { door: Door::Stdio, ..(self.0)(app).await? }) })
     }
 }
 

@@ -2,17 +2,19 @@
 //!
 //! A rule is written once, here or in `model`; a door only parses, asks and answers.
 pub mod approval;
-//+ pub mod audit;
+pub mod audit;
 pub mod catalog;
 pub mod confirm;
 pub mod credential;
 pub mod dispatch;
 pub mod hand_over;
-//+ pub mod org;
-//+ pub mod provider;
+pub mod lifecycle;
+pub mod org;
+pub mod provider;
+pub mod quota;
 pub mod reach;
-//+ pub mod service;
-//+ pub mod session;
+pub mod service;
+pub mod session;
 
 pub use catalog::{Entry, catalog, find_entry};
 pub use confirm::{Answer, Confirm, Confirmer, NoOne, Question};

@@ -171,6 +171,16 @@ impl Reader<'_> {
         self.conn().query(&sql, &values)?.into_iter().map(read).collect()
     }
 
+    /// How many removals this person did since then, through a door that is no person's own.
+    pub fn count_removals(&self, org: &OrgId, user: &UserId, since: Millis) -> Result<i64> {
+        // The list of operations stands here word for word as in the partial index that answers this.
+        let sql = "SELECT count(*) FROM audit WHERE org_id = $1 AND user_id = $2 AND at >= $3 AND outcome = 'ok' \
+                   AND door NOT IN ('cli', 'web', 'system') \
+                   AND operation IN ('delete_credential', 'unshare_credential', 'delete_oauth_provider')";
+        let values = [Value::Text(org.0.clone()), Value::Text(user.0.clone()), Value::Int(since.0)];
+        self.conn().query(sql, &values)?.pop().map_or(Ok(0), |mut row| row.int())
+    }
+
     /// Events after `seq`, oldest first: for export and verification.
     pub fn audit_after(&self, org: &OrgId, seq: i64, limit: i64) -> Result<Vec<AuditRow>> {
         let sql =
@@ -220,7 +230,7 @@ impl Reader<'_> {
             );
         }
         match self.audit_head(org) {
-            Ok(None) if good == 0 => {}
+            Ok(None) if good == 0 => return bad(0, 1, "the whole log is missing"),
             Ok(Some((seq, mac))) if seq == good && mac == previous => {}
             Ok(Some((seq, _))) if seq > good => return bad(good, good + 1, "the end of the log is missing"),
             Ok(_) => return bad(good, good, "the log is longer than its sealed head says"),
@@ -267,7 +277,9 @@ impl Writer<'_> {
         if !self.heads.contains_key(org) {
             let head = match self.audit_head(org)? {
                 Some((seq, mac)) => Head { seq, mac, written_seq: seq },
-                None => Head { seq: 0, mac: vec![0; 32], written_seq: 0 },
+                // Only the transaction that makes an org begins its log.
+                None if self.made_orgs.contains(org) => Head { seq: 0, mac: vec![0; 32], written_seq: 0 },
+                None => return Err(Error::new(Code::Integrity, "the audit log of this org is gone")),
             };
             self.heads.insert(org.clone(), head);
         }

@@ -63,23 +63,31 @@ impl Reader<'_> {
         Ok(self.find::<Credential>(&[id.as_str()])?.filter(|c| c.org_id == *org))
     }
 
-    /// Every credential of this name in the org (undeleted first), whoever may see it.
-    pub fn credentials_named(&self, org: &OrgId, name_key: &str, limit: i64) -> Result<Vec<Credential>> {
-        let rest = format!(
-            "WHERE org_id = $1 AND name_key = $2 ORDER BY deleted_at IS NOT NULL, scope, id LIMIT {limit}"
-        );
-        self.select(&rest, &[text(org.as_str()), text(name_key)])
-    }
-
     /// Undeleted credentials of this name in one of these places: what resolution looks at.
     pub fn candidates(&self, org: &OrgId, name_key: &str, places: &[Place]) -> Result<Vec<Credential>> {
+        self.named(org, name_key, places, false)
+    }
+
+    /// Deleted credentials of this name in one of these places.
+    pub fn deleted_candidates(
+        &self,
+        org: &OrgId,
+        name_key: &str,
+        places: &[Place],
+    ) -> Result<Vec<Credential>> {
+        self.named(org, name_key, places, true)
+    }
+
+    fn named(&self, org: &OrgId, name_key: &str, places: &[Place], deleted: bool) -> Result<Vec<Credential>> {
+        let state = if deleted { "NOT NULL" } else { "NULL" };
         let mut found: Vec<Credential> = Vec::new();
         for place in places {
             let (term, mut values) = place_term(place, 3);
             let mut all = vec![text(org.as_str()), text(name_key)];
             all.append(&mut values);
-            let rest =
-                format!("WHERE org_id = $1 AND name_key = $2 AND {term} AND deleted_at IS NULL ORDER BY id");
+            let rest = format!(
+                "WHERE org_id = $1 AND name_key = $2 AND {term} AND deleted_at IS {state} ORDER BY id"
+            );
             for c in self.select::<Credential>(&rest, &all)? {
                 if !found.iter().any(|f| f.id == c.id) {
                     found.push(c);

@@ -149,7 +149,7 @@ macro_rules! entity {
 pub(crate) use entity;
 
 /// The bytes that a row's MAC covers: table, revision and every column, typed and length-prefixed.
-fn canonical(table: &str, revision: i64, values: &[Value]) -> Vec<u8> {
+pub(super) fn canonical(table: &str, revision: i64, values: &[Value]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(512);
     let mut put = |tag: u8, part: &[u8]| {
         bytes.push(tag);
@@ -228,6 +228,9 @@ impl Writer<'_> {
             places.join(", ")
         );
         self.conn().execute(&sql, &values)?;
+        if T::TABLE == "org" {
+            self.made_orgs.push(entity.org().clone());
+        }
         Ok(())
     }
 

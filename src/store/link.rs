@@ -255,6 +255,11 @@ impl FromSql for Value {
     }
 }
 
+/// The SQLite in this build.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 /// Where the database is, and what lies beside it.
 pub fn companions(path: &Path) -> [PathBuf; 2] {
     let with = |suffix: &str| {

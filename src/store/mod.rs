@@ -2,6 +2,7 @@
 //!
 //! Nothing here decrypts: this module sees sealed bytes and ids. The MACs it needs come through a narrow port.
 mod audit;
+mod care;
 mod credentials;
 pub mod entity;
 mod keys;
@@ -10,13 +11,16 @@ mod link;
 mod migrate;
 mod orgs;
 mod place;
+mod rekey;
 mod requests;
 
 pub use audit::{AuditFilter, Checkpoint, Verified};
+pub use care::{BackupRow, Wal};
 pub use credentials::{ListFilter, Place, Usage};
 pub use keys::{OrgKeyRecord, SlotRecord};
-pub use link::Value;
+pub use link::{Value, sqlite_version};
 pub use place::{check_folder, check_place, make_folder};
+pub use rekey::Stale;
 
 use crate::clock::{Clock, Millis};
 use crate::error::{Code, Error, Result};
@@ -106,6 +110,8 @@ pub struct Writer<'t> {
     read: Reader<'t>,
     caller: Option<Caller>,
     heads: HashMap<OrgId, audit::Head>,
+    /// Orgs that this transaction made, whose log begins here.
+    made_orgs: Vec<OrgId>,
 }
 
 /// Proof that the change carried in it has its audit row.
@@ -129,7 +135,7 @@ impl<'t> std::ops::Deref for Writer<'t> {
 
 impl<'t> Writer<'t> {
     pub(crate) fn new(read: Reader<'t>) -> Self {
-        Self { read, caller: None, heads: HashMap::new() }
+        Self { read, caller: None, heads: HashMap::new(), made_orgs: Vec::new() }
     }
     pub(crate) fn serve(&mut self, caller: &Caller) {
         self.caller = Some(caller.clone());

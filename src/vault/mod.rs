@@ -101,9 +101,9 @@ impl Vault {
         order.sort_by_key(|slot| slot.kind);
         let mut failures: Vec<(SlotKind, Error)> = Vec::new();
         for slot in order {
-            match stack::clean(|| sources::read(slot, by))
-                .and_then(|secret| slots::unwrap(instance, slot, &secret))
-            {
+            match stack::clean(|| {
+                sources::read(slot, by).and_then(|secret| slots::unwrap(instance, slot, &secret))
+            }) {
                 Ok(root) => return Self::opened(instance, slots, slot, root),
                 Err(why) => failures.push((slot.kind, why)),
             }

@@ -115,6 +115,15 @@ fn the_longer_of_two_values_names_the_marker() {
 }
 
 #[test]
+fn x_10_a_short_value_within_the_beginning_of_a_longer_one_is_masked_at_the_end() {
+    let of: [(&str, &[u8]); 2] = [("LONG", b"abcdefghijklmnop"), ("SHORT", b"cdefgh")];
+
+    assert_eq!(masked(&of, b"abcdefgh"), "ab[unsaid:SHORT]");
+    assert_eq!(masked(&of, b"abcdefghi."), "ab[unsaid:SHORT]i.");
+    assert_eq!(masked(&of, b"abcdefghijklmnop"), "[unsaid:LONG]");
+}
+
+#[test]
 fn a_marker_never_prints_what_it_hides() {
     assert_eq!(masked(&[("PRODUCTION", b"PRODUCTION")], b"in PRODUCTION"), "in [***]");
 }

@@ -133,18 +133,24 @@ fn r_06_the_child_has_three_handles_even_if_we_inherited_more() {
     }
 }
 
+/// Signals 1 to 31: the C library ignores its own 32 and 33 in what posix_spawn starts, as the test harness is.
+const PROGRAMS_SIGNALS: u64 = 0x7fff_ffff;
+
 /// The signals that this process ignores, without SIGPIPE, which every Rust program ignores for itself.
 fn ignored_here() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
-    u64::from_str_radix(mask, 16).unwrap() & !(1 << (libc::SIGPIPE - 1))
+    u64::from_str_radix(mask, 16).unwrap() & PROGRAMS_SIGNALS & !(1 << (libc::SIGPIPE - 1))
 }
 
 #[test]
 fn r_14_the_child_leaves_no_core_and_its_signals_are_as_we_found_them() {
     let output = sh("ulimit -c; ulimit -Hc; grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f2", &[]).play();
 
-    assert_eq!(text(&output.stdout), format!("0\n0\n{:016x}\n{:016x}\n", 0, ignored_here()));
+    let said = text(&output.stdout);
+    let (limits_and_blocked, ignored) = said.trim().rsplit_once('\n').unwrap();
+    assert_eq!(limits_and_blocked, format!("0\n0\n{:016x}", 0));
+    assert_eq!(u64::from_str_radix(ignored, 16).unwrap() & PROGRAMS_SIGNALS, ignored_here());
 }
 
 #[test]
@@ -152,7 +158,8 @@ fn a_hang_up_that_we_were_told_to_ignore_stays_ignored() {
     let scene = sh("grep SigIgn /proc/self/status | cut -f2", &[]);
     let output = without_heading(scene.command_after("trap '' HUP").output().unwrap());
 
-    assert_eq!(text(&output.stdout).trim(), format!("{:016x}", ignored_here() | 1));
+    let ignored = u64::from_str_radix(text(&output.stdout).trim(), 16).unwrap();
+    assert_eq!(ignored & PROGRAMS_SIGNALS, ignored_here() | 1);
 }
 
 #[test]

@@ -74,6 +74,11 @@ pub(crate) fn read(passphrase: &Secret, cost: Cost, salt: &str) -> Result<Locked
     derive(passphrase, cost, &salt)
 }
 
+/// Whether a new passphrase is hard enough to guess; `passphrase_weak` with the reason otherwise.
+pub fn strong_enough(passphrase: &Secret) -> Result<()> {
+    passphrase.expose(check_strength)
+}
+
 fn check_strength(text: &str) -> Result<()> {
     let weak = |why: &'static str| Err(Error::new(Code::PassphraseWeak, why));
     if text.chars().count() < MIN_CHARACTERS {

@@ -1,0 +1,255 @@
+//! Who and what used one credential, counted by day and by user from the log.
+use super::Logins;
+use crate::app::App;
+use crate::clock::{DAY_MS, Millis};
+use crate::error::Result;
+use crate::ids::CredentialId;
+use crate::model::access::Caller;
+use crate::ops::reach::{self, Need};
+use crate::ops::{Effect, Operation, Permission, Toolset};
+use crate::store::{AuditFilter, Reader};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How many days are counted one by one.
+const DAYS: i64 = 30;
+/// How many events are read at a time, and at most.
+const FETCH: i64 = 1000;
+const MOST: usize = 20_000;
+/// How many users and consumers are told apart.
+const USERS: usize = 20;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GetUsage {
+    /// Id or name.
+    #[schemars(length(min = 1, max = 200))]
+    pub credential: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UsageReport {
+    pub credential: CredentialId,
+    pub name: String,
+    /// Since it exists.
+    pub uses: i64,
+    pub failures: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_at: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<Millis>,
+    /// The last 30 days, those without use left out.
+    pub by_day: Vec<DayUse>,
+    /// The most frequent first.
+    pub by_user: Vec<UserUse>,
+    /// There are more events than were counted: `first_at` is unknown, and the lists tell of the latest.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_partial: bool,
+    /// In a sentence.
+    pub message: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct DayUse {
+    /// UTC, as `2027-01-31`.
+    pub day: String,
+    pub uses: i64,
+    pub failures: i64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct UserUse {
+    pub user: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub consumer: String,
+    pub uses: i64,
+    pub failures: i64,
+    pub last_at: Millis,
+}
+
+impl Operation for GetUsage {
+    const NAME: &'static str = "get_usage";
+    const TITLE: &'static str = "Usage of a credential";
+    const ABOUT: &'static str =
+        "See how often a credential is used, by whom, and whether it fails; before rotating or deleting it.";
+    const TOOLSET: Toolset = Toolset::Audit;
+    const EFFECT: Effect = Effect::Reads;
+    const NEEDS: Permission = Permission::View;
+    const IDEMPOTENT: bool = true;
+    type Output = UsageReport;
+
+    async fn run(self, app: &App, caller: &Caller) -> Result<UsageReport> {
+        let caller = caller.clone();
+        app.store
+            .read(move |tx| {
+                let who = tx.standing(&caller)?;
+                let found = reach::credential_or_deleted(tx, &caller, &who, &self.credential, Need::View)?;
+                let c = found.credential;
+                let total = tx.usage(&c.id)?;
+                let counted = Counted::of(tx, &caller, &c.id)?;
+                let message = match total.last_at {
+                    None => format!("{} was never used", c.name),
+                    Some(last) => format!("{} was used {} times, last at {last}", c.name, total.uses),
+                };
+                Ok(UsageReport {
+                    name: c.name,
+                    credential: c.id,
+                    uses: total.uses,
+                    failures: total.failures,
+                    first_at: counted.first_at.filter(|_| !counted.is_partial),
+                    last_at: total.last_at,
+                    by_day: counted.days(),
+                    by_user: counted.users(),
+                    is_partial: counted.is_partial,
+                    message,
+                })
+            })
+            .await
+    }
+}
+
+/// Uses and failures.
+type Pair = (i64, i64);
+
+#[derive(Default)]
+struct Counted {
+    by_day: BTreeMap<String, Pair>,
+    /// By login and consumer, with the time of the last.
+    by_user: BTreeMap<(String, String), (Pair, Millis)>,
+    first_at: Option<Millis>,
+    is_partial: bool,
+}
+
+impl Counted {
+    fn of(tx: &Reader<'_>, caller: &Caller, id: &CredentialId) -> Result<Self> {
+        let oldest_day = Millis(tx.now().0.div_euclid(DAY_MS) * DAY_MS).plus_days(1 - DAYS);
+        let mut counted = Self::default();
+        let mut logins = Logins::default();
+        let (mut before_seq, mut read) = (None, 0);
+        loop {
+            let filter = AuditFilter {
+                viewer: Some(caller.user.clone()),
+                sees_others: true,
+                object_id: Some(id.0.clone()),
+                operation: Some("use".into()),
+                before_seq,
+                limit: FETCH,
+                ..AuditFilter::default()
+            };
+            let page = tx.search_audit(&caller.org, &filter)?;
+            let is_last = (page.len() as i64) < FETCH;
+            read += page.len();
+            for row in page {
+                let failed = !matches!(row.outcome.as_str(), "ok" | "started");
+                let one: Pair = if failed { (0, 1) } else { (1, 0) };
+                let add = |pair: &mut Pair| *pair = (pair.0 + one.0, pair.1 + one.1);
+                if row.at >= oldest_day {
+                    let day = row.at.to_string().chars().take(10).collect();
+                    add(counted.by_day.entry(day).or_default());
+                }
+                let user = logins.of(tx, &caller.org, &row.user)?;
+                let entry = counted.by_user.entry((user, row.consumer)).or_insert(((0, 0), row.at));
+                add(&mut entry.0);
+                counted.first_at = Some(row.at);
+                before_seq = Some(row.seq);
+            }
+            if is_last {
+                return Ok(counted);
+            }
+            if read >= MOST {
+                counted.is_partial = true;
+                return Ok(counted);
+            }
+        }
+    }
+
+    fn days(&self) -> Vec<DayUse> {
+        let row = |(day, (uses, failures)): (&String, &Pair)| DayUse {
+            day: day.clone(),
+            uses: *uses,
+            failures: *failures,
+        };
+        self.by_day.iter().map(row).collect()
+    }
+
+    fn users(&self) -> Vec<UserUse> {
+        let mut users: Vec<_> = self
+            .by_user
+            .iter()
+            .map(|((user, consumer), ((uses, failures), last_at))| UserUse {
+                user: user.clone(),
+                consumer: consumer.clone(),
+                uses: *uses,
+                failures: *failures,
+                last_at: *last_at,
+            })
+            .collect();
+        users.sort_by_key(|user| std::cmp::Reverse(user.uses + user.failures));
+        users.truncate(USERS);
+        users
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+    use crate::model::access::Door;
+    use crate::model::credential::Scope;
+    use crate::ops::org::fixture::Place;
+
+    fn usage(credential: &str) -> GetUsage {
+        GetUsage { credential: credential.into() }
+    }
+
+    #[tokio::test]
+    async fn uses_are_counted_by_day_and_by_user_with_failures_apart() {
+        let world = Place::new().await;
+        let c = world.credential("KEY", Scope::Org, "").await;
+        let first = world.app.now();
+        world.used(&c, "max", "").await;
+        world.clock.advance_ms(DAY_MS);
+        world.used(&c, "max", "").await;
+        world.used(&c, "tess", "value_missing").await;
+
+        let report = world.run("otto", Door::Stdio, usage("KEY")).await.unwrap();
+
+        assert_eq!((report.uses, report.failures, report.first_at), (2, 1, Some(first)));
+        let days: Vec<_> = report.by_day.iter().map(|d| (d.day.as_str(), d.uses, d.failures)).collect();
+        assert_eq!(days, [("2026-06-01", 1, 0), ("2026-06-02", 1, 1)]);
+        assert_eq!((report.by_user[0].user.as_str(), report.by_user[0].uses), ("max", 2));
+        assert!(!report.is_partial);
+    }
+
+    #[tokio::test]
+    async fn use_of_long_ago_counts_in_the_total_and_not_by_day() {
+        let world = Place::new().await;
+        let c = world.credential("KEY", Scope::Org, "").await;
+        world.used(&c, "max", "").await;
+        world.clock.advance_ms(40 * DAY_MS);
+
+        let report = world.run("ada", Door::Stdio, usage("KEY")).await.unwrap();
+
+        assert_eq!((report.uses, report.by_day.len(), report.by_user.len()), (1, 0, 1));
+    }
+
+    #[tokio::test]
+    async fn z_23_whoever_may_only_use_it_does_not_see_who_else_does() {
+        let world = Place::new().await;
+        world.credential("RED_KEY", Scope::Team, "core").await;
+        world.credential("MINE", Scope::Personal, "max").await;
+
+        for (who, name, code) in [
+            ("mia", "RED_KEY", Code::NotAllowed),
+            ("max", "RED_KEY", Code::CredentialNotFound),
+            ("ada", "MINE", Code::CredentialNotFound),
+            ("globex/ada", "RED_KEY", Code::CredentialNotFound),
+        ] {
+            assert_eq!(world.run(who, Door::Stdio, usage(name)).await.unwrap_err().code, code, "{who}");
+        }
+        assert_eq!(world.run("max", Door::Stdio, usage("MINE")).await.unwrap().uses, 0);
+    }
+}

@@ -1,0 +1,100 @@
+//! What `doctor` looks at outside the vault: where the settings come from, memory, swap, core dumps.
+use super::doctor::Check;
+use crate::config::Config;
+use crate::vault::{Guarantee, guarantee};
+
+/// Each setting with its origin.
+pub fn configuration(config: &Config) -> Check {
+    let file = &config.file;
+    let from_file = |is_set: bool| if is_set { "file" } else { "default" };
+    Check::ok(
+        "configuration",
+        format!(
+            "folders ({}), identity ({}), key command ({}), own catalogue ({}); file {}",
+            config.places.origin,
+            from_file(!file.identity.user.is_empty()),
+            from_file(!file.key.command.is_empty()),
+            from_file(file.catalogue.folder.is_some()),
+            config.places.file().display()
+        ),
+    )
+}
+
+/// How this machine treats what is in memory.
+pub fn machine() -> Vec<Check> {
+    let memory = match guarantee() {
+        Guarantee::Plain => Check::warn(
+            "memory",
+            Guarantee::Plain.sentence(),
+            "Raise the limit of locked memory (`ulimit -l`) to 64 KiB or more.",
+        ),
+        kind => Check::ok("memory", kind.sentence()),
+    };
+    let mut found = vec![memory, core_dumps()];
+    if cfg!(target_os = "linux") {
+        let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+        found.push(swap(&swaps, &|device| is_encrypted(device)));
+    }
+    found
+}
+
+fn core_dumps() -> Check {
+    use rustix::process::{Resource, getrlimit};
+    match getrlimit(Resource::Core).current {
+        Some(0) => Check::ok("core dumps", "this process leaves none"),
+        _ => Check::warn(
+            "core dumps",
+            "a crash of this process could write its memory to the disk",
+            "Run `ulimit -c 0` before, or in your shell's profile.",
+        ),
+    }
+}
+
+/// Values pass through ordinary memory for a moment, so swap should be encrypted.
+fn swap(table: &str, is_encrypted: &dyn Fn(&str) -> bool) -> Check {
+    let open: Vec<_> = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        // zram is memory.
+        .filter(|device| !device.starts_with("/dev/zram") && !is_encrypted(device))
+        .collect();
+    match open.is_empty() {
+        true => Check::ok("swap", "there is none that is not encrypted"),
+        false => Check::warn(
+            "swap",
+            format!(
+                "{} is not encrypted, as far as can be told: values may be written to it",
+                open.join(", ")
+            ),
+            "Encrypt the swap space, or switch it off.",
+        ),
+    }
+}
+
+/// Whether a device is a dm-crypt mapping.
+fn is_encrypted(device: &str) -> bool {
+    let Ok(real) = std::fs::canonicalize(device) else { return false };
+    let Some(name) = real.file_name().and_then(|name| name.to_str()) else { return false };
+    std::fs::read_to_string(format!("/sys/block/{name}/dm/uuid")).is_ok_and(|uuid| uuid.starts_with("CRYPT-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::lifecycle::doctor::Level;
+
+    const HEAD: &str = "Filename Type Size Used Priority\n";
+
+    #[test]
+    fn plain_swap_is_warned_about_and_encrypted_or_compressed_is_not() {
+        let plain = format!("{HEAD}/dev/sda2 partition 8388604 0 -2\n");
+
+        assert_eq!(swap(&plain, &|_| false).level, Level::Warn);
+        assert!(swap(&plain, &|_| false).what.contains("/dev/sda2"));
+        assert_eq!(swap(&plain, &|_| true).level, Level::Ok);
+        assert_eq!(swap(&format!("{HEAD}/dev/zram0 partition 1 0 5\n"), &|_| false).level, Level::Ok);
+        assert_eq!(swap(HEAD, &|_| false).level, Level::Ok);
+        assert_eq!(swap("", &|_| false).level, Level::Ok);
+    }
+}

@@ -1,0 +1,190 @@
+//! Changes of a provider. A changed address voids the client secret: it was sealed to the address before.
+use super::endpoints::{self, Resolved};
+use super::{LOCAL_CALLBACK, ProviderAnswer, ProviderRow};
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::model::access::Caller;
+use crate::model::provider::{ClientAuth, Endpoints, Provider};
+use crate::model::text::Reason;
+use crate::ops::confirm::{Confirm, Question};
+use crate::ops::org::{about, named};
+use crate::ops::{Effect, Operation, Permission, Toolset, reach};
+use crate::services::Catalogue;
+use crate::store::Reader;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateOauthProvider {
+    /// Id or name.
+    #[schemars(length(min = 1, max = 64))]
+    pub provider: String,
+    #[schemars(length(max = 64))]
+    pub new_name: Option<String>,
+    #[schemars(length(max = 500))]
+    pub client_id: Option<String>,
+    pub client_auth: Option<ClientAuth>,
+    #[schemars(length(max = 100))]
+    pub scopes: Option<Vec<String>>,
+    /// Replaces all.
+    pub params: Option<BTreeMap<String, String>>,
+    /// Replaces those given; changing one voids the client secret.
+    pub endpoints: Option<Endpoints>,
+    #[schemars(length(max = 500))]
+    pub callback_url: Option<String>,
+    pub reason: Option<Reason>,
+}
+
+/// The provider as it would be, and what that means.
+struct Plan {
+    before: Provider,
+    after: Provider,
+    needs_person: bool,
+    voids_secret: bool,
+    warnings: Vec<String>,
+}
+
+impl UpdateOauthProvider {
+    fn plan(&self, tx: &Reader<'_>, caller: &Caller, catalogue: &Catalogue) -> Result<Plan> {
+        reach::admin(tx, caller)?;
+        let before = tx.provider_named(&caller.org, &named(&self.provider)?)?;
+        let mut after = before.clone();
+        if let Some(name) = &self.new_name {
+            after.name = super::parse_name(name)?;
+            if tx.provider_named(&caller.org, &after.name).is_ok_and(|other| other.id != after.id) {
+                return Err(endpoints::taken(&after.name));
+            }
+        }
+        if let Some(id) = &self.client_id {
+            after.client_id = super::parse_client_id(id)?;
+        }
+        after.client_auth = self.client_auth.unwrap_or(after.client_auth);
+        if let Some(scopes) = &self.scopes {
+            after.scopes = super::parse_scopes(scopes)?;
+        }
+        if let Some(url) = &self.callback_url {
+            after.callback_url = super::parse_callback(url)?;
+        }
+        let service = endpoints::service(catalogue, Some(before.service.as_str()))?;
+        let redirects = self.params.is_some() || self.endpoints.is_some();
+        let mut needs_person =
+            after.callback_url != before.callback_url && after.callback_url != LOCAL_CALLBACK;
+        if redirects || after.client_id != before.client_id {
+            let params = self.params.clone().unwrap_or_else(|| before.params.iter().cloned().collect());
+            let own = overlay(&before, self.endpoints.as_ref());
+            let resolved = endpoints::resolve(service.as_deref(), &after.client_id, &params, &own)?;
+            after.endpoints = resolved.endpoints;
+            after.params = resolved.params;
+            after.is_preset = resolved.is_preset;
+            needs_person |= resolved.needs_person && after.endpoints != before.endpoints;
+        }
+        // A secret for a client that no longer sends one, or for another address, is destroyed.
+        let voids_secret = before.has_secret()
+            && (after.endpoints.canonical() != before.endpoints.canonical()
+                || after.client_auth == ClientAuth::None);
+        if voids_secret {
+            after.wrapped_key = Vec::new();
+            after.sealed_secret = Vec::new();
+            after.key_version = 0;
+            after.secret_set_at = None;
+        }
+        if after == before {
+            return Err(Error::new(Code::NothingToDo, format!("{} is that way already", before.name)));
+        }
+        let seen = Resolved {
+            endpoints: after.endpoints.clone(),
+            is_preset: after.is_preset,
+            needs_person,
+            params: Vec::new(),
+            client_auth: after.client_auth,
+        };
+        let mut warnings = endpoints::warnings(service.as_deref(), &seen, &after.scopes);
+        if voids_secret {
+            warnings.push(
+                "The client secret was for the setup before: it is destroyed, and must be entered again."
+                    .into(),
+            );
+        }
+        Ok(Plan { before, after, needs_person, voids_secret, warnings })
+    }
+}
+
+/// What the caller gives over what the provider had of its own; a preset's addresses are filled in anew.
+fn overlay(before: &Provider, given: Option<&Endpoints>) -> Endpoints {
+    let mut own = if before.is_preset { Endpoints::default() } else { before.endpoints.clone() };
+    let Some(given) = given else { return own };
+    for (slot, new) in [
+        (&mut own.authorization_url, &given.authorization_url),
+        (&mut own.token_url, &given.token_url),
+        (&mut own.revocation_url, &given.revocation_url),
+        (&mut own.userinfo_url, &given.userinfo_url),
+        (&mut own.device_authorization_url, &given.device_authorization_url),
+    ] {
+        if !new.is_empty() {
+            slot.clone_from(new);
+        }
+    }
+    own
+}
+
+impl Operation for UpdateOauthProvider {
+    const NAME: &'static str = "update_oauth_provider";
+    const TITLE: &'static str = "Change an OAuth provider";
+    const ABOUT: &'static str =
+        "Change an OAuth client's name, id, scopes or addresses. A changed address voids its client secret.";
+    const TOOLSET: Toolset = Toolset::OAuth;
+    const EFFECT: Effect = Effect::Redirects;
+    const NEEDS: Permission = Permission::Admin;
+    const IDEMPOTENT: bool = true;
+    type Output = ProviderAnswer;
+
+    async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
+        let (asking, wanted, catalogue) = (caller.clone(), self.clone(), app.catalogue);
+        let plan = app.store.read(move |tx| wanted.plan(tx, &asking, catalogue)).await?;
+        // Destroying a secret cannot be undone, so a form is not enough.
+        if !plan.needs_person && !plan.voids_secret {
+            return Ok(Confirm::Nothing);
+        }
+        let mut impact = Vec::new();
+        if plan.after.endpoints != plan.before.endpoints {
+            impact.extend(
+                endpoints::hosts(&plan.before.endpoints).iter().map(|line| format!("before, {line}")),
+            );
+            impact
+                .extend(endpoints::hosts(&plan.after.endpoints).iter().map(|line| format!("after, {line}")));
+        }
+        if plan.after.callback_url != plan.before.callback_url {
+            impact.push(format!("callback before: {}", plan.before.callback_url));
+            impact.push(format!("callback after: {}", plan.after.callback_url));
+        }
+        impact.extend(plan.warnings);
+        Ok(Confirm::Person(Question {
+            summary: format!("change where the OAuth provider {} sends", plan.before.name),
+            impact,
+            reason: self.reason.as_ref().map_or(String::new(), |reason| reason.as_str().to_owned()),
+        }))
+    }
+
+    async fn run(self, app: &App, caller: &Caller) -> Result<ProviderAnswer> {
+        let (asking, catalogue) = (caller.clone(), app.catalogue);
+        app.store
+            .write(caller, move |tx| {
+                let plan = self.plan(tx, &asking, catalogue)?;
+                let mut p = plan.after;
+                p.updated_at = tx.now();
+                tx.save(&mut p)?;
+                let reason = self.reason.as_ref().map_or("", Reason::as_str);
+                let event = about(Self::NAME, "provider", p.id.as_str(), &p.name, p.revision)
+                    .because(reason)
+                    .with("hosts", endpoints::hosts(&p.endpoints))
+                    .with("hosts_before", endpoints::hosts(&plan.before.endpoints))
+                    .with("secret_voided", plan.voids_secret);
+                let next = super::next_steps(&p);
+                let warnings = plan.warnings;
+                tx.record(event, ProviderAnswer { provider: ProviderRow::of(&p, true), warnings, next })
+            })
+            .await
+    }
+}
