@@ -19,6 +19,7 @@ use crate::model::event::{Event, Outcome};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
 use crate::ops::credential::value::key_context;
+use crate::ops::provider::key_context as provider_context;
 use crate::ops::reach;
 use crate::store::entity::Entity;
 use crate::store::{Reader, Value};
@@ -204,22 +205,6 @@ impl Moves for Version {
         }
         self.key_version = vault.active_version(&self.org_id)?;
         Ok(())
-    }
-}
-
-/// Where the data key of a client secret belongs: bound to the addresses that the secret may go to.
-fn provider_context<'a>(instance: &'a str, p: &'a Provider) -> crate::vault::Context<'a> {
-    use sha2::{Digest, Sha256};
-    crate::vault::Context {
-        instance,
-        org: p.org_id.as_str(),
-        table: "provider",
-        record: p.id.as_str(),
-        version: 1,
-        field: "",
-        scope: "",
-        owner: "",
-        policy: Sha256::digest(p.endpoints.canonical().as_bytes()).into(),
     }
 }
 

@@ -264,8 +264,9 @@ async fn s_21_a_cut_or_flipped_backup_is_rejected() {
         flipped[at] ^= 1 << (at % 8);
         assert!(told.contains(&refused(read(&flipped)).code), "flipped at {at}");
     }
-    // age's chunks are 64 KiB and a tag: swap two, repeat one, drop one.
-    let body = whole.len() - (whole.len() / 65_552) * 65_552;
+    // After its header and a nonce of 16 bytes, age writes chunks of 64 KiB and a tag: swap two, repeat one, drop one.
+    let mac_line = whole.windows(5).position(|w| w == b"\n--- ").unwrap() + 1;
+    let body = mac_line + whole[mac_line..].iter().position(|b| *b == b'\n').unwrap() + 1 + 16;
     let chunk = |n: usize| &whole[body + n * 65_552..body + (n + 1) * 65_552];
     let start = &whole[..body];
     for pieces in [
