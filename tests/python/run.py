@@ -1,8 +1,9 @@
 """Drives the real binary over stdio with the official Python MCP client, in both eras of the protocol.
 
-drive.py BINARY HOME [INIT ARGUMENTS…]
+run.py BINARY [HOME]
 
-HOME becomes the UNSAID_HOME of a new vault. A line is printed for each check; the status is 1 if one failed.
+HOME becomes the UNSAID_HOME of a new vault and must not exist yet; without it the vault is made in a temporary folder
+and removed. A line is printed for each check; the status is 1 if one failed.
 """
 
 import asyncio
@@ -20,8 +21,10 @@ import mcp_types as types
 from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
-BINARY, HOME = sys.argv[1], sys.argv[2]
-INIT = sys.argv[3:] or ["--recovery-file", HOME + ".recovery"]
+TEMPORARY = tempfile.TemporaryDirectory()
+BINARY = os.path.abspath(sys.argv[1])
+HOME = sys.argv[2] if len(sys.argv) > 2 else TEMPORARY.name + "/home"
+INIT = ["init", "--key", "file", "--recovery-file", TEMPORARY.name + "/recovery"]
 ENV = {"UNSAID_HOME": HOME}
 
 TOOLS = {
@@ -113,7 +116,7 @@ async def before_init(d: Driven) -> None:
     for tool in sorted(TOOLS):
         told = await d.fails("before init", "not_initialised", tool)
         check(d.era, f"{tool}: names the command", "unsaid init" in told.get("next", ""), told)
-    made = unsaid("init", *INIT)
+    made = unsaid(*INIT)
     check(d.era, "unsaid init", made.returncode == 0, made.stderr)
     await d.works("works after init without a restart", "whoami", lambda me: me["role"] == "admin")
 
