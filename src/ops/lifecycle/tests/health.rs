@@ -27,7 +27,17 @@ async fn a_sound_vault_fails_nothing_and_hears_what_could_be_better() {
     let found = looked(&ground).await;
 
     assert!(failure(&found).is_none(), "{found:?}");
-    for name in ["data folder", "database file", "database", "pages", "way in", "unlock", "audit chain", "rows", "clock"] {
+    for name in [
+        "data folder",
+        "database file",
+        "database",
+        "pages",
+        "way in",
+        "unlock",
+        "audit chain",
+        "rows",
+        "clock",
+    ] {
         assert_eq!(named(&found, name).level, Level::Ok, "{:?}", named(&found, name));
     }
     assert_eq!(named(&found, "recovery code").level, Level::Warn);
