@@ -67,7 +67,11 @@ impl Reader<'_> {
     /// How many rows of `T` the org has.
     pub fn count<T: Entity>(&self, org: &OrgId) -> Result<usize> {
         let sql = format!("SELECT count(*) FROM {} WHERE {} = $1", T::TABLE, org_column::<T>());
-        let count = self.conn().query(&sql, &[Value::Text(org.0.clone())])?.pop().map_or(Ok(0), |mut row| row.int())?;
+        let count = self
+            .conn()
+            .query(&sql, &[Value::Text(org.0.clone())])?
+            .pop()
+            .map_or(Ok(0), |mut row| row.int())?;
         Ok(usize::try_from(count).unwrap_or(0))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The image stays sealed field by field, and the ways into the vault travel with it: what opens the backup file alone
 //! opens no value. Nothing is ever written over, and a file that appears under the wanted name is whole.
-use super::container::{self, Header, HeadOf, Seal};
+use super::container::{self, HeadOf, Header, Seal};
 use super::source;
 use crate::app::{App, slot_row};
 use crate::clock::Millis;
@@ -66,7 +66,9 @@ pub async fn backup(app: &App, caller: &Caller, file: &Path, seal: Seal) -> Resu
         .prefix(IMAGE)
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(data)
-        .map_err(|e| Error::new(Code::StoreReadOnly, "the image cannot be written into the data folder").because(e))?;
+        .map_err(|e| {
+            Error::new(Code::StoreReadOnly, "the image cannot be written into the data folder").because(e)
+        })?;
     let image = hidden.path().join("image.db");
     app.store.image(&image)?;
     let (rows, heads) = app.store.look_into(&image, |tx| Ok((tx.row_counts()?, heads(tx)?)))?;
@@ -83,7 +85,8 @@ pub async fn backup(app: &App, caller: &Caller, file: &Path, seal: Seal) -> Resu
         image_bytes,
         image_sha256,
     };
-    let text = serde_json::to_vec(&header).map_err(|e| internal("a backup's header is not JSON").because(e))?;
+    let text =
+        serde_json::to_vec(&header).map_err(|e| internal("a backup's header is not JSON").because(e))?;
     let mac = app.vault().backup_mac(&container::canonical(&text));
     let size_bytes = place(file, &folder, |out| {
         let mut image = BufReader::new(File::open(&image)?);
@@ -108,7 +111,10 @@ pub async fn backup(app: &App, caller: &Caller, file: &Path, seal: Seal) -> Resu
         created_at: now,
         sealed_to,
         credentials: header.rows.iter().find(|(table, _)| table == "credential").map_or(0, |(_, n)| *n),
-        opened_by: slots.iter().map(|slot| format!("{} ({})", slot.kind.as_str(), source::place(slot))).collect(),
+        opened_by: slots
+            .iter()
+            .map(|slot| format!("{} ({})", slot.kind.as_str(), source::place(slot)))
+            .collect(),
         has_recovery_code: slots.iter().any(|slot| slot.kind == SlotKind::Recovery),
         is_beside_vault: folder.starts_with(data.canonicalize().unwrap_or_else(|_| data.clone())),
     })
@@ -126,7 +132,8 @@ pub(super) fn heads(tx: &Reader<'_>) -> Result<Vec<HeadOf>> {
 }
 
 fn measure(image: &Path) -> Result<(u64, String)> {
-    let failed = |e: std::io::Error| Error::new(Code::StoreReadOnly, "the image cannot be read back").because(e);
+    let failed =
+        |e: std::io::Error| Error::new(Code::StoreReadOnly, "the image cannot be read back").because(e);
     let mut file = File::open(image).map_err(failed)?;
     let (mut hash, mut size, mut buffer) = (Sha256::new(), 0u64, vec![0u8; 64 * 1024]);
     loop {
@@ -154,7 +161,8 @@ fn folder_of(file: &Path) -> Result<PathBuf> {
 }
 
 fn bad_path(file: &Path, why: &str) -> Error {
-    Error::new(Code::InvalidFile, format!("the backup file {} {why}", file.display())).next("Name a new file.")
+    Error::new(Code::InvalidFile, format!("the backup file {} {why}", file.display()))
+        .next("Name a new file.")
 }
 
 /// Writes beside `file` (0600), brings it to the disk, and only then gives it its name, over nothing.
@@ -164,11 +172,12 @@ fn place(
     write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<Result<()>>,
 ) -> Result<u64> {
     let failed = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::StorageFull => Error::new(Code::StoreFull, "the disk is full, there is no backup").because(e),
+        std::io::ErrorKind::StorageFull => {
+            Error::new(Code::StoreFull, "the disk is full, there is no backup").because(e)
+        }
         _ => bad_path(file, "cannot be written").because(e),
     };
-    let mut draft =
-        tempfile::Builder::new().prefix(".unsaid-backup-").tempfile_in(folder).map_err(failed)?;
+    let mut draft = tempfile::Builder::new().prefix(".unsaid-backup-").tempfile_in(folder).map_err(failed)?;
     let mut out = BufWriter::with_capacity(128 * 1024, draft.as_file());
     write(&mut out).map_err(failed)??;
     out.flush().map_err(failed)?;
@@ -189,7 +198,10 @@ fn sweep(data: &Path) {
     for entry in entries.flatten() {
         let is_image = entry.file_name().to_string_lossy().starts_with(IMAGE);
         let age = entry.metadata().and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
-        if is_image && age.is_some_and(|age| age.as_secs() > 3600) && std::fs::remove_dir_all(entry.path()).is_err() {
+        if is_image
+            && age.is_some_and(|age| age.as_secs() > 3600)
+            && std::fs::remove_dir_all(entry.path()).is_err()
+        {
             tracing::warn!("an image that an earlier backup left could not be removed");
         }
     }

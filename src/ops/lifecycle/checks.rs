@@ -63,7 +63,10 @@ fn swap(table: &str, is_encrypted: &dyn Fn(&str) -> bool) -> Check {
         true => Check::ok("swap", "there is none that is not encrypted"),
         false => Check::warn(
             "swap",
-            format!("{} is not encrypted, as far as can be told: values may be written to it", open.join(", ")),
+            format!(
+                "{} is not encrypted, as far as can be told: values may be written to it",
+                open.join(", ")
+            ),
             "Encrypt the swap space, or switch it off.",
         ),
     }

@@ -85,10 +85,17 @@ pub fn canonical(header: &[u8]) -> Vec<u8> {
 }
 
 /// Writes a whole backup. `header` is its JSON, `mac` the root key's over [`canonical`].
-pub fn write(out: impl Write, seal: &Seal, header: &[u8], mac: &[u8; 32], image: &mut impl Read) -> Result<()> {
+pub fn write(
+    out: impl Write,
+    seal: &Seal,
+    header: &[u8],
+    mac: &[u8; 32],
+    image: &mut impl Read,
+) -> Result<()> {
     let encryptor = match seal {
         Seal::Passphrase(passphrase) => {
-            let mut recipient = age::scrypt::Recipient::new(passphrase.expose(|p| SecretString::from(p.to_owned())));
+            let mut recipient =
+                age::scrypt::Recipient::new(passphrase.expose(|p| SecretString::from(p.to_owned())));
             recipient.set_work_factor(WORK);
             age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient))
         }
@@ -107,7 +114,8 @@ pub fn write(out: impl Write, seal: &Seal, header: &[u8], mac: &[u8; 32], image:
     })();
     written.map_err(|e| {
         let full = e.kind() == io::ErrorKind::StorageFull;
-        Error::new(if full { Code::StoreFull } else { Code::InvalidFile }, "the backup could not be written").because(e)
+        Error::new(if full { Code::StoreFull } else { Code::InvalidFile }, "the backup could not be written")
+            .because(e)
     })
 }
 
@@ -123,8 +131,13 @@ pub fn parse_recipient(text: &str) -> Result<age::x25519::Recipient> {
 ///
 /// Fails with `invalid_file` for what is no backup or a damaged one, `invalid_input` where the passphrase or identity does
 /// not open it, `store_newer` for a format of later days.
-pub fn read(input: impl Read, opening: &Opening, image: &mut impl Write) -> Result<(Header, Vec<u8>, [u8; 32])> {
-    let decryptor = age::Decryptor::new(input).map_err(|_| invalid_file("the file is no backup, or it is damaged"))?;
+pub fn read(
+    input: impl Read,
+    opening: &Opening,
+    image: &mut impl Write,
+) -> Result<(Header, Vec<u8>, [u8; 32])> {
+    let decryptor =
+        age::Decryptor::new(input).map_err(|_| invalid_file("the file is no backup, or it is damaged"))?;
     let sealed_to_passphrase = decryptor.is_scrypt();
     let mut plain = match opening {
         Opening::Passphrase(_) if !sealed_to_passphrase => {
@@ -136,7 +149,8 @@ pub fn read(input: impl Read, opening: &Opening, image: &mut impl Write) -> Resu
                 .next("Leave `--identity` out; the passphrase is asked for."));
         }
         Opening::Passphrase(passphrase) => {
-            let mut identity = age::scrypt::Identity::new(passphrase.expose(|p| SecretString::from(p.to_owned())));
+            let mut identity =
+                age::scrypt::Identity::new(passphrase.expose(|p| SecretString::from(p.to_owned())));
             identity.set_max_work_factor(MOST_WORK);
             decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity))
         }
@@ -217,7 +231,8 @@ fn not_opened(e: age::DecryptError) -> Error {
     use age::DecryptError as E;
     match e {
         E::DecryptionFailed | E::KeyDecryptionFailed | E::NoMatchingKeys => {
-            invalid("what was given does not open this backup").next("Check the passphrase or the identity, and the file.")
+            invalid("what was given does not open this backup")
+                .next("Check the passphrase or the identity, and the file.")
         }
         E::ExcessiveWork { .. } => invalid_file("the file asks for more work to open than any backup does"),
         _ => invalid_file("the file is no backup, or it is damaged"),
@@ -230,9 +245,14 @@ fn damaged(e: io::Error) -> Error {
 
 fn not_stored(e: io::Error) -> Error {
     let full = e.kind() == io::ErrorKind::StorageFull;
-    Error::new(if full { Code::StoreFull } else { Code::StoreReadOnly }, "the image could not be written to the disk").because(e)
+    Error::new(
+        if full { Code::StoreFull } else { Code::StoreReadOnly },
+        "the image could not be written to the disk",
+    )
+    .because(e)
 }
 
 fn invalid_file(why: &'static str) -> Error {
-    Error::new(Code::InvalidFile, why).next("Take another copy of the backup, or an older backup. Nothing was written.")
+    Error::new(Code::InvalidFile, why)
+        .next("Take another copy of the backup, or an older backup. Nothing was written.")
 }

@@ -75,8 +75,13 @@ pub fn failure(checks: &[Check]) -> Option<Error> {
     let failed: Vec<_> = checks.iter().filter(|check| check.level == Level::Fail).collect();
     let first = failed.first()?;
     let code = first.code.unwrap_or(Code::Internal);
-    Some(Error::new(code, format!("{} of {} checks failed, the first is {}", failed.len(), checks.len(), first.name))
-        .next(first.next.clone()))
+    Some(
+        Error::new(
+            code,
+            format!("{} of {} checks failed, the first is {}", failed.len(), checks.len(), first.name),
+        )
+        .next(first.next.clone()),
+    )
 }
 
 /// Looks at everything. `thorough` reads every page and every row instead of what a start relies on.
@@ -93,15 +98,28 @@ pub async fn doctor(config: &Config, clock: Arc<dyn Clock>, thorough: bool, prom
             found.extend(ways_in(config, &store));
             drop(store);
             match App::open_with(config.clone(), clock, prompt) {
-                Err(e) => found.push(Check::fail("unlock", &e)),
+                Err(e) => found.push(locked(&e)),
                 Ok(app) => {
-                    found.push(Check::ok("unlock", format!("the vault opens (root key version {})", app.vault().root_version())));
+                    found.push(Check::ok(
+                        "unlock",
+                        format!("the vault opens (root key version {})", app.vault().root_version()),
+                    ));
                     found.extend(contents(&app, thorough).await);
                 }
             }
         }
     }
     found
+}
+
+/// Why the vault does not open, with what a person can do about it: the error's own advice leads here.
+fn locked(e: &Error) -> Check {
+    const HOW: &str = "Put the key back where a line above says it was, or run `unsaid key recover` with the recovery code.";
+    let check = Check::fail("unlock", e);
+    match e.code {
+        Code::KeyNotFound | Code::VaultLocked => Check { next: HOW.into(), ..check },
+        _ => check,
+    }
 }
 
 fn folders(config: &Config) -> Vec<Check> {
@@ -111,11 +129,14 @@ fn folders(config: &Config) -> Vec<Check> {
     };
     let mut found = vec![private("data folder", &places.data)];
     // A way in that needs no folder, or a configuration that was never written, has none.
-    found.extend([("config folder", &places.config), ("key folder", &places.keys)].into_iter().filter_map(
-        |(name, folder)| folder.symlink_metadata().is_ok().then(|| private(name, folder)),
-    ));
+    let more = [("config folder", &places.config), ("key folder", &places.keys)];
+    let there = more.into_iter().filter(|(_, folder)| folder.symlink_metadata().is_ok());
+    found.extend(there.map(|(name, folder)| private(name, folder)));
     let file = places.database();
-    found.push(Check::of("database file", check_place(&file).map(|()| format!("{} is yours alone", file.display()))));
+    found.push(Check::of(
+        "database file",
+        check_place(&file).map(|()| format!("{} is yours alone", file.display())),
+    ));
     found
 }
 
@@ -140,8 +161,11 @@ fn database(store: &Store) -> Check {
                 crate::store::sqlite_version(),
                 store.schema()?
             )),
-            false => Err(Error::new(Code::StoreInsecure, format!("settings of the database are wrong: {}", wrong.join(", ")))
-                .next("Install a release of unsaid that is built with its own SQLite.")),
+            false => Err(Error::new(
+                Code::StoreInsecure,
+                format!("settings of the database are wrong: {}", wrong.join(", ")),
+            )
+            .next("Install a release of unsaid that is built with its own SQLite.")),
         }
     });
     Check::of("database", looked)
@@ -170,7 +194,8 @@ fn log_size(store: &Store) -> Check {
 fn ways_in(config: &Config, store: &Store) -> Vec<Check> {
     let looked = store.meta("instance").and_then(|instance| {
         let instance = instance.ok_or_else(|| {
-            Error::new(Code::NotInitialised, "the vault was begun and not finished").next("Run `unsaid init` again.")
+            Error::new(Code::NotInitialised, "the vault was begun and not finished")
+                .next("Run `unsaid init` again.")
         })?;
         let slots: Vec<_> = store.keys()?.1.iter().map(slot_row).collect::<Result<_>>()?;
         Ok((instance, slots))
@@ -179,15 +204,22 @@ fn ways_in(config: &Config, store: &Store) -> Vec<Check> {
         Ok(found) => found,
         Err(e) => return vec![Check::fail("ways in", &e)],
     };
-    let mut found: Vec<_> =
-        slots.iter().filter(|slot| slot.kind != SlotKind::Recovery).map(|slot| way(config, &instance, slot)).collect();
+    let mut found: Vec<_> = slots
+        .iter()
+        .filter(|slot| slot.kind != SlotKind::Recovery)
+        .map(|slot| way(config, &instance, slot))
+        .collect();
     if slots.iter().any(|slot| slot.kind == SlotKind::Recovery) {
         found.push(Check::ok("recovery code", "there is one; keep it away from this machine"));
     } else {
         let only = slots.len() == 1;
         found.push(Check::warn(
             "recovery code",
-            if only { "there is none: whatever loses the one way in loses the vault" } else { "there is none" },
+            if only {
+                "there is none: whatever loses the one way in loses the vault"
+            } else {
+                "there is none"
+            },
             "Run `unsaid key add recovery` in a terminal.",
         ));
     }
@@ -212,7 +244,11 @@ fn way(config: &Config, instance: &str, slot: &SlotRow) -> Check {
             }
         }
         // Another way may work: whether the vault opens is a check of its own.
-        Err(e) => Check::warn("way in", format!("{named} does not work now: {}", e.message()), e.next_step().to_owned()),
+        Err(e) => Check::warn(
+            "way in",
+            format!("{named} does not work now: {}", e.message()),
+            e.next_step().to_owned(),
+        ),
     }
 }
 
@@ -228,7 +264,8 @@ fn look(tx: &Reader<'_>, now: Millis, thorough: bool) -> Result<Vec<Check>> {
         found.push(Check::of("audit chain", chain(tx, &org.id, &org.name)));
         if thorough {
             let mut rows = 0;
-            let looked = every_row(tx, &org.id, &mut rows).map(|()| format!("{rows} rows of {} are as they were written", org.name));
+            let looked = every_row(tx, &org.id, &mut rows)
+                .map(|()| format!("{rows} rows of {} are as they were written", org.name));
             found.push(Check::of("rows", looked));
         }
     }

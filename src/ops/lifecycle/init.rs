@@ -86,7 +86,8 @@ pub async fn init(
     if keep.is_possible() {
         let added =
             with_unlocking(&config, None, |by| vault.add_slot(NewSlot::Recovery, "recovery code", by, now))?;
-        let code = added.recovery_code.ok_or_else(|| crate::error::internal("a recovery slot has no code"))?;
+        let code =
+            added.recovery_code.ok_or_else(|| crate::error::internal("a recovery slot has no code"))?;
         recovery = recovery::give(&code, &keep, &instance, &config.places.data)?;
         slots.push(slot_record(&added.row));
     }

@@ -4,7 +4,9 @@
 //! wraps the keys of orgs. The last way in, and a keyring without a recovery code, are never taken away.
 use super::recovery::{self, Keep, Kept};
 use super::source::{self, KeySource};
-use crate::app::{App, Prompt, org_key_record, org_key_row, slot_named, slot_record, slot_row, with_unlocking};
+use crate::app::{
+    App, Prompt, org_key_record, org_key_row, slot_named, slot_record, slot_row, with_unlocking,
+};
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::Caller;
@@ -124,7 +126,9 @@ pub async fn add(
     let is_recovery = |slot: &&SlotRow| slot.kind == SlotKind::Recovery;
     let has_recovery = slots.iter().any(|slot| is_recovery(&slot));
     if way == NewWay::Recovery && !keep.is_possible() {
-        return Err(no_one_to_take_it("a recovery code is shown once, and there is no terminal to show it on"));
+        return Err(no_one_to_take_it(
+            "a recovery code is shown once, and there is no terminal to show it on",
+        ));
     }
     recovery::check(&keep, &app.config.places.data)?;
     let vault = app.vault();
@@ -136,7 +140,8 @@ pub async fn add(
                 source.slot(&app.config, vault.instance(), has_recovery || slots.len() > 1, by, prompt)?.slot
             }
         };
-        let label = label.unwrap_or(if way == NewWay::Recovery { "recovery code" } else { new.kind().as_str() });
+        let label =
+            label.unwrap_or(if way == NewWay::Recovery { "recovery code" } else { new.kind().as_str() });
         if label.is_empty() || label.chars().count() > 40 || label.chars().any(char::is_control) {
             return Err(invalid("a label has 1 to 40 characters"));
         }
@@ -236,12 +241,16 @@ pub async fn rotate_root(
     let org_keys = app.store.read(|tx| tx.org_keys()).await?;
     let org_keys: Vec<_> = org_keys.iter().map(org_key_row).collect::<Result<_>>()?;
     if slots.iter().any(|slot| slot.kind == SlotKind::Recovery) && !keep.is_possible() {
-        return Err(no_one_to_take_it("a new root key makes a new recovery code, and there is no terminal to show it on"));
+        return Err(no_one_to_take_it(
+            "a new root key makes a new recovery code, and there is no terminal to show it on",
+        ));
     }
     recovery::check(&keep, &app.config.places.data)?;
     let vault = app.vault();
-    let rotated = with_unlocking(&app.config, prompt, |by| vault.rotate_root(&slots, &org_keys, by, app.now()))?;
-    let dropped: Vec<_> = rotated.dropped.iter().map(|d| (view(&d.slot), d.why.message().to_owned())).collect();
+    let rotated =
+        with_unlocking(&app.config, prompt, |by| vault.rotate_root(&slots, &org_keys, by, app.now()))?;
+    let dropped: Vec<_> =
+        rotated.dropped.iter().map(|d| (view(&d.slot), d.why.message().to_owned())).collect();
     let lost: Vec<_> = rotated
         .dropped
         .iter()

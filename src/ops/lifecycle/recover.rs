@@ -90,7 +90,10 @@ pub async fn recover(
         app.config.file.identity = identity;
         app.config.save()?;
     }
-    Ok((app, Recovered { slot: keys::view(&added.row), warning: added.warning, replaced, login: admin.login }))
+    Ok((
+        app,
+        Recovered { slot: keys::view(&added.row), warning: added.warning, replaced, login: admin.login },
+    ))
 }
 
 /// Whom the holder of the keys acts as: the configured person if they are an admin, else the admin with this login, else
@@ -100,7 +103,9 @@ pub async fn recover(
 pub fn local_admin(tx: &Reader<'_>, identity: &Identity, login: &str) -> Result<User> {
     let mut admins = Vec::new();
     for org in tx.orgs()? {
-        admins.extend(tx.users(&org.id)?.into_iter().filter(|u| u.role == Role::Admin && u.disabled_at.is_none()));
+        admins.extend(
+            tx.users(&org.id)?.into_iter().filter(|u| u.role == Role::Admin && u.disabled_at.is_none()),
+        );
     }
     let configured = |u: &User| u.id.as_str() == identity.user && u.org_id.as_str() == identity.org;
     if let Some(at) = admins.iter().position(configured) {
@@ -111,7 +116,9 @@ pub fn local_admin(tx: &Reader<'_>, identity: &Identity, login: &str) -> Result<
     }
     match admins.len() {
         1 => Ok(admins.swap_remove(0)),
-        n => Err(Error::new(Code::UserNotFound, format!("there are {n} admins, and none is named as you are"))
-            .next("Write the org's and the user's id into `[identity]` of unsaid.toml.")),
+        n => {
+            Err(Error::new(Code::UserNotFound, format!("there are {n} admins, and none is named as you are"))
+                .next("Write the org's and the user's id into `[identity]` of unsaid.toml."))
+        }
     }
 }

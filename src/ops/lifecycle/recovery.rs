@@ -81,7 +81,8 @@ pub fn check(keep: &Keep<'_>, data: &Path) -> Result<()> {
         Some(folder) => folder,
         None => return Err(failed(path, "has no folder")),
     };
-    let folder = folder.canonicalize().map_err(|e| failed(path, "is in a folder that is not there").because(e))?;
+    let folder =
+        folder.canonicalize().map_err(|e| failed(path, "is in a folder that is not there").because(e))?;
     let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
     match folder.starts_with(data) {
         true => Err(failed(path, "would lie beside the database that it opens")),
@@ -91,13 +92,16 @@ pub fn check(keep: &Keep<'_>, data: &Path) -> Result<()> {
 
 fn write(code: &Secret, path: &Path, instance: &str, data: &Path) -> Result<()> {
     check(&Keep::File(path.to_owned()), data)?;
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path).map_err(
-            |e| match e.kind() {
-                std::io::ErrorKind::AlreadyExists => failed(path, "exists already, and is not written over"),
-                _ => failed(path, "cannot be made"),
-            },
-        )?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => failed(path, "exists already, and is not written over"),
+            _ => failed(path, "cannot be made"),
+        })?;
     let mut text = Zeroizing::new(String::with_capacity(1024));
     text.push_str(&first_line(instance));
     text.push('\n');
@@ -152,7 +156,9 @@ mod tests {
         let taken = folder.path().join("taken");
         std::fs::write(&taken, "mine").unwrap();
 
-        for path in [taken.clone(), data.join("code"), data.join("deep/code"), folder.path().join("gone/code")] {
+        for path in
+            [taken.clone(), data.join("code"), data.join("deep/code"), folder.path().join("gone/code")]
+        {
             let refused = give(&code(), &Keep::File(path), "v1", &data).unwrap_err();
             assert_eq!(refused.code, Code::InvalidFile);
             assert!(!refused.message().contains("ABCD"));

@@ -75,7 +75,8 @@ pub async fn rotate_org(app: &App, caller: &Caller, grace: Duration) -> Result<O
             Err(e) => return Err(e),
         }
     }
-    Err(Error::new(Code::StoreBusy, "rows under the old key keep coming").next("Run `unsaid key rotate --org-key` again."))
+    Err(Error::new(Code::StoreBusy, "rows under the old key keep coming")
+        .next("Run `unsaid key rotate --org-key` again."))
 }
 
 fn keys_of(tx: &Reader<'_>, org: &OrgId) -> Result<Vec<OrgKeyRow>> {
@@ -95,14 +96,16 @@ async fn begin(app: &App, caller: &Caller) -> Result<OrgRotated> {
                 rows.iter().filter(|key| key.state == KeyState::Retiring).map(|key| key.version).collect();
             if !retiring.is_empty() {
                 let begun = OrgRotated { from: retiring, to: active.version, rows: 0, is_resumed: true };
-                return tx.record_step(Event::of(NAME).ended(Outcome::Started, "").with("resumed", true), begun);
+                return tx
+                    .record_step(Event::of(NAME).ended(Outcome::Started, "").with("resumed", true), begun);
             }
             let vault = keys.vault();
             let to = rows.iter().map(|key| key.version).max().unwrap_or(0) + 1;
             tx.save_org_key(&org_key_record(&vault.org_key_in_state(&active, KeyState::Retiring)?))?;
             tx.save_org_key(&org_key_record(&vault.new_org_key(&org, to, tx.now())?))?;
             tx.bump_key_epoch()?;
-            let event = Event::of(NAME).ended(Outcome::Started, "").with("from", active.version).with("to", to);
+            let event =
+                Event::of(NAME).ended(Outcome::Started, "").with("from", active.version).with("to", to);
             tx.record_step(event, OrgRotated { from: vec![active.version], to, rows: 0, is_resumed: false })
         })
         .await
@@ -194,7 +197,8 @@ impl Moves for Version {
             return Ok(());
         }
         let credential = tx.find_credential(&self.org_id, &self.credential_id)?;
-        let credential = credential.ok_or_else(|| Error::new(Code::Integrity, "a version has no credential"))?;
+        let credential =
+            credential.ok_or_else(|| Error::new(Code::Integrity, "a version has no credential"))?;
         let context = key_context(vault.instance(), &credential, self);
         if let Some(wrapped) = vault.rewrap_data_key(&context, &self.wrapped_key)? {
             self.wrapped_key = wrapped;
@@ -209,7 +213,9 @@ impl Moves for Provider {
         if self.wrapped_key.is_empty() {
             return Ok(());
         }
-        if let Some(wrapped) = vault.rewrap_data_key(&provider_context(vault.instance(), self), &self.wrapped_key)? {
+        if let Some(wrapped) =
+            vault.rewrap_data_key(&provider_context(vault.instance(), self), &self.wrapped_key)?
+        {
             self.wrapped_key = wrapped;
         }
         self.key_version = vault.active_version(&self.org_id)?;
@@ -223,10 +229,14 @@ async fn open_sample(app: &App, caller: &Caller) -> Result<()> {
     app.store
         .read(move |tx| {
             let vault = keys.vault();
-            let rest = format!("WHERE org_id = $1 AND length(wrapped_key) > 0 ORDER BY id DESC LIMIT {SAMPLE}");
+            let rest =
+                format!("WHERE org_id = $1 AND length(wrapped_key) > 0 ORDER BY id DESC LIMIT {SAMPLE}");
             for version in tx.select::<Version>(&rest, &[Value::Text(org.0.clone())])? {
                 let Some(credential) = tx.find_credential(&org, &version.credential_id)? else { continue };
-                vault.open_data_key(&key_context(vault.instance(), &credential, &version), &version.wrapped_key)?;
+                vault.open_data_key(
+                    &key_context(vault.instance(), &credential, &version),
+                    &version.wrapped_key,
+                )?;
             }
             Ok(())
         })

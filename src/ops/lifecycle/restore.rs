@@ -84,7 +84,8 @@ pub struct Verified {
 /// code is wrong, `already_exists` where the new place is not empty, `store_newer`, `integrity_failure` where the vault in
 /// it does not verify, and as unlocking does.
 pub async fn restore(request: Restore<'_>, clock: Arc<dyn Clock>, prompt: Prompt) -> Result<Restored> {
-    let home = std::path::absolute(request.to).map_err(|e| bad_place(request.to, "has no absolute path").because(e))?;
+    let home = std::path::absolute(request.to)
+        .map_err(|e| bad_place(request.to, "has no absolute path").because(e))?;
     let parent = home.parent().ok_or_else(|| bad_place(&home, "has no folder above it"))?;
     expect_free(&home)?;
     let draft = tempfile::Builder::new()
@@ -101,7 +102,11 @@ pub async fn restore(request: Restore<'_>, clock: Arc<dyn Clock>, prompt: Prompt
 
     let settings = |places: Places| Config {
         places,
-        file: ConfigFile { key: request.mine.file.key.clone(), identity: request.mine.file.identity.clone(), ..ConfigFile::default() },
+        file: ConfigFile {
+            key: request.mine.file.key.clone(),
+            identity: request.mine.file.identity.clone(),
+            ..ConfigFile::default()
+        },
     };
     let app = open(settings(places), clock.clone(), &request.unlock, prompt)?;
     let verified = verify(&app, &header, &text, &mac).await?;
@@ -135,7 +140,12 @@ fn remove(folder: &Path) {
 }
 
 fn places(home: &Path) -> Places {
-    Places { data: home.join("data"), config: home.join("config"), keys: home.join("keys"), origin: Origin::Flag }
+    Places {
+        data: home.join("data"),
+        config: home.join("config"),
+        keys: home.join("keys"),
+        origin: Origin::Flag,
+    }
 }
 
 fn bad_place(home: &Path, why: &str) -> Error {
@@ -156,7 +166,8 @@ fn expect_free(home: &Path) -> Result<()> {
 }
 
 fn unpack(input: File, opening: &Opening, to: &Path) -> Result<(Header, Vec<u8>, [u8; 32])> {
-    let failed = |e: std::io::Error| Error::new(Code::StoreReadOnly, "the image cannot be written").because(e);
+    let failed =
+        |e: std::io::Error| Error::new(Code::StoreReadOnly, "the image cannot be written").because(e);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
     let mut out = BufWriter::with_capacity(128 * 1024, &file);
     let read = container::read(BufReader::new(input), opening, &mut out)?;
@@ -181,10 +192,15 @@ fn open(config: Config, clock: Arc<dyn Clock>, unlock: &Unlock<'_>, prompt: Prom
 
 /// Everything that can be verified without comparing with the vault that was backed up.
 async fn verify(app: &App, header: &Header, text: &[u8], mac: &[u8; 32]) -> Result<Verified> {
-    let wrong = |what: &'static str| Error::new(Code::Integrity, what).next("Restore an older backup. Nothing was written.");
+    let wrong = |what: &'static str| {
+        Error::new(Code::Integrity, what).next("Restore an older backup. Nothing was written.")
+    };
     let vault = app.vault();
     let found = vault.backup_mac(&container::canonical(text));
-    if vault.instance() != header.instance || vault.root_version() != header.root_version || !bool::from(found.ct_eq(mac)) {
+    if vault.instance() != header.instance
+        || vault.root_version() != header.root_version
+        || !bool::from(found.ct_eq(mac))
+    {
         return Err(wrong("the backup was not written by the vault it holds"));
     }
     if app.store.integrity(true)? != "ok" {
@@ -221,7 +237,8 @@ async fn verify(app: &App, header: &Header, text: &[u8], mac: &[u8; 32]) -> Resu
                 })?;
                 for version in picked {
                     let credential = tx.find_credential(&org.id, &version.credential_id)?;
-                    let credential = credential.ok_or_else(|| wrong("a version in the backup has no credential"))?;
+                    let credential =
+                        credential.ok_or_else(|| wrong("a version in the backup has no credential"))?;
                     open_fields(&vault, &credential, &version, tx.fields(&version.id)?)?;
                     seen.opened += 1;
                 }
@@ -284,7 +301,10 @@ async fn settle(
         .write(&caller, move |tx| {
             tx.forget_answers()?;
             tx.bump_key_epoch()?;
-            tx.record(Event::of("restore_backup").about("vault", &instance, "").with("made_at", made.to_string()), ())
+            tx.record(
+                Event::of("restore_backup").about("vault", &instance, "").with("made_at", made.to_string()),
+                (),
+            )
         })
         .await?;
     app.config.file.identity = Identity { org: admin.org_id.0.clone(), user: admin.id.0.clone() };

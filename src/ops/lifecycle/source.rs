@@ -44,7 +44,10 @@ impl FromStr for KeySource {
             ("env", _) => named(KeySource::Environment, "env:NAME"),
             ("systemd", _) => named(KeySource::Systemd, "systemd:NAME"),
             // What was written may be a passphrase, so it is not repeated.
-            _ => Err("choose one of: keyring, file, file:PATH, passphrase, env:NAME, systemd:NAME, command".into()),
+            _ => {
+                Err("choose one of: keyring, file, file:PATH, passphrase, env:NAME, systemd:NAME, command"
+                    .into())
+            }
         }
     }
 }
@@ -115,8 +118,9 @@ impl KeySource {
 
 /// Asks for a new passphrase, twice.
 pub fn new_passphrase(prompt: Prompt) -> Result<crate::secret::Secret> {
-    let ask = prompt
-        .ok_or_else(|| Error::new(Code::NeedsTerminal, "a new passphrase is only taken from a person at a terminal"))?;
+    let ask = prompt.ok_or_else(|| {
+        Error::new(Code::NeedsTerminal, "a new passphrase is only taken from a person at a terminal")
+    })?;
     let first = ask("New passphrase (15 characters or more)")?;
     match first == ask("The same passphrase again")? {
         true => Ok(first),
@@ -141,8 +145,12 @@ pub fn place(slot: &SlotRow) -> String {
 /// How sure one may be of a way in, in a sentence.
 pub const fn worth(kind: SlotKind) -> &'static str {
     match kind {
-        SlotKind::Keyring => "opens while your session is unlocked; other programs of your account may ask it too",
-        SlotKind::File => "any program of your account, and whoever copies the file with the database, can open the vault",
+        SlotKind::Keyring => {
+            "opens while your session is unlocked; other programs of your account may ask it too"
+        }
+        SlotKind::File => {
+            "any program of your account, and whoever copies the file with the database, can open the vault"
+        }
         SlotKind::Passphrase => "only who knows the passphrase opens it; a server without a terminal cannot",
         SlotKind::Environment => "whoever can read this process's environment can open the vault",
         SlotKind::Systemd => "systemd hands it to the service alone",
@@ -172,7 +180,9 @@ mod tests {
 
     #[test]
     fn a_passphrase_written_on_the_command_line_is_refused_and_not_repeated() {
-        for wrong in ["passphrase:hunter2", "hunter2", "env", "env:", "systemd:", "keyring:x", "command:ls", ""] {
+        for wrong in
+            ["passphrase:hunter2", "hunter2", "env", "env:", "systemd:", "keyring:x", "command:ls", ""]
+        {
             let refused = wrong.parse::<KeySource>().unwrap_err();
             assert!(!refused.contains("hunter2"), "{refused}");
         }

@@ -58,8 +58,10 @@ async fn a_backup_to_a_passphrase_comes_back_with_every_value() {
     let done = back_up(&app, &file, Seal::Passphrase(words())).await;
     fill_after(&app).await;
     let opening = Opening::Passphrase(words());
-    let restored =
-        Bring { ground: &ground, file: &file, opening: &opening, unlock: Unlock::Slots }.to("second").await.unwrap();
+    let restored = Bring { ground: &ground, file: &file, opening: &opening, unlock: Unlock::Slots }
+        .to("second")
+        .await
+        .unwrap();
 
     assert_eq!((done.credentials, done.sealed_to.as_str()), (12, "passphrase"));
     assert!(!done.has_recovery_code && done.opened_by[0].contains("vault.key") && !done.is_beside_vault);
@@ -232,8 +234,9 @@ async fn a_vault_that_was_changed_outside_can_be_backed_up_but_not_restored() {
         let file = ground.path(&format!("{n}.backup"));
         back_up(&app, &file, seal).await;
 
-        let stopped =
-            Bring { ground: &ground, file: &file, opening: &opening, unlock: Unlock::Slots }.to("second").await;
+        let stopped = Bring { ground: &ground, file: &file, opening: &opening, unlock: Unlock::Slots }
+            .to("second")
+            .await;
 
         assert_eq!(refused(stopped).code, Code::Integrity);
         assert!(!ground.path("second").exists());
@@ -304,7 +307,8 @@ async fn s_20_backups_under_load_are_each_whole() {
         let file = ground.path(&format!("{n}.backup"));
         back_up(&app, &file, seal).await;
         let name = format!("place-{n}");
-        let restored = Bring { ground: &ground, file: &file, opening: &opening, unlock: Unlock::Slots }.to(&name).await;
+        let restored =
+            Bring { ground: &ground, file: &file, opening: &opening, unlock: Unlock::Slots }.to(&name).await;
         assert_eq!(restored.unwrap().verified.credentials, 20);
         assert_eq!(every_value_opens(&open_at(&ground, &name)).await, 20);
     }

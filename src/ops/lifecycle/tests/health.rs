@@ -27,7 +27,17 @@ async fn a_sound_vault_fails_nothing_and_hears_what_could_be_better() {
     let found = looked(&ground).await;
 
     assert!(failure(&found).is_none(), "{found:?}");
-    for name in ["data folder", "database file", "database", "pages", "way in", "unlock", "audit chain", "rows", "clock"] {
+    for name in [
+        "data folder",
+        "database file",
+        "database",
+        "pages",
+        "way in",
+        "unlock",
+        "audit chain",
+        "rows",
+        "clock",
+    ] {
         assert_eq!(named(&found, name).level, Level::Ok, "{:?}", named(&found, name));
     }
     assert_eq!(named(&found, "recovery code").level, Level::Warn);
@@ -76,6 +86,7 @@ async fn a_lost_key_fails_and_the_rest_is_looked_at_all_the_same() {
 
     assert_eq!(named(&found, "way in").level, Level::Warn);
     assert_eq!(named(&found, "unlock").level, Level::Fail);
+    assert!(named(&found, "unlock").next.contains("unsaid key recover"));
     assert_eq!(named(&found, "pages").level, Level::Ok);
     assert_eq!(failure(&found).unwrap().code, Code::KeyNotFound);
 }

@@ -96,8 +96,7 @@ async fn what_a_killed_init_leaves_is_used_by_the_next() {
     let file = ground.path("recovery.txt");
     std::fs::write(&file, format!("unsaid recovery code of vault {begun}\n\nold\n")).unwrap();
 
-    let (_, made) =
-        ground.try_init(KeySource::File(None), Keep::File(file.clone()), None).await.unwrap();
+    let (_, made) = ground.try_init(KeySource::File(None), Keep::File(file.clone()), None).await.unwrap();
 
     assert_eq!(made.instance, "the first id");
     assert_eq!(made.recovery, Kept::File(file.clone()));
@@ -173,7 +172,8 @@ async fn p_14_thirty_at_once_make_one_vault() {
         .map(|_| {
             let config = ground.config();
             std::thread::spawn(move || {
-                let start = init(config, Arc::new(SystemClock), request(KeySource::File(None)), Keep::Nowhere, None);
+                let start =
+                    init(config, Arc::new(SystemClock), request(KeySource::File(None)), Keep::Nowhere, None);
                 runtime().block_on(start).map(|(_, made)| made.instance)
             })
         })
@@ -212,7 +212,12 @@ fn k_22_a_kill_at_any_moment_leaves_nothing_or_something_to_go_on_with() {
 #[test]
 #[ignore = "a child of k_22_a_kill_at_any_moment_leaves_nothing_or_something_to_go_on_with"]
 fn child_inits() {
-    let start =
-        init(config_at(&childs_home()), Arc::new(SystemClock), request(KeySource::File(None)), Keep::Nowhere, None);
+    let start = init(
+        config_at(&childs_home()),
+        Arc::new(SystemClock),
+        request(KeySource::File(None)),
+        Keep::Nowhere,
+        None,
+    );
     runtime().block_on(start).unwrap();
 }

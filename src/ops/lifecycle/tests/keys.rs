@@ -115,12 +115,14 @@ async fn a_new_recovery_code_ends_the_one_before() {
     let (app, _, old) = ground.vault_with_code().await;
     let path = ground.path("second.txt");
 
-    let added = add(&app, &owner(&app), NewWay::Recovery, None, Keep::File(path.clone()), None).await.unwrap();
+    let added =
+        add(&app, &owner(&app), NewWay::Recovery, None, Keep::File(path.clone()), None).await.unwrap();
 
     assert_eq!((added.recovery, added.replaced), (Kept::File(path.clone()), 1));
     drop(app);
     let new = crate::ops::lifecycle::recovery::read_file(&path).unwrap();
-    let open = |code: &Secret| crate::ops::lifecycle::recover::open(ground.saved_config(), ground.clock(), code);
+    let open =
+        |code: &Secret| crate::ops::lifecycle::recover::open(ground.saved_config(), ground.clock(), code);
     assert_eq!(refused(open(&old)).code, Code::VaultLocked);
     open(&new).unwrap();
 }
@@ -145,7 +147,8 @@ async fn a_new_root_keeps_every_way_in_and_replaces_the_recovery_code() {
     }
     fill_one_more(&other).await;
     assert_eq!(every_value_opens(&app).await, 4);
-    let open = |code: &Secret| crate::ops::lifecycle::recover::open(ground.saved_config(), ground.clock(), code);
+    let open =
+        |code: &Secret| crate::ops::lifecycle::recover::open(ground.saved_config(), ground.clock(), code);
     assert_eq!(refused(open(&old)).code, Code::VaultLocked);
     open(&crate::ops::lifecycle::recovery::read_file(&path).unwrap()).unwrap();
     assert!(log(&app).await.contains(&"key_rotate_root ok".to_owned()));
@@ -164,9 +167,16 @@ async fn a_way_in_that_cannot_be_read_stops_a_new_root_unless_it_is_given_up() {
     let (app, _) = ground.vault().await;
     let caller = owner(&app);
     let stick = ground.path("stick/other.key");
-    add(&app, &caller, NewWay::Source(KeySource::File(Some(stick.clone()))), Some("stick"), Keep::Nowhere, None)
-        .await
-        .unwrap();
+    add(
+        &app,
+        &caller,
+        NewWay::Source(KeySource::File(Some(stick.clone()))),
+        Some("stick"),
+        Keep::Nowhere,
+        None,
+    )
+    .await
+    .unwrap();
     std::fs::remove_file(&stick).unwrap();
 
     let stopped = refused(rotate_root(&app, &caller, Keep::Nowhere, false, None).await);
@@ -202,7 +212,9 @@ async fn k_26_the_recovery_code_opens_a_vault_whose_keys_and_configuration_are_g
     assert_eq!(refused(ground.open()).code, Code::KeyNotFound);
 
     let (app, done) =
-        recover(ground.config(), ground.clock(), &code, &KeySource::File(None), "somebody", None).await.unwrap();
+        recover(ground.config(), ground.clock(), &code, &KeySource::File(None), "somebody", None)
+            .await
+            .unwrap();
 
     // The dead slot had the very path of the new one.
     assert_eq!((done.login.as_str(), done.replaced), ("ada", 1));
@@ -224,10 +236,13 @@ async fn k_26_a_slip_or_a_foreign_code_recovers_nothing() {
         Secret::new(format!("{first}{}", &text[1..]))
     });
 
-    for (given, expected) in
-        [(slip, Code::InvalidInput), (foreign, Code::VaultLocked), (Secret::new(String::new()), Code::InvalidInput)]
-    {
-        let tried = recover(ground.config(), ground.clock(), &given, &KeySource::File(None), "ada", None).await;
+    for (given, expected) in [
+        (slip, Code::InvalidInput),
+        (foreign, Code::VaultLocked),
+        (Secret::new(String::new()), Code::InvalidInput),
+    ] {
+        let tried =
+            recover(ground.config(), ground.clock(), &given, &KeySource::File(None), "ada", None).await;
         assert_eq!(refused(tried).code, expected);
     }
 

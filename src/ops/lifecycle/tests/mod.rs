@@ -77,8 +77,7 @@ impl Ground {
     /// A vault with a key file, and its recovery code.
     async fn vault_with_code(&self) -> (App, Initialised, Secret) {
         let path = self.path("recovery.txt");
-        let (app, made) =
-            self.try_init(KeySource::File(None), Keep::File(path.clone()), None).await.unwrap();
+        let (app, made) = self.try_init(KeySource::File(None), Keep::File(path.clone()), None).await.unwrap();
         let code = super::recovery::read_file(&path).unwrap();
         (app, made, code)
     }
@@ -120,7 +119,10 @@ fn value_of(n: usize) -> String {
 async fn fill(app: &App, count: usize) {
     for chunk in (0..count).collect::<Vec<_>>().chunks(100) {
         let entry = |n: &usize| Entry {
-            target: Target::New(Box::new(CreateCredential { name: format!("KEY_{n}"), ..CreateCredential::default() })),
+            target: Target::New(Box::new(CreateCredential {
+                name: format!("KEY_{n}"),
+                ..CreateCredential::default()
+            })),
             values: vec![("value".into(), SecretBytes::copied(value_of(*n).as_bytes()))],
             file_name: String::new(),
         };
@@ -160,7 +162,11 @@ async fn log(app: &App) -> Vec<String> {
     app.store
         .read(move |tx| {
             assert_eq!(tx.verify_audit(&org, None)?.first_bad, None);
-            Ok(tx.audit_after(&org, 0, 100_000)?.iter().map(|r| format!("{} {}", r.operation, r.outcome)).collect())
+            Ok(tx
+                .audit_after(&org, 0, 100_000)?
+                .iter()
+                .map(|r| format!("{} {}", r.operation, r.outcome))
+                .collect())
         })
         .await
         .unwrap()
@@ -169,7 +175,13 @@ async fn log(app: &App) -> Vec<String> {
 /// Runs one of the ignored tests of this binary in a process of its own, on the vault in `home`.
 fn child(test: &str, home: &Path, more: &[(&str, String)]) -> std::process::Child {
     std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("ops::lifecycle::tests::{test}"), "--ignored", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            &format!("ops::lifecycle::tests::{test}"),
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env("UNSAID_TEST_HOME", home)
         .envs(more.iter().map(|(name, value)| (*name, value.clone())))
         .stdout(std::process::Stdio::null())

@@ -42,7 +42,8 @@ async fn every_row_and_every_value_of_the_org_is_under_the_new_key_and_no_other_
     world.add_as(&world.stranger("ada"), "org", "D", "a value of the test").await;
     let share = json!({ "credential": "A", "with": "user", "user": "mia", "level": "view" });
     // Whether sharing asks first is not the point here: a row more or less.
-    let _ = world.call_with(&world.person("ada"), "share_credential", share, &crate::testing::PersonYes).await;
+    let _ =
+        world.call_with(&world.person("ada"), "share_credential", share, &crate::testing::PersonYes).await;
     let (app, ada) = (&world.app, world.person("ada"));
 
     let done = rotate_org(app, &ada, Duration::ZERO).await.unwrap();
