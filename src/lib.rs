@@ -45,6 +45,7 @@ extern crate self as unsaid;
 pub mod model;
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
@@ -56,6 +57,7 @@ pub mod ops;
 pub mod secret;
 pub mod services;
 pub mod store;
+pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/support/world.rs"]
 #[allow(dead_code)]
