@@ -1,68 +1,72 @@
-//! `unsaid log`: the audit log, read, checked, and taken out.
+//! `unsaid log`: reads, checks and exports the audit log.
 use super::Context;
 use super::output::{self, Table, at, items, line, note, when};
 use crate::clock::Millis;
-use crate::error::{Code, Error, Result, internal};
+use crate::error::{Code, Error, Result, internal, invalid};
 use crate::model::event::Outcome;
 use crate::ops::audit;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// Rows that an export takes at a time.
+const PAGE: i64 = 1000;
+
 /// Read, check and export the audit log
 #[derive(Args)]
-#[command(after_help = "\
-A checkpoint that is kept outside this machine shows later whether the log's end was cut off.
-
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
-  unsaid log                                         the last events
-  unsaid log search --credential GITHUB_TOKEN --since 2026-11-01
-  unsaid log checkpoint > checkpoint.json
+  unsaid log --credential GITHUB_TOKEN
+  unsaid log verify
+  unsaid log checkpoint > checkpoint.json      keep it outside the vault
   unsaid log verify --checkpoint checkpoint.json
-  unsaid log export > log.jsonl")]
+  unsaid log export > audit.jsonl"
+)]
 pub struct Log {
     #[command(subcommand)]
     action: Option<Action>,
+    #[command(flatten)]
+    search: Search,
 }
 
 #[derive(Subcommand)]
 enum Action {
-    /// Find events, newest first
-    Search(Search),
-    /// Check that no event was changed, moved or removed
+    /// Check the whole chain, and name the first event that does not fit
     Verify {
-        /// Hold the log against a checkpoint that was kept elsewhere
-        #[arg(long, value_name = "FILE")]
+        /// A checkpoint kept outside the vault: shows a missing end of the log
+        #[arg(long, value_name = "PATH")]
         checkpoint: Option<PathBuf>,
     },
-    /// Write the events as JSON lines, oldest first, with number and chain
+    /// Write every event as a line of JSON, with its place in the chain
     Export {
-        /// Begin after this event
-        #[arg(long, value_name = "SEQ", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+        /// Only events after this number
+        #[arg(long, value_name = "SEQ", default_value_t = 0)]
         after: i64,
     },
-    /// Print a signed checkpoint of the log's end
+    /// Write a signed checkpoint of the log's end
     Checkpoint,
 }
 
-#[derive(Args, Default)]
+#[derive(Args)]
 struct Search {
-    /// About this credential: name or id
+    /// Only events on this credential: id or name
     #[arg(long, value_name = "NAME")]
     credential: Option<String>,
-    /// By this user: login or id
-    #[arg(long)]
+    /// Only what this user did: login or id
+    #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Of this operation, such as use or delete_credential
+    /// Only this operation, such as use or delete_credential
     #[arg(long)]
     operation: Option<String>,
-    /// That ended so: ok, refused, failed or started
+    /// Only what ended so: ok, refused, failed or started
     #[arg(long)]
     outcome: Option<Outcome>,
-    /// From then on
+    /// Only since then
     #[arg(long, value_name = "DATE")]
     since: Option<Millis>,
-    /// Until before then
+    /// Only before then
     #[arg(long, value_name = "DATE")]
     until: Option<Millis>,
     /// At most this many
@@ -70,17 +74,10 @@ struct Search {
     limit: usize,
 }
 
-/// Events that one answer brings, and that one part of an export holds.
-const PAGE: usize = 50;
-const EXPORTED: i64 = 10_000;
-/// A checkpoint is a short text.
-const MOST_CHECKPOINT: usize = 16 * 1024;
-
 impl Log {
     pub async fn run(self, cx: &Context) -> Result<()> {
         match self.action {
-            None => Search { limit: PAGE, ..Search::default() }.run(cx).await,
-            Some(Action::Search(search)) => search.run(cx).await,
+            None => self.search.run(cx).await,
             Some(Action::Verify { checkpoint }) => verify(cx, checkpoint.as_deref()).await,
             Some(Action::Export { after }) => export(cx, after).await,
             Some(Action::Checkpoint) => checkpoint(cx).await,
@@ -91,102 +88,114 @@ impl Log {
 impl Search {
     async fn run(self, cx: &Context) -> Result<()> {
         let session = cx.session().await?;
-        let mut rows: Vec<Value> = Vec::new();
+        let mut events: Vec<Value> = Vec::new();
         let mut cursor = Value::Null;
-        while rows.len() < self.limit {
-            let arguments = json!({
-                "credential": self.credential, "user": self.user, "operation": self.operation,
-                "outcome": self.outcome, "since": self.since, "until": self.until,
-                "limit": (self.limit - rows.len()).min(PAGE), "cursor": cursor,
-            });
-            let page = session.call("search_audit_log", arguments).await?;
-            rows.extend(items(&page, "/events").iter().cloned());
+        while events.len() < self.limit {
+            let page = session
+                .call(
+                    "search_audit_log",
+                    json!({
+                        "credential": self.credential, "user": self.user, "operation": self.operation,
+                        "outcome": self.outcome, "since": self.since, "until": self.until,
+                        "limit": (self.limit - events.len()).min(200), "cursor": cursor,
+                    }),
+                )
+                .await?;
+            events.extend(items(&page, "/events").iter().cloned());
             cursor = page["next_cursor"].clone();
             if cursor.is_null() {
                 break;
             }
         }
-        cx.print(&json!({ "events": rows, "next_cursor": cursor }), told)
+        let answer = match cursor {
+            Value::Null => json!({ "events": events }),
+            more => json!({ "events": events, "next_cursor": more }),
+        };
+        cx.print(&answer, told)
     }
 }
 
 fn told(answer: &Value) -> String {
-    let mut table =
-        Table::new(&["SEQ", "WHEN", "WHO", "CLIENT", "WHAT", "ABOUT", "OUTCOME", "CODE", "REASON"]);
-    for event in items(answer, "/events") {
-        let client = match at(event, "/client") {
-            client if client.is_empty() => at(event, "/door"),
-            client => client,
+    let mut table = Table::new(&["SEQ", "WHEN", "WHO", "DOOR", "WHAT", "ON", "OUTCOME", "REASON"]);
+    for e in items(answer, "/events") {
+        let outcome = match at(e, "/code") {
+            code if code.is_empty() => at(e, "/outcome"),
+            code => format!("{} ({code})", at(e, "/outcome")),
         };
         table.row([
-            at(event, "/seq"),
-            when(event, "/at"),
-            at(event, "/user"),
-            client,
-            at(event, "/operation"),
-            at(event, "/object/name"),
-            at(event, "/outcome"),
-            at(event, "/code"),
-            at(event, "/reason"),
+            at(e, "/seq"),
+            when(e, "/at"),
+            at(e, "/user"),
+            at(e, "/door"),
+            at(e, "/operation"),
+            at(e, "/object/name"),
+            outcome,
+            at(e, "/reason"),
         ]);
     }
-    table.text("There is no such event that you may see.")
+    let mut text = table.text("There is no such event.");
+    if !answer["next_cursor"].is_null() {
+        text.push_str(&line("There are more: raise --limit, or narrow the search."));
+    }
+    text
 }
 
-/// Exit status 0 only where the log is intact.
 async fn verify(cx: &Context, checkpoint: Option<&Path>) -> Result<()> {
     let checkpoint = checkpoint.map(read_checkpoint).transpose()?;
     let answer = cx.call("verify_audit_log", json!({ "checkpoint": checkpoint })).await?;
-    cx.print(&answer, |a| line(&at(a, "/message")))?;
-    match answer["intact"] == true {
-        true => Ok(()),
-        false => Err(Error::new(
-            Code::Integrity,
-            format!("the audit log is not intact: {}", at(&answer, "/message")),
-        )
-        .next(at(&answer, "/next"))),
+    let bad =
+        answer.get("first_bad").filter(|bad| !bad.is_null()).map(|bad| (at(bad, "/seq"), at(bad, "/why")));
+    cx.print(&answer, |a| match &bad {
+        None => line(&format!("{} events, all in order", at(a, "/events"))),
+        Some(_) => line(&format!("{} events are in order", at(a, "/events"))),
+    })?;
+    match bad {
+        None => Ok(()),
+        Some((seq, why)) => Err(Error::new(Code::Integrity, format!("event {seq} does not fit: {why}"))),
     }
 }
 
 fn read_checkpoint(path: &Path) -> Result<Value> {
     let wrong = || {
         Error::new(Code::InvalidFile, format!("{} is no checkpoint", path.display()))
-            .next("Name a file that `unsaid log checkpoint` wrote.")
+            .next("Give a file that `unsaid log checkpoint` wrote.")
     };
-    let file = std::fs::File::open(path).map_err(|e| wrong().because(e))?;
-    let bytes = super::value::all(&file, MOST_CHECKPOINT)?;
-    serde_json::from_slice(&bytes).map_err(|_| wrong())
+    let text = std::fs::read_to_string(path).map_err(|e| wrong().because(e))?;
+    serde_json::from_str(&text).map_err(|_| wrong())
 }
 
-async fn export(cx: &Context, mut after: i64) -> Result<()> {
-    let session = cx.session().await?;
-    // The export leaves an event of its own, which belongs to the next one.
-    let end = match audit::checkpoint(&session.app, &session.caller).await? {
-        Some(end) => end.seq,
-        None => return Ok(()),
-    };
-    let mut written = 0;
-    while after < end {
-        let lines = audit::export(&session.app, &session.caller, after, (end - after).min(EXPORTED)).await?;
-        if lines.is_empty() {
-            break;
-        }
-        after += i64::try_from(lines.len()).map_err(|_| internal("there are too many events"))?;
-        written += lines.len();
-        output::put(&(lines.join("\n") + "\n"))?;
+async fn export(cx: &Context, after: i64) -> Result<()> {
+    if after < 0 {
+        return Err(invalid("--after is the number of an event, or 0"));
     }
-    note(&format!("{written} events, up to {after}"));
+    let session = cx.session().await?;
+    let end = session.call("verify_audit_log", json!({})).await?;
+    if end.get("first_bad").is_some_and(|bad| !bad.is_null()) {
+        note("the log does not verify: run `unsaid log verify`; it is exported as it is");
+    }
+    let (mut next, mut left) =
+        (after, at(&end, "/events").parse::<i64>().unwrap_or(i64::MAX).saturating_sub(after));
+    while left > 0 {
+        let rows = audit::export(&session.app, &session.caller, next, PAGE.min(left)).await?;
+        let Some(last) = rows.last() else { break };
+        let seq = serde_json::from_str::<Value>(last).ok().and_then(|row| row["seq"].as_i64());
+        for row in &rows {
+            output::put(&format!("{row}\n"))?;
+        }
+        left -= rows.len() as i64;
+        next = seq.ok_or_else(|| internal("an exported event has no number"))?;
+    }
     Ok(())
 }
 
 async fn checkpoint(cx: &Context) -> Result<()> {
     let session = cx.session().await?;
-    let Some(checkpoint) = audit::checkpoint(&session.app, &session.caller).await? else {
-        return Err(
-            Error::new(Code::NothingToDo, "there is no event yet").next("Come back when there is one.")
-        );
-    };
-    let text =
-        serde_json::to_string(&checkpoint).map_err(|e| internal("the checkpoint is no JSON").because(e))?;
-    output::put(&(text + "\n"))
+    match audit::checkpoint(&session.app, &session.caller).await? {
+        None => Err(Error::new(Code::NothingToDo, "there is no event yet")),
+        Some(checkpoint) => {
+            let text = serde_json::to_string(&checkpoint)
+                .map_err(|e| internal("the answer is no JSON").because(e))?;
+            output::put(&format!("{text}\n"))
+        }
+    }
 }

@@ -1,10 +1,10 @@
-//! `unsaid org`: the orgs of this vault that you are in.
+//! `unsaid org`: the tenants of this vault.
+use super::Context;
 use super::output::{Table, at, items, line};
-use super::{Context, Session};
 use crate::error::{Code, Error, Result, internal};
 use crate::model::org::Role;
 use crate::model::text::DisplayName;
-use crate::ops::org::{FirstAdmin, create_org, rename};
+use crate::ops::org::{FirstAdmin, create_org, list_orgs, rename};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -12,19 +12,22 @@ use serde_json::{Value, json};
 #[derive(Args)]
 pub struct Org {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Action,
 }
 
 #[derive(Subcommand)]
 enum Action {
-    /// List the orgs that you are in
+    /// List the orgs of this vault
     List,
-    /// Make another org, with yourself as its first admin; for admins
+    /// Make an org with its first admin
     Create {
         /// Its name
         name: String,
+        /// Login of its first admin; yours where it is left out
+        #[arg(long, value_name = "LOGIN")]
+        admin: Option<String>,
     },
-    /// Give this org another name; for admins
+    /// Give the org another name
     Rename {
         /// The new name
         name: String,
@@ -34,75 +37,52 @@ enum Action {
 impl Org {
     pub async fn run(self, cx: &Context) -> Result<()> {
         let session = cx.session().await?;
+        let (app, caller) = (&session.app, &session.caller);
+        let json_of = |value: serde_json::Result<Value>| {
+            value.map_err(|e| internal("the answer is no JSON").because(e))
+        };
         match self.action {
-            None | Some(Action::List) => cx.print(&list(&session).await?, told),
-            Some(Action::Create { name }) => {
-                let login = admin(&session).await?;
-                let first = FirstAdmin { login, display_name: None };
-                let made = create_org(&session.app, DisplayName::parse(&name)?, first).await?;
-                cx.print(&json(&made)?, |org| {
-                    line(&format!("org {} made; work in it with --org {}", at(org, "/name"), at(org, "/org")))
+            Action::List => {
+                local_admin(cx, &session).await?;
+                let orgs = json_of(serde_json::to_value(list_orgs(app).await?))?;
+                cx.print(&json!({ "orgs": orgs }), told)
+            }
+            Action::Create { name, admin } => {
+                let me = local_admin(cx, &session).await?;
+                let admin = FirstAdmin { login: admin.unwrap_or(me), display_name: None };
+                let made = create_org(app, DisplayName::parse(&name)?, admin).await?;
+                let made = json_of(serde_json::to_value(&made))?;
+                cx.print(&made, |o| {
+                    line(&format!("org {} made, with {} as its admin", at(o, "/name"), at(o, "/login")))
+                        + &line(&format!("Work in it with `unsaid --org '{}' …`.", at(o, "/name")))
                 })
             }
-            Some(Action::Rename { name }) => {
-                let row = rename(&session.app, &session.caller, DisplayName::parse(&name)?).await?;
-                cx.print(&json(&row)?, |org| line(&format!("the org is {} now", at(org, "/name"))))
+            Action::Rename { name } => {
+                let row =
+                    json_of(serde_json::to_value(rename(app, caller, DisplayName::parse(&name)?).await?))?;
+                cx.print(&row, |o| line(&format!("the org is called {} now", at(o, "/name"))))
             }
         }
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|e| internal("the answer is no JSON").because(e))
-}
-
-/// The caller's login, if they are an admin here: whoever administers nothing makes no org.
-async fn admin(session: &Session) -> Result<String> {
+/// The login of the local person, who must be an admin and act as nobody else: orgs belong to the vault, not to one of them.
+async fn local_admin(cx: &Context, session: &super::Session) -> Result<String> {
     let caller = session.caller.clone();
     let who = session.app.store.read(move |tx| tx.standing(&caller)).await?;
-    match who.role {
-        Role::Admin => Ok(who.login),
-        _ => Err(Error::new(Code::NotAllowed, "only an admin makes another org")),
+    match who.role == Role::Admin && cx.as_user.is_none() {
+        true => Ok(who.login),
+        false => Err(Error::new(
+            Code::NotAllowed,
+            "only an admin of this vault, as themselves, sees and makes orgs",
+        )),
     }
-}
-
-/// An org that somebody is not in does not exist for them.
-async fn list(session: &Session) -> Result<Value> {
-    let caller = session.caller.clone();
-    session
-        .app
-        .store
-        .read(move |tx| {
-            let me = tx.standing(&caller)?;
-            let mut rows = Vec::new();
-            for org in tx.orgs()? {
-                let user = tx
-                    .users(&org.id)?
-                    .into_iter()
-                    .find(|user| user.login == me.login && user.disabled_at.is_none());
-                if let Some(user) = user {
-                    rows.push(json!({
-                        "id": org.id, "name": org.name, "sharing_plan": org.sharing_plan, "role": user.role,
-                        "current": org.id == caller.org,
-                    }));
-                }
-            }
-            Ok(json!({ "orgs": rows }))
-        })
-        .await
 }
 
 fn told(answer: &Value) -> String {
-    let mut table = Table::new(&["", "ORG", "PLAN", "YOU ARE", "ID"]);
+    let mut table = Table::new(&["NAME", "SHARING PLAN", "ID"]);
     for org in items(answer, "/orgs") {
-        let here = if org["current"] == true { "*" } else { "" };
-        table.row([
-            here.to_owned(),
-            at(org, "/name"),
-            at(org, "/sharing_plan"),
-            at(org, "/role"),
-            at(org, "/id"),
-        ]);
+        table.row([at(org, "/name"), at(org, "/sharing_plan"), at(org, "/id")]);
     }
-    table.text("There is no org that you are in.")
+    table.text("There is no org.")
 }

@@ -143,7 +143,9 @@ pub fn typed<'a, O: Operation>(
         let operation: O = parse::<O>(O::NAME, arguments)?;
         if caller.idempotency.is_some() {
             let asking = caller.clone();
-            if let Some(answer) = app.store.read(move |tx| tx.kept_answer(&asking)).await? {
+            // A kept answer is for whoever may still call: a disabled user gets none.
+            let kept = app.store.read(move |tx| tx.standing(&asking).and_then(|_| tx.kept_answer(&asking)));
+            if let Some(answer) = kept.await? {
                 return replay(&answer);
             }
         }
