@@ -1,4 +1,43 @@
 //! Unsaid: the credentials your agents use, and never see.
+//!
+//! # The house
+//!
+//! ```text
+//!              main
+//!               │
+//!              cli ─────────────┐      doors: parse, ask, answer
+//!               │               │
+//!              mcp              │
+//!               └──────┬────────┘
+//!                      ▼
+//!                     ops              what a caller can ask for: every rule, once
+//!                      │
+//!          import ─────┼───── inject   engines: effects outside
+//!                      │
+//!        store ── vault ── services    adapters: disk, cryptography, catalogue
+//!                      │
+//!                    model             pure rules
+//!                      │
+//!        error · secret · ids · clock  leaves
+//! ```
+//!
+//! Arrows only point down; neighbours do not import each other (`tests/house.rs` holds this). The store never sees the
+//! vault: the MACs that it needs come through [`store::Mac`]. A [`secret::Secret`] is lent, never given.
+//!
+//! # Three walkthroughs
+//!
+//! **An assistant deletes a credential.** [`mcp`] finds the [`ops::Entry`] and hands its raw arguments to
+//! [`ops::call`]: limits of the server, no secret in an argument, parse without echo, an answer kept under the
+//! idempotency key, permission, confirmation. [`ops::Confirm::Form`] makes the door ask the person, or stores an
+//! approval where it cannot. Then `run` changes the row and records its event in one transaction:
+//! [`store::Writer::record`] alone makes the [`store::Recorded`] that a transaction must return.
+//!
+//! **A person enters a value.** `cli::set` reads it without echo into [`secret::SecretBytes`];
+//! [`ops::credential::value::enter_value`] seals it under a new data key inside the transaction that makes it the
+//! current version and records the event.
+//!
+//! **A program receives it.** `cli::run` asks [`ops::hand_over::hand_over`], which resolves every name, records the uses,
+//! commits, and only then opens the envelopes; [`inject::launch`] starts the program and masks what it prints.
 #[cfg(test)]
 extern crate self as unsaid;
 
@@ -6,6 +45,7 @@ extern crate self as unsaid;
 pub mod model;
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
@@ -17,6 +57,7 @@ pub mod ops;
 pub mod secret;
 pub mod services;
 pub mod store;
+pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/support/world.rs"]
 #[allow(dead_code)]

@@ -12,6 +12,9 @@ use rmcp::service::RequestContext;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
+/// How many pages of a list are looked through for one completion.
+const MOST_PAGES: usize = 4;
+
 /// What an argument names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Names {
@@ -19,6 +22,18 @@ pub(super) enum Names {
     Service,
     Team,
     Scope,
+}
+
+/// A value to offer, and the name under which somebody would look for it.
+struct Offer {
+    value: String,
+    name: String,
+}
+
+impl From<&str> for Offer {
+    fn from(name: &str) -> Self {
+        Self { value: name.to_owned(), name: name.to_lowercase() }
+    }
 }
 
 /// Up to a hundred values that contain what was typed; those that begin with it come first.
@@ -36,27 +51,27 @@ pub(super) async fn complete(
         _ => None,
     };
     let Some(names) = names else {
-        return Err(ErrorData::invalid_params(
-            "there is no such prompt or template, or it has no such argument",
-            None,
-        ));
+        let message = "there is no such prompt or template, or it has no such argument";
+        return Err(ErrorData::invalid_params(message, None));
     };
     let typed = request.argument.value.trim();
-    let mut found = match names {
+    let mut offers = match names {
         Names::Credential => credentials(door, typed, cx).await,
         Names::Service => services(door, cx).await,
         Names::Team => teams(door, cx).await,
-        Names::Scope => Scope::WORDS.iter().map(|(word, _)| (*word).to_owned()).collect(),
+        Names::Scope => Scope::WORDS.iter().map(|(word, _)| Offer::from(*word)).collect(),
     };
     let typed = typed.to_lowercase();
-    found.retain(|name| name.to_lowercase().contains(&typed));
-    found.sort_by_key(|name| (!name.to_lowercase().starts_with(&typed), name.clone()));
-    found.dedup();
-    let total = found.len();
-    found.truncate(CompletionInfo::MAX_VALUES);
-    let info =
-        CompletionInfo::with_pagination(found, u32::try_from(total).ok(), total > CompletionInfo::MAX_VALUES);
-    info.map(CompleteResult::new).map_err(|_| ErrorData::internal_error("too many completions", None))
+    offers.retain(|offer| offer.name.contains(&typed));
+    offers.sort_by(|a, b| {
+        let rank = |o: &Offer| !o.name.starts_with(&typed);
+        (rank(a), &a.name, &a.value).cmp(&(rank(b), &b.name, &b.value))
+    });
+    let has_more = offers.len() > CompletionInfo::MAX_VALUES;
+    let values = offers.into_iter().take(CompletionInfo::MAX_VALUES).map(|offer| offer.value).collect();
+    CompletionInfo::with_pagination(values, None, has_more)
+        .map(CompleteResult::new)
+        .map_err(|_| ErrorData::internal_error("too many completions", None))
 }
 
 fn variable(template: &str, argument: &str) -> Option<Names> {
@@ -68,39 +83,58 @@ fn variable(template: &str, argument: &str) -> Option<Names> {
 }
 
 /// Names, and ids where a name would be ambiguous.
-async fn credentials(door: &Door, typed: &str, cx: &RequestContext<RoleServer>) -> Vec<String> {
-    let arguments = match typed {
+async fn credentials(door: &Door, typed: &str, cx: &RequestContext<RoleServer>) -> Vec<Offer> {
+    let filter = match typed {
         "" => json!({ "limit": 100 }),
         typed => json!({ "limit": 100, "text": typed }),
     };
-    let page = door.read("list_credentials", arguments, cx).await.unwrap_or_default();
-    let rows: Vec<(&str, &str)> =
-        rows(&page, "credentials").filter_map(|r| Some((text(r, "name")?, text(r, "id")?))).collect();
+    let rows = rows(door, "list_credentials", "credentials", filter, cx).await;
     let mut times: HashMap<&str, usize> = HashMap::new();
-    for (name, _) in &rows {
+    for name in rows.iter().filter_map(|row| text(row, "name")) {
         *times.entry(name).or_default() += 1;
     }
-    let typed = typed.to_lowercase();
-    // The filter also looks into descriptions: here only names count. An id is offered for its name's sake.
-    let fits = |name: &str| name.to_lowercase().contains(&typed);
-    rows.iter()
-        .filter(|(name, _)| fits(name))
-        .map(|(name, id)| if times[name] == 1 { *name } else { *id }.to_owned())
-        .collect()
+    let offer = |row: &Value| {
+        let name = text(row, "name")?;
+        match times.get(name) {
+            Some(1) => Some(Offer::from(name)),
+            _ => Some(Offer { value: text(row, "id")?.to_owned(), name: name.to_lowercase() }),
+        }
+    };
+    rows.iter().filter_map(offer).collect()
 }
 
-async fn services(door: &Door, cx: &RequestContext<RoleServer>) -> Vec<String> {
-    let page = door.read("list_services", json!({}), cx).await.unwrap_or_default();
-    rows(&page, "services").filter_map(|row| text(row, "id")).map(str::to_owned).collect()
+async fn services(door: &Door, cx: &RequestContext<RoleServer>) -> Vec<Offer> {
+    let rows = rows(door, "list_services", "services", json!({ "limit": 150 }), cx).await;
+    rows.iter().filter_map(|row| text(row, "id")).map(Offer::from).collect()
 }
 
-async fn teams(door: &Door, cx: &RequestContext<RoleServer>) -> Vec<String> {
-    let me = door.read("whoami", json!({}), cx).await.unwrap_or_default();
-    rows(&me, "teams").filter_map(|row| text(row, "name")).map(str::to_owned).collect()
+async fn teams(door: &Door, cx: &RequestContext<RoleServer>) -> Vec<Offer> {
+    let rows = rows(door, "whoami", "teams", json!({}), cx).await;
+    rows.iter().filter_map(|row| text(row, "name")).map(Offer::from).collect()
 }
 
-fn rows<'a>(page: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
-    page.get(field).and_then(Value::as_array).into_iter().flatten()
+/// The rows of a list, from as many pages as it takes to have enough to offer.
+async fn rows(
+    door: &Door,
+    operation: &str,
+    field: &str,
+    mut arguments: Value,
+    cx: &RequestContext<RoleServer>,
+) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for _ in 0..MOST_PAGES {
+        let Ok(mut page) = door.read(operation, arguments.clone(), cx).await else { break };
+        if let Some(Value::Array(more)) = page.get_mut(field).map(Value::take) {
+            rows.extend(more);
+        }
+        match page.get_mut("next_cursor").map(Value::take) {
+            Some(Value::String(cursor)) if rows.len() <= CompletionInfo::MAX_VALUES => {
+                arguments["cursor"] = Value::String(cursor);
+            }
+            _ => break,
+        }
+    }
+    rows
 }
 
 fn text<'a>(row: &'a Value, field: &str) -> Option<&'a str> {

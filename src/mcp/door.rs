@@ -9,6 +9,7 @@ use super::opening::{Identity, Opening};
 use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, internal};
 use crate::model::access::Caller;
+use crate::model::org::Role;
 use crate::model::text::clean;
 use crate::ops::{self, Entry, Limits, NoOne, Reply, find_entry};
 use futures_util::FutureExt;
@@ -117,6 +118,15 @@ impl Door {
             }
         })
         .await
+    }
+
+    /// What the caller is, where that can be known.
+    pub(super) async fn role(&self, cx: &RequestContext<RoleServer>) -> Option<Role> {
+        let role = async {
+            let (app, caller) = self.caller(cx).await?;
+            ops::reach::role(app, &caller).await
+        };
+        self.guarded(cx, "tools/list", role).await.ok()
     }
 
     /// Waits for a place, and turns a panic into an answer: the protocol library would let the caller wait for ever.

@@ -5,8 +5,6 @@ use super::gate::Gate;
 use super::opening::{Identity, Open, Opening};
 use super::{catalogue, completion, prompts, resources};
 use crate::error::Result;
-use crate::model::Word;
-use crate::model::org::Role;
 use crate::ops::Limits;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
@@ -17,7 +15,6 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::json;
 use std::sync::{Arc, LazyLock};
 use tokio_util::sync::CancellationToken;
 
@@ -88,11 +85,6 @@ impl Server {
             tracing::info!(code = e.code.name(), "the vault is not open yet");
         }
     }
-
-    async fn role(&self, cx: &RequestContext<RoleServer>) -> Option<Role> {
-        let me = self.door.read("whoami", json!({}), cx).await.ok()?;
-        Role::parse(me.get("role")?.as_str()?)
-    }
 }
 
 impl ServerHandler for Server {
@@ -105,7 +97,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         cx: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let role = self.role(&cx).await;
+        let role = self.door.role(&cx).await;
         Ok(ListToolsResult::with_all_items(catalogue::offered(&self.door.limits, role)))
     }
 

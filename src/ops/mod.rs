@@ -11,6 +11,7 @@ pub mod hand_over;
 pub mod lifecycle;
 pub mod org;
 pub mod provider;
+pub mod quota;
 pub mod reach;
 pub mod service;
 pub mod session;

@@ -1,10 +1,11 @@
 //! From what a caller wrote to a credential that they may reach. What they may not know of is not found, in every answer.
+use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::ids::{CredentialId, OrgId};
 use crate::model::Word;
 use crate::model::access::{Access, Caller, Grant, Standing, access};
 use crate::model::credential::{Credential, Scope};
-use crate::model::org::Org;
+use crate::model::org::{Org, Role};
 use crate::store::{Place, Reader};
 
 /// A credential with what this caller may do to it.
@@ -29,11 +30,17 @@ pub fn who(tx: &Reader<'_>, caller: &Caller) -> Result<(Standing, Org)> {
     Ok((tx.standing(caller)?, tx.org(&caller.org)?))
 }
 
+/// What the caller is in their org, for a door that shortens its list of tools. Cheap: one row.
+pub async fn role(app: &App, caller: &Caller) -> Result<Role> {
+    let asking = caller.clone();
+    app.store.read(move |tx| Ok(tx.standing(&asking)?.role)).await
+}
+
 /// Refuses all but admins.
 pub fn admin(tx: &Reader<'_>, caller: &Caller) -> Result<Standing> {
     let who = tx.standing(caller)?;
     match who.role {
-        crate::model::org::Role::Admin => Ok(who),
+        Role::Admin => Ok(who),
         _ => Err(Error::new(Code::NotAllowed, "only an admin of the org may do this")),
     }
 }

@@ -255,30 +255,30 @@ mod tests {
     async fn it_tells_role_teams_policy_and_version() {
         let world = World::new().await;
 
-        let me = whoami(&world, "tom").await;
+        let me = whoami(&world, "tess").await;
 
-        assert_eq!((me.org.as_str(), me.login.as_str(), me.role), ("Acme", "tom", Role::Member));
+        assert_eq!((me.org.as_str(), me.login.as_str(), me.role), ("acme", "tess", Role::Member));
         assert_eq!((me.teams.len(), me.teams[0].role), (1, TeamRole::Owner));
         assert_eq!((me.policy.bin_days, me.server_version.as_str()), (30, env!("CARGO_PKG_VERSION")));
         assert!(me.may.contains("unsaid approve"));
-        assert!(whoami(&world, "rea").await.may.contains("auditor"));
+        assert!(whoami(&world, "otto").await.may.contains("auditor"));
     }
 
     #[tokio::test]
     async fn credentials_are_counted_as_far_as_the_caller_sees_them_and_once() {
         let world = World::new().await;
         let org = world.credential("ORG_KEY", Scope::Org, "").await;
-        world.credential("RED", Scope::Team, "red").await;
-        let blue = world.credential("BLUE", Scope::Team, "blue").await;
+        world.credential("RED", Scope::Team, "core").await;
+        let blue = world.credential("BLUE", Scope::Team, "ops").await;
         world.credential("MINE", Scope::Personal, "max").await;
-        world.grant(&org, GranteeKind::User, world.user("mia").as_str(), Level::View).await;
-        world.grant(&blue, GranteeKind::User, world.user("mia").as_str(), Level::Use).await;
+        world.grant(&org, GranteeKind::User, world.user("tess").as_str(), Level::View).await;
+        world.grant(&blue, GranteeKind::User, world.user("tess").as_str(), Level::Use).await;
 
         let count = |total, personal, team, org| Counts { total, personal, team, org };
-        assert_eq!(whoami(&world, "mia").await.credentials, count(3, 0, 2, 1));
+        assert_eq!(whoami(&world, "tess").await.credentials, count(3, 0, 2, 1));
         assert_eq!(whoami(&world, "max").await.credentials, count(3, 1, 1, 1));
         assert_eq!(whoami(&world, "ada").await.credentials, count(3, 0, 2, 1));
-        assert_eq!(whoami(&world, "zoe").await.credentials, count(0, 0, 0, 0));
+        assert_eq!(whoami(&world, "globex/ada").await.credentials, count(0, 0, 0, 0));
     }
 
     #[tokio::test]
@@ -301,12 +301,25 @@ mod tests {
         let world = World::new().await;
         ask(&world, "max", ApprovalState::Open, "").await;
 
-        assert!(whoami(&world, "tom").await.approvals.is_empty());
+        assert!(whoami(&world, "tess").await.approvals.is_empty());
         assert!(whoami(&world, "ada").await.approvals.is_empty());
         world.clock.advance_ms(APPROVAL_LIFE_MS + 1);
         assert_eq!(whoami(&world, "max").await.approvals[0].state, "expired");
         world.clock.advance_ms(DAY_MS);
         assert!(whoami(&world, "max").await.approvals.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_approval_that_a_call_left_behind_is_told_with_its_summary() {
+        let world = World::new().await;
+        let ask = serde_json::json!({ "service": "github", "client_id": "abc", "callback_url": "https://a.example/cb" });
+        let refused = world.refused(&world.caller("ada", Door::Stdio), "create_oauth_provider", ask).await;
+
+        let mine = whoami(&world, "ada").await.approvals;
+
+        let id = &refused.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1;
+        assert_eq!((mine[0].id.as_str(), mine[0].state.as_str()), (id.as_str(), "open"));
+        assert!(mine[0].summary.starts_with("add the OAuth provider github"), "{}", mine[0].summary);
     }
 
     #[tokio::test]

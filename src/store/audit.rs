@@ -171,6 +171,16 @@ impl Reader<'_> {
         self.conn().query(&sql, &values)?.into_iter().map(read).collect()
     }
 
+    /// How many removals this person did since then, through a door that is no person's own.
+    pub fn count_removals(&self, org: &OrgId, user: &UserId, since: Millis) -> Result<i64> {
+        // The list of operations stands here word for word as in the partial index that answers this.
+        let sql = "SELECT count(*) FROM audit WHERE org_id = $1 AND user_id = $2 AND at >= $3 AND outcome = 'ok' \
+                   AND door NOT IN ('cli', 'web', 'system') \
+                   AND operation IN ('delete_credential', 'unshare_credential', 'delete_oauth_provider')";
+        let values = [Value::Text(org.0.clone()), Value::Text(user.0.clone()), Value::Int(since.0)];
+        self.conn().query(sql, &values)?.pop().map_or(Ok(0), |mut row| row.int())
+    }
+
     /// Events after `seq`, oldest first: for export and verification.
     pub fn audit_after(&self, org: &OrgId, seq: i64, limit: i64) -> Result<Vec<AuditRow>> {
         let sql =

@@ -1,5 +1,5 @@
 //! Brings a database up to this program's schema, with a copy beside it before each step.
-use super::link::{APPLICATION_ID, Conn, Value};
+use super::link::{APPLICATION_ID, Conn};
 use super::place;
 use crate::error::{Code, Error, Result};
 use std::path::Path;
@@ -66,10 +66,4 @@ fn copy_before(conn: &Conn, path: &Path, have: i64) -> Result<()> {
 /// The schema version of the open database.
 pub fn schema_version(conn: &Conn) -> Result<i64> {
     number(conn, "PRAGMA user_version")
-}
-
-/// Column names of each table, for the comparison of schemas.
-pub fn columns(conn: &Conn, table: &str) -> Result<Vec<String>> {
-    let sql = "SELECT name FROM pragma_table_info($1) ORDER BY cid";
-    conn.query(sql, &[Value::Text(table.into())])?.into_iter().map(|mut row| row.text()).collect()
 }

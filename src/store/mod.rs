@@ -14,13 +14,13 @@ mod place;
 mod rekey;
 mod requests;
 
-pub use care::{BackupRow, Wal};
 pub use audit::{AuditFilter, Checkpoint, Verified};
+pub use care::{BackupRow, Wal};
 pub use credentials::{ListFilter, Place, Usage};
 pub use keys::{OrgKeyRecord, SlotRecord};
 pub use link::{Value, sqlite_version};
-pub use rekey::Stale;
 pub use place::{check_folder, check_place, make_folder};
+pub use rekey::Stale;
 
 use crate::clock::{Clock, Millis};
 use crate::error::{Code, Error, Result};

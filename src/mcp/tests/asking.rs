@@ -16,7 +16,9 @@ async fn rig_with(names: &[&str]) -> Rig {
 }
 
 async fn is_there(rig: &Rig, name: &str) -> bool {
-    rig.world.call(&rig.world.caller("ada"), "get_credential", json!({ "credential": name })).await.is_ok()
+    let arguments = json!({ "credential": name });
+    let shown = rig.world.call(&rig.world.caller("ada"), "get_credential", arguments).await.unwrap();
+    shown["status"]["status"] != "deleted"
 }
 
 impl Client {

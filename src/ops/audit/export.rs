@@ -89,7 +89,7 @@ mod tests {
         let world = Place::new().await;
         world.credential("KEY", Scope::Org, "").await;
 
-        let lines = export(&world.app, &world.caller("rea", Door::Cli), 0, MOST).await.unwrap();
+        let lines = export(&world.app, &world.caller("otto", Door::Cli), 0, MOST).await.unwrap();
 
         let rows: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         for (n, row) in rows.iter().enumerate() {
@@ -98,7 +98,7 @@ mod tests {
         }
         assert!(rows.iter().any(|row| row["object_name"] == "KEY"));
         assert_eq!(world.last_event().await.operation, "export_audit_log");
-        let rest = export(&world.app, &world.caller("rea", Door::Cli), rows.len() as i64, 10).await.unwrap();
+        let rest = export(&world.app, &world.caller("otto", Door::Cli), rows.len() as i64, 10).await.unwrap();
         assert_eq!(rest.len(), 1);
     }
 
@@ -119,7 +119,7 @@ mod tests {
 
         for (who, door, code) in [
             ("ada", Door::Stdio, Code::PeopleOnly),
-            ("rea", Door::Http, Code::PeopleOnly),
+            ("otto", Door::Http, Code::PeopleOnly),
             ("max", Door::Cli, Code::NotAllowed),
         ] {
             let caller = world.caller(who, door);

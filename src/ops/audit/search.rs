@@ -3,7 +3,6 @@ use super::Logins;
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Result, internal, invalid};
-use crate::ids::CredentialId;
 use crate::model::Word;
 use crate::model::access::{Caller, Standing};
 use crate::model::event::{AuditRow, Outcome};
@@ -199,11 +198,20 @@ impl SearchAuditLog {
         let Some(wanted) = &self.credential else { return Ok((None, false)) };
         match reach::credential_or_deleted(tx, caller, who, wanted, Need::See) {
             Ok(found) => Ok((Some(found.credential.id.0), found.access.views || found.access.manages)),
-            // A purged credential is known to the log alone.
+            // A purged credential is known to the log alone; an id of which it says nothing to this person is as
+            // unknown as one that was never given.
             Err(e) if e.code == Code::CredentialNotFound && who.sees_all() && is_id(wanted) => {
-                match tx.find_credential(&caller.org, &CredentialId::from(wanted.trim()))? {
-                    Some(_) => Err(e),
-                    None => Ok((Some(wanted.trim().to_owned()), false)),
+                let id = wanted.trim().to_owned();
+                let any = AuditFilter {
+                    viewer: Some(who.user.clone()),
+                    sees_others: true,
+                    object_id: Some(id.clone()),
+                    limit: 1,
+                    ..AuditFilter::default()
+                };
+                match tx.search_audit(&caller.org, &any)?.is_empty() {
+                    true => Err(e),
+                    false => Ok((Some(id), false)),
                 }
             }
             Err(e) => Err(e),
@@ -267,7 +275,7 @@ mod tests {
         world.credential("ORG_KEY", Scope::Org, "").await;
         world.credential("MINE", Scope::Personal, "max").await;
 
-        for who in ["ada", "rea"] {
+        for who in ["ada", "otto"] {
             let seen = search(&world, who, SearchAuditLog::default()).await;
             assert!(seen.contains(&("create_credential".into(), "ORG_KEY".into())), "{who}");
             assert!(seen.iter().all(|(_, name)| name != "MINE"), "{who}");
@@ -280,30 +288,46 @@ mod tests {
         let world = Place::new().await;
         let c = world.credential("MINE", Scope::Personal, "max").await;
 
-        for who in ["ada", "rea", "tom", "zoe"] {
+        for who in ["ada", "otto", "tess", "globex/ada"] {
             let refused = world.run(who, Door::Stdio, about(c.id.as_str())).await.unwrap_err();
             assert_eq!(refused.code, Code::CredentialNotFound, "{who}");
         }
     }
 
     #[tokio::test]
+    async fn an_auditor_finds_what_the_log_says_of_a_purged_credential_by_its_id() {
+        let world = Place::new().await;
+        let c = world.credential("KEY", Scope::Org, "").await;
+        let (id, event) = (c.id.clone(), crate::model::event::Event::of("purge_credential").on(&c));
+        let purge = move |tx: &mut crate::store::Writer<'_>| {
+            tx.remove::<crate::model::credential::Credential>(&[id.as_str()])?;
+            tx.record(event, ())
+        };
+        world.app.store.write(&world.person("ada"), purge).await.unwrap();
+
+        assert_eq!(search(&world, "otto", about(c.id.as_str())).await.len(), 2);
+        let refused = world.run("max", Door::Stdio, about(c.id.as_str())).await.unwrap_err();
+        assert_eq!(refused.code, Code::CredentialNotFound);
+    }
+
+    #[tokio::test]
     async fn z_23_a_member_reads_their_own_events_and_those_of_what_they_may_view() {
         let world = Place::new().await;
-        let red = world.credential("RED_KEY", Scope::Team, "red").await;
+        let red = world.credential("RED_KEY", Scope::Team, "core").await;
         let org = world.credential("ORG_KEY", Scope::Org, "").await;
         world.used(&red, "mia", "").await;
         world.used(&org, "max", "").await;
 
-        // tom owns red; mia only uses it; max used the org's.
-        assert_eq!(search(&world, "tom", SearchAuditLog::default()).await.len(), 2);
+        // tess owns core; mia only uses it; max used the org's.
+        assert_eq!(search(&world, "tess", SearchAuditLog::default()).await.len(), 2);
         assert_eq!(
             search(&world, "mia", SearchAuditLog::default()).await,
             [("use".into(), "RED_KEY".into())]
         );
         assert_eq!(search(&world, "max", about("ORG_KEY")).await.len(), 1);
-        assert!(search(&world, "tom", about("ORG_KEY")).await.is_empty());
-        world.grant(&org, GranteeKind::User, world.user("tom").as_str(), Level::View).await;
-        assert_eq!(search(&world, "tom", about("ORG_KEY")).await.len(), 3);
+        assert!(search(&world, "tess", about("ORG_KEY")).await.is_empty());
+        world.grant(&org, GranteeKind::User, world.user("tess").as_str(), Level::View).await;
+        assert_eq!(search(&world, "tess", about("ORG_KEY")).await.len(), 3);
     }
 
     #[tokio::test]
@@ -311,10 +335,10 @@ mod tests {
         let world = Place::new().await;
         world.credential("ORG_KEY", Scope::Org, "").await;
 
-        let seen = search(&world, "zoe", SearchAuditLog::default()).await;
+        let seen = search(&world, "globex/ada", SearchAuditLog::default()).await;
         assert!(seen.iter().all(|(_, name)| name != "ORG_KEY"));
-        let by_user = SearchAuditLog { user: Some("ada".into()), ..SearchAuditLog::default() };
-        assert_eq!(world.run("zoe", Door::Stdio, by_user).await.unwrap_err().code, Code::UserNotFound);
+        let by_user = SearchAuditLog { user: Some(world.user("ada").0), ..SearchAuditLog::default() };
+        assert_eq!(world.run("globex/ada", Door::Stdio, by_user).await.unwrap_err().code, Code::UserNotFound);
     }
 
     #[tokio::test]
@@ -323,19 +347,19 @@ mod tests {
         let c = world.credential("KEY", Scope::Org, "").await;
         world.used(&c, "max", "").await;
         world.clock.advance_ms(1000);
-        world.used(&c, "tom", "value_missing").await;
+        world.used(&c, "tess", "value_missing").await;
         let now = world.app.now();
 
         let uses = || SearchAuditLog { operation: Some("use".into()), ..SearchAuditLog::default() };
-        assert_eq!(search(&world, "rea", uses()).await.len(), 2);
+        assert_eq!(search(&world, "otto", uses()).await.len(), 2);
         let failed = SearchAuditLog { outcome: Some(Outcome::Failed), ..uses() };
-        assert_eq!(search(&world, "rea", failed).await.len(), 1);
+        assert_eq!(search(&world, "otto", failed).await.len(), 1);
         assert_eq!(
-            search(&world, "rea", SearchAuditLog { user: Some("max".into()), ..uses() }).await.len(),
+            search(&world, "otto", SearchAuditLog { user: Some("max".into()), ..uses() }).await.len(),
             1
         );
-        assert_eq!(search(&world, "rea", SearchAuditLog { since: Some(now), ..uses() }).await.len(), 1);
-        assert_eq!(search(&world, "rea", SearchAuditLog { until: Some(now), ..uses() }).await.len(), 1);
+        assert_eq!(search(&world, "otto", SearchAuditLog { since: Some(now), ..uses() }).await.len(), 1);
+        assert_eq!(search(&world, "otto", SearchAuditLog { until: Some(now), ..uses() }).await.len(), 1);
     }
 
     #[tokio::test]
@@ -349,7 +373,7 @@ mod tests {
         let (mut cursor, mut seen) = (None, Vec::new());
         loop {
             let ask = SearchAuditLog { cursor, limit: Some(200), ..about("KEY") };
-            let page = world.run("rea", Door::Stdio, ask).await.unwrap();
+            let page = world.run("otto", Door::Stdio, ask).await.unwrap();
             assert!(serde_json::to_string(&page).unwrap().len() < 24_000);
             seen.extend(page.events.iter().map(|e| e.seq));
             cursor = page.next_cursor;
@@ -368,11 +392,11 @@ mod tests {
 
         for cursor in ["", "x", "-1", "0", "9999999999999999999999"] {
             let ask = SearchAuditLog { cursor: Some(cursor.into()), ..SearchAuditLog::default() };
-            assert_eq!(world.run("rea", Door::Stdio, ask).await.unwrap_err().code, Code::InvalidInput);
+            assert_eq!(world.run("otto", Door::Stdio, ask).await.unwrap_err().code, Code::InvalidInput);
         }
         for limit in [0, 201] {
             let ask = SearchAuditLog { limit: Some(limit), ..SearchAuditLog::default() };
-            assert_eq!(world.run("rea", Door::Stdio, ask).await.unwrap_err().code, Code::InvalidInput);
+            assert_eq!(world.run("otto", Door::Stdio, ask).await.unwrap_err().code, Code::InvalidInput);
         }
     }
 }

@@ -213,13 +213,13 @@ mod tests {
         world.used(&c, "max", "").await;
         world.clock.advance_ms(DAY_MS);
         world.used(&c, "max", "").await;
-        world.used(&c, "tom", "value_missing").await;
+        world.used(&c, "tess", "value_missing").await;
 
-        let report = world.run("rea", Door::Stdio, usage("KEY")).await.unwrap();
+        let report = world.run("otto", Door::Stdio, usage("KEY")).await.unwrap();
 
         assert_eq!((report.uses, report.failures, report.first_at), (2, 1, Some(first)));
         let days: Vec<_> = report.by_day.iter().map(|d| (d.day.as_str(), d.uses, d.failures)).collect();
-        assert_eq!(days, [("2027-01-31", 1, 0), ("2027-02-01", 1, 1)]);
+        assert_eq!(days, [("2026-06-01", 1, 0), ("2026-06-02", 1, 1)]);
         assert_eq!((report.by_user[0].user.as_str(), report.by_user[0].uses), ("max", 2));
         assert!(!report.is_partial);
     }
@@ -239,14 +239,14 @@ mod tests {
     #[tokio::test]
     async fn z_23_whoever_may_only_use_it_does_not_see_who_else_does() {
         let world = Place::new().await;
-        world.credential("RED_KEY", Scope::Team, "red").await;
+        world.credential("RED_KEY", Scope::Team, "core").await;
         world.credential("MINE", Scope::Personal, "max").await;
 
         for (who, name, code) in [
             ("mia", "RED_KEY", Code::NotAllowed),
             ("max", "RED_KEY", Code::CredentialNotFound),
             ("ada", "MINE", Code::CredentialNotFound),
-            ("zoe", "RED_KEY", Code::CredentialNotFound),
+            ("globex/ada", "RED_KEY", Code::CredentialNotFound),
         ] {
             assert_eq!(world.run(who, Door::Stdio, usage(name)).await.unwrap_err().code, code, "{who}");
         }

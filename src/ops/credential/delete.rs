@@ -72,6 +72,7 @@ impl Operation for DeleteCredential {
         let reason = Reason::parse(&self.reason)?;
         app.store
             .read(move |tx| {
+                crate::ops::quota::removal(tx, &asking)?;
                 let who = tx.standing(&asking)?;
                 let found = reach::credential(tx, &asking, &who, &wanted, Need::Manage)?;
                 Ok(Confirm::Form(Question {
@@ -93,6 +94,7 @@ impl Operation for DeleteCredential {
         let reason = Reason::parse(&self.reason)?;
         app.store
             .write(caller, move |tx| {
+                crate::ops::quota::removal(tx, &asking)?;
                 let (who, org) = reach::who(tx, &asking)?;
                 let found = reach::credential(tx, &asking, &who, &self.credential, Need::Manage)?;
                 let impact = impact(tx, &asking, &found)?;

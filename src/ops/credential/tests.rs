@@ -261,3 +261,22 @@ async fn only_one_earlier_version_keeps_its_key() {
         shown["configuration"]["versions"].as_array().unwrap().iter().map(|v| v["stage"].clone()).collect();
     assert_eq!(stages, ["current", "previous", "retired", "retired"]);
 }
+
+#[tokio::test]
+async fn m_31_a_loop_that_deletes_is_stopped_and_a_person_is_not() {
+    let w = World::new().await;
+    for n in 0..8 {
+        w.add("mia", "personal", &format!("KEY_{n}"), "v").await;
+    }
+    let wish = |n: usize| json!({"credential": format!("KEY_{n}"), "reason": "tidy"});
+    for n in 0..5 {
+        w.call_with(&w.caller("mia"), "delete_credential", wish(n), &FormYes).await.unwrap();
+    }
+
+    let e = w.call_with(&w.caller("mia"), "delete_credential", wish(5), &FormYes).await.unwrap_err();
+
+    assert_eq!(e.code, Code::Quota);
+    w.call_with(&w.person("mia"), "delete_credential", wish(6), &PersonYes).await.unwrap();
+    w.clock.advance_ms(crate::ops::quota::WINDOW_MS + 1);
+    w.call_with(&w.caller("mia"), "delete_credential", wish(7), &FormYes).await.unwrap();
+}

@@ -81,6 +81,7 @@ impl Operation for UnshareCredential {
         let (asking, input) = (caller.clone(), self.clone());
         app.store
             .read(move |tx| {
+                crate::ops::quota::removal(tx, &asking)?;
                 let (found, gone) = input.check(tx, &asking)?;
                 let mut names = super::view::Names::new(tx, &asking.org);
                 let mut impact = Vec::new();
@@ -107,6 +108,7 @@ impl Operation for UnshareCredential {
         let asking = caller.clone();
         app.store
             .write(caller, move |tx| {
+                crate::ops::quota::removal(tx, &asking)?;
                 let (found, gone) = self.check(tx, &asking)?;
                 for grant in &gone {
                     tx.remove::<Grant>(&[grant.id.as_str()])?;

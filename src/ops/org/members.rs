@@ -177,17 +177,17 @@ mod tests {
     async fn an_owner_of_the_team_adds_promotes_and_removes() {
         let world = Place::new().await;
 
-        world.run("tom", Door::Cli, set("red", "max", TeamRole::Member)).await.unwrap();
-        world.run("tom", Door::Cli, set("red", "max", TeamRole::Owner)).await.unwrap();
+        world.run("tess", Door::Cli, set("core", "max", TeamRole::Member)).await.unwrap();
+        world.run("tess", Door::Cli, set("core", "max", TeamRole::Owner)).await.unwrap();
         let event = world.last_event().await;
         assert!(
             event.details.contains("\"role\":\"owner\"")
                 && event.details.contains("\"role_before\":\"member\"")
         );
-        world.run("max", Door::Cli, remove("red", "tom")).await.unwrap();
+        world.run("max", Door::Cli, remove("core", "tess")).await.unwrap();
 
         assert_eq!(
-            world.run("tom", Door::Cli, remove("red", "max")).await.unwrap_err().code,
+            world.run("tess", Door::Cli, remove("core", "max")).await.unwrap_err().code,
             Code::NotAllowed
         );
     }
@@ -197,43 +197,43 @@ mod tests {
         let world = Place::new().await;
 
         for (who, door, code) in [
-            ("tom", Door::Stdio, Code::PeopleOnly),
+            ("tess", Door::Stdio, Code::PeopleOnly),
             ("mia", Door::Cli, Code::NotAllowed),
             ("max", Door::Cli, Code::NotAllowed),
-            ("rea", Door::Cli, Code::NotAllowed),
+            ("otto", Door::Cli, Code::NotAllowed),
         ] {
-            let refused = world.run(who, door, set("red", "max", TeamRole::Member)).await.unwrap_err();
+            let refused = world.run(who, door, set("core", "max", TeamRole::Member)).await.unwrap_err();
             assert_eq!(refused.code, code, "{who}");
-            let refused = world.run(who, door, remove("red", "tom")).await.unwrap_err();
+            let refused = world.run(who, door, remove("core", "tess")).await.unwrap_err();
             assert_eq!(refused.code, code, "{who}");
         }
-        let refused = world.run("tom", Door::Cli, set("blue", "tom", TeamRole::Member)).await.unwrap_err();
+        let refused = world.run("tess", Door::Cli, set("ops", "tess", TeamRole::Member)).await.unwrap_err();
         assert_eq!(refused.code, Code::NotAllowed);
     }
 
     #[tokio::test]
     async fn an_admin_of_the_team_neither_makes_nor_unmakes_owners() {
         let world = Place::new().await;
-        world.run("tom", Door::Cli, set("red", "mia", TeamRole::Admin)).await.unwrap();
+        world.run("tess", Door::Cli, set("core", "mia", TeamRole::Admin)).await.unwrap();
 
         for refused in [
-            world.run("mia", Door::Cli, set("red", "mia", TeamRole::Owner)).await.map(drop),
-            world.run("mia", Door::Cli, set("red", "tom", TeamRole::Member)).await.map(drop),
-            world.run("mia", Door::Cli, remove("red", "tom")).await.map(drop),
+            world.run("mia", Door::Cli, set("core", "mia", TeamRole::Owner)).await.map(drop),
+            world.run("mia", Door::Cli, set("core", "tess", TeamRole::Member)).await.map(drop),
+            world.run("mia", Door::Cli, remove("core", "tess")).await.map(drop),
         ] {
             assert_eq!(refused.unwrap_err().code, Code::NotAllowed);
         }
-        world.run("mia", Door::Cli, set("red", "max", TeamRole::Admin)).await.unwrap();
+        world.run("mia", Door::Cli, set("core", "max", TeamRole::Admin)).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_member_may_leave_and_nobody_leaves_twice() {
         let world = Place::new().await;
 
-        world.run("mia", Door::Cli, remove("red", "mia")).await.unwrap();
+        world.run("mia", Door::Cli, remove("core", "mia")).await.unwrap();
 
         assert_eq!(
-            world.run("mia", Door::Cli, remove("red", "mia")).await.unwrap_err().code,
+            world.run("mia", Door::Cli, remove("core", "mia")).await.unwrap_err().code,
             Code::NothingToDo
         );
     }
@@ -242,10 +242,10 @@ mod tests {
     async fn z_02_neither_a_foreign_person_nor_a_foreign_team_is_found() {
         let world = Place::new().await;
 
-        let refused = world.run("ada", Door::Cli, set("red", &world.user("zoe").0, TeamRole::Member)).await;
-        assert_eq!(refused.unwrap_err().code, Code::UserNotFound);
         let refused =
-            world.run("ada", Door::Cli, set(&world.team("foreign").0, "max", TeamRole::Member)).await;
+            world.run("ada", Door::Cli, set("core", &world.user("globex/max").0, TeamRole::Member)).await;
+        assert_eq!(refused.unwrap_err().code, Code::UserNotFound);
+        let refused = world.run("ada", Door::Cli, set("team-globex-ops", "max", TeamRole::Member)).await;
         assert_eq!(refused.unwrap_err().code, Code::TeamNotFound);
     }
 }

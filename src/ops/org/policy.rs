@@ -172,7 +172,7 @@ mod tests {
     async fn anybody_reads_the_policy_through_any_door() {
         let world = World::new().await;
 
-        for who in ["ada", "max", "rea"] {
+        for who in ["ada", "max", "otto"] {
             let policy = world.run(who, Door::Stdio, GetPolicy {}).await.unwrap();
             assert_eq!(policy.sharing_plan, SharingPlan::MultiTeam);
             assert_eq!(policy.scopes, [Scope::Personal, Scope::Team, Scope::Org]);
@@ -194,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_new_plan_does_not_allow_stays_and_is_told() {
         let world = World::new().await;
-        world.credential("KEY", Scope::Team, "red").await;
+        world.credential("KEY", Scope::Team, "core").await;
 
         let policy = world.run("ada", Door::Cli, set(Some(SharingPlan::Workspace), None)).await.unwrap();
 
@@ -209,7 +209,7 @@ mod tests {
             ("ada", Door::Http, Code::PeopleOnly),
             ("ada", Door::Rest, Code::PeopleOnly),
             ("max", Door::Cli, Code::NotAllowed),
-            ("rea", Door::Cli, Code::NotAllowed),
+            ("otto", Door::Cli, Code::NotAllowed),
         ];
 
         for (who, door, code) in cases {

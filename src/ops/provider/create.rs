@@ -66,7 +66,7 @@ impl Plan {
 
 impl CreateOauthProvider {
     fn plan(&self, app: &App) -> Result<Plan> {
-        let service = endpoints::service(&app.catalogue, self.service.as_deref())?;
+        let service = endpoints::service(app.catalogue, self.service.as_deref())?;
         let client_id = super::parse_client_id(&self.client_id)?;
         let name = match (&self.name, &service) {
             (Some(name), _) => super::parse_name(name)?,

@@ -88,6 +88,7 @@ impl Operation for DeleteOauthProvider {
         let asking = caller.clone();
         app.store
             .write(caller, move |tx| {
+                crate::ops::quota::removal(tx, &asking)?;
                 let p = check(tx, &asking, &self.provider)?;
                 tx.remove::<Provider>(&[p.id.as_str()])?;
                 let reason = self.reason.as_ref().map_or("", Reason::as_str);

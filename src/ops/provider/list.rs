@@ -47,7 +47,7 @@ impl Operation for ListOauthProviders {
             Some(_) => return Err(invalid("limit is 1 to 50")),
         };
         let service =
-            super::endpoints::service(&app.catalogue, self.service.as_deref())?.map(|s| s.id.clone());
+            super::endpoints::service(app.catalogue, self.service.as_deref())?.map(|s| s.id.clone());
         let caller = caller.clone();
         app.store
             .read(move |tx| {

@@ -214,16 +214,16 @@ mod tests {
     async fn a_credential_s_guide_says_who_uses_it_and_where_the_value_is_entered() {
         let world = Place::new().await;
         let c =
-            world.credential_with("STRIPE_KEY", Scope::Team, "red", |c| c.service = "stripe".into()).await;
+            world.credential_with("STRIPE_KEY", Scope::Team, "core", |c| c.service = "stripe".into()).await;
         world.grant(&c, GranteeKind::User, world.user("max").as_str(), Level::Use).await;
         world.used(&c, "mia", "").await;
 
-        let answer = world.run("tom", Door::Stdio, of("STRIPE_KEY")).await.unwrap();
+        let answer = world.run("tess", Door::Stdio, of("STRIPE_KEY")).await.unwrap();
 
         let guide = answer.guide.unwrap();
         assert!(guide.overlap && !guide.pages.is_empty() && !guide.steps.is_empty());
         let c = answer.credential.unwrap();
-        assert_eq!(c.used_by.unwrap(), ["team red", "user max (use)"]);
+        assert_eq!(c.used_by.unwrap(), ["team core", "user max (use)"]);
         assert_eq!(c.last_uses[0].user, "mia");
         assert!(answer.steps.iter().any(|step| step.contains("unsaid set STRIPE_KEY")));
     }
@@ -242,8 +242,8 @@ mod tests {
     #[tokio::test]
     async fn z_23_whoever_only_uses_it_learns_the_steps_and_not_the_others() {
         let world = Place::new().await;
-        let c = world.credential("RED_KEY", Scope::Team, "red").await;
-        world.used(&c, "tom", "").await;
+        let c = world.credential("RED_KEY", Scope::Team, "core").await;
+        world.used(&c, "tess", "").await;
 
         let seen = world.run("mia", Door::Stdio, of("RED_KEY")).await.unwrap().credential.unwrap();
 
@@ -254,9 +254,10 @@ mod tests {
     async fn what_a_caller_may_not_know_is_not_found_and_neither_or_both_is_refused() {
         let world = Place::new().await;
         world.credential("MINE", Scope::Personal, "max").await;
-        world.credential("RED_KEY", Scope::Team, "red").await;
+        world.credential("RED_KEY", Scope::Team, "core").await;
 
-        for (who, name) in [("ada", "MINE"), ("rea", "MINE"), ("max", "RED_KEY"), ("zoe", "RED_KEY")] {
+        for (who, name) in [("ada", "MINE"), ("otto", "MINE"), ("max", "RED_KEY"), ("globex/ada", "RED_KEY")]
+        {
             let refused = world.run(who, Door::Stdio, of(name)).await.unwrap_err();
             assert_eq!(refused.code, Code::CredentialNotFound, "{who}");
         }

@@ -77,6 +77,8 @@ CREATE TABLE audit (
   mac BLOB NOT NULL, PRIMARY KEY (org_id, seq)) STRICT, WITHOUT ROWID;
 CREATE INDEX audit_object ON audit (org_id, object_id, seq);
 CREATE INDEX audit_user ON audit (org_id, user_id, seq);
+CREATE INDEX audit_removal ON audit (org_id, user_id, at)
+  WHERE operation IN ('delete_credential', 'unshare_credential', 'delete_oauth_provider');
 CREATE TABLE audit_head (org_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, mac BLOB NOT NULL, seal BLOB NOT NULL) STRICT;
 CREATE TABLE checkpoint (
   org_id TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, mac BLOB NOT NULL, signature BLOB NOT NULL,

@@ -293,7 +293,16 @@ async fn opens(app: &App, n: usize) {
     let (credential, version, fields) = app
         .store
         .read(move |tx| {
-            let credential = tx.credentials_named(&org, &format!("KEY_{n}"), 1)?.remove(0);
+            let credential = tx
+                .candidates(
+                    &org,
+                    &format!("KEY_{n}"),
+                    &[
+                        crate::store::Place::All(crate::model::credential::Scope::Org),
+                        crate::store::Place::All(crate::model::credential::Scope::Personal),
+                    ],
+                )?
+                .remove(0);
             let version = tx.current_version(&credential)?.unwrap();
             let fields = tx.fields(&version.id)?;
             Ok((credential, version, fields))

@@ -1,0 +1,212 @@
+//! `unsaid run -- cmd …`: hands values to a program's environment and masks them in its output.
+use super::output::note;
+use super::terminal::{Terminal, needs_terminal};
+use super::{Context, project};
+use crate::app::App;
+use crate::error::{Code, Error, Result, internal, invalid};
+use crate::inject::{self, Delivery, Injected, Launch, Masking};
+use crate::model::credential::Environment;
+use crate::ops::hand_over::{HandOver, Handed, hand_over};
+use clap::Args;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Without --only and --all the names come from the nearest .unsaid.toml at or above this folder:
+  [run]
+  only = [\"GITHUB_TOKEN\", \"DATABASE_URL\"]
+  env = \"dev\"
+
+Names resolve to your personal value, then your team's, then the org's. If one is missing, nothing is started.
+
+Examples:
+  unsaid run --only GITHUB_TOKEN -- gh pr list
+  unsaid run --env prod -- ./deploy.sh
+  unsaid run --only GCP_KEY --file GCP_KEY -- ./upload";
+
+/// Run a program with values in its environment, and mask them in its output
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Run {
+    /// The names of the credentials to hand over
+    #[arg(long, value_name = "A,B", value_delimiter = ',', conflicts_with = "all")]
+    only: Vec<String>,
+    /// Hand over every credential that you may use
+    #[arg(long)]
+    all: bool,
+    /// Take the credential of this account where there are several
+    #[arg(long)]
+    account: Option<String>,
+    /// Take the credential of this deployment: prod, staging or dev
+    #[arg(long, value_name = "ENV")]
+    env: Option<Environment>,
+    /// Put this credential's value into a file, and the file's path into the variable. Repeatable
+    #[arg(long = "file", value_name = "NAME")]
+    files: Vec<String>,
+    /// Do not mask the output; asks for a challenge on the terminal
+    #[arg(long)]
+    no_mask: bool,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    pub fn run(self, cx: &Context) -> Result<ExitCode> {
+        if cx.as_user.is_some() {
+            return Err(Error::new(
+                Code::NotAllowed,
+                "values are handed to their own user only, not to who acts as one",
+            )
+            .next("Leave --as out."));
+        }
+        let masking = self.masking()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|e| internal("the runtime could not be started").because(e))?;
+        let app = cx.open()?;
+        let wanted = self.wanted(&app)?;
+        let handed = runtime.block_on(async {
+            let caller = cx.caller(&app).await?;
+            hand_over(&app, &caller, wanted).await
+        })?;
+        let strip = ours(&app)?;
+        let launch = Launch {
+            injected: self.deliveries(handed)?,
+            argv: self.command,
+            masking,
+            scratch: inject::scratch_folder(
+                std::env::var_os("XDG_RUNTIME_DIR").as_deref(),
+                &cx.config.places.data,
+            ),
+            strip,
+        };
+        // The vault is closed while the program runs, however long that is.
+        drop((app, runtime));
+        if launch.injected.iter().any(|one| one.delivery != Delivery::Environment) {
+            inject::sweep(&launch.scratch)?;
+        }
+        rustix::process::umask(cx.umask);
+        let ended = inject::launch(launch, &|warning| note(&format!("unsaid: {warning}")))?;
+        Ok(ExitCode::from(u8::try_from(ended.exit_code).unwrap_or(u8::MAX)))
+    }
+
+    fn masking(&self) -> Result<Masking> {
+        if !self.no_mask {
+            return Ok(Masking::On);
+        }
+        let terminal = Terminal::open().ok_or_else(|| {
+            needs_terminal("--no-mask asks for a challenge, and there is no terminal to ask on")
+                .next("Run it in a terminal of your own, or leave --no-mask out.")
+        })?;
+        terminal.tell("The program's output will be shown as it is, also where it holds a secret.\n");
+        match terminal.passes_challenge()? {
+            true => Ok(Masking::Off),
+            false => Err(Error::new(Code::ChallengeFailed, "the challenge was not typed as shown")),
+        }
+    }
+
+    /// What is asked for: by the command line, else by the project's file.
+    fn wanted(&self, app: &App) -> Result<HandOver> {
+        let mut wanted = HandOver {
+            names: self
+                .only
+                .iter()
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect(),
+            all: self.all,
+            account: self.account.clone(),
+            environment: self.env,
+            command: program_name(&self.command),
+        };
+        if !wanted.all && wanted.names.is_empty() {
+            let here = std::env::current_dir().map_err(|e| invalid("this folder is gone").because(e))?;
+            let Some((path, project)) = project::find(&here, &app.detector)? else {
+                return Err(invalid(
+                    "no credential is named, and there is no .unsaid.toml at or above this folder",
+                )
+                .next("Name some with --only A,B, write them into .unsaid.toml, or say --all."));
+            };
+            if project.run.only.is_empty() {
+                return Err(invalid(format!("{} names no credential", path.display()))
+                    .next("Write [run] and only = [\"NAME\", …] into it, or say --only A,B."));
+            }
+            tracing::info!(file = %path.display(), "the names come from a project's file");
+            wanted.names = project.run.only.into_iter().map(String::from).collect();
+            wanted.account = wanted.account.or(project.run.account);
+            wanted.environment = wanted.environment.or(project.run.env);
+        }
+        Ok(wanted)
+    }
+
+    fn deliveries(&self, handed: Vec<Handed>) -> Result<Vec<Injected>> {
+        let as_file = |one: &Handed| {
+            self.files
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(&one.variable) || name.eq_ignore_ascii_case(&one.label))
+        };
+        let unused = self.files.iter().find(|name| {
+            !handed
+                .iter()
+                .any(|one| name.eq_ignore_ascii_case(&one.variable) || name.eq_ignore_ascii_case(&one.label))
+        });
+        if unused.is_some() {
+            return Err(invalid("--file names a credential that is not handed over")
+                .next("Name it in --only or .unsaid.toml too."));
+        }
+        let deliver = |one: Handed| {
+            let file_name = match (&one.file_name, as_file(&one)) {
+                (Some(name), _) => Some(name.clone()),
+                (None, true) => Some(one.variable.to_ascii_lowercase()),
+                (None, false) => None,
+            };
+            let delivery = match file_name {
+                Some(file_name) => Delivery::File { file_name },
+                None => Delivery::Environment,
+            };
+            Injected { variable: one.variable, label: one.label, value: one.value, delivery }
+        };
+        Ok(handed.into_iter().map(deliver).collect())
+    }
+}
+
+/// The program's name for the audit log: never its arguments, and no folder of this machine.
+fn program_name(command: &[OsString]) -> String {
+    let program = command.first().map(Path::new).and_then(Path::file_name).unwrap_or(OsStr::new(""));
+    program.to_string_lossy().chars().filter(|c| !c.is_control()).take(80).collect()
+}
+
+/// Variables that the program must not see: whatever opens the vault.
+fn ours(app: &App) -> Result<Vec<String>> {
+    // Where the vault is and how much to log may be known: the program may call unsaid itself.
+    let harmless = ["UNSAID_HOME", "UNSAID_LOG"];
+    let mut strip: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with("UNSAID_") && !harmless.contains(&name.as_str()))
+        .collect();
+    let (_, slots, _) = app.store.keys()?;
+    for slot in &slots {
+        let settings: serde_json::Value = serde_json::from_str(&slot.config).unwrap_or_default();
+        match settings["source"].as_str() {
+            Some("environment") => strip.extend(settings["name"].as_str().map(str::to_owned)),
+            Some("systemd") => strip.push("CREDENTIALS_DIRECTORY".into()),
+            _ => {}
+        }
+    }
+    Ok(strip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_gets_the_programs_name_and_nothing_more() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+
+        assert_eq!(program_name(&words("/opt/x/bin/psql -W hunter2")), "psql");
+        assert_eq!(program_name(&words("make")), "make");
+    }
+}

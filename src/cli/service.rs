@@ -1,0 +1,129 @@
+//! `unsaid service`: the catalogue of services.
+use super::Context;
+use super::output::{Table, at, items, line, pairs};
+use crate::error::Result;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+/// Look up a service: its keys, how to rotate them, who uses it
+#[derive(Args)]
+pub struct Service {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List the services of the catalogue
+    List {
+        /// Only those with these words in their names
+        text: Option<String>,
+        /// Only this category
+        #[arg(long)]
+        category: Option<String>,
+        /// Only those one can connect to by OAuth
+        #[arg(long)]
+        oauth: bool,
+    },
+    /// Show what is known about a service
+    Show {
+        /// Its id or another name, as github
+        service: String,
+    },
+    /// Tell how to rotate a credential, or the keys of a service
+    Guide {
+        /// Its id or another name, as github
+        #[arg(required_unless_present = "credential")]
+        service: Option<String>,
+        /// For this credential
+        #[arg(long, value_name = "NAME")]
+        credential: Option<String>,
+    },
+}
+
+impl Service {
+    pub async fn run(self, cx: &Context) -> Result<()> {
+        match self.action {
+            Action::List { text, category, oauth } => {
+                let session = cx.session().await?;
+                let mut rows: Vec<Value> = Vec::new();
+                let mut cursor = Value::Null;
+                loop {
+                    let arguments = json!({
+                        "text": text, "category": category, "oauth": oauth.then_some(true), "cursor": cursor,
+                    });
+                    let page = session.call("list_services", arguments).await?;
+                    rows.extend(items(&page, "/services").iter().cloned());
+                    cursor = page["next_cursor"].clone();
+                    if cursor.is_null() {
+                        return cx.print(&json!({ "services": rows }), list);
+                    }
+                }
+            }
+            Action::Show { service } => {
+                cx.print(&cx.call("get_service", json!({ "service": service })).await?, detail)
+            }
+            Action::Guide { service, credential } => {
+                let arguments = json!({ "service": service, "credential": credential });
+                cx.print(&cx.call("get_rotation_guide", arguments).await?, guide)
+            }
+        }
+    }
+}
+
+fn list(answer: &Value) -> String {
+    let mut table = Table::new(&["ID", "NAME", "CATEGORY", "TYPES", "OAUTH"]);
+    for one in items(answer, "/services") {
+        let oauth = if one["oauth"] == true { "yes" } else { "" };
+        table.row([
+            at(one, "/id"),
+            at(one, "/name"),
+            at(one, "/category"),
+            at(one, "/credential_types"),
+            oauth.to_owned(),
+        ]);
+    }
+    table.text("There is no such service in the catalogue.")
+}
+
+fn detail(one: &Value) -> String {
+    let yes =
+        |path: &str| if one.pointer(path) == Some(&Value::Bool(true)) { "yes" } else { "no" }.to_owned();
+    let mut text = pairs(&[
+        ("name", at(one, "/name")),
+        ("id", at(one, "/id")),
+        ("also", at(one, "/aliases")),
+        ("category", at(one, "/category")),
+        ("types", at(one, "/credential_types")),
+        ("variables", at(one, "/env_names")),
+        ("manage", at(one, "/manage_url")),
+        ("documents", at(one, "/docs_url")),
+        ("replace every", format!("{} days", at(one, "/recommended_interval_days"))),
+        ("overlap", yes("/overlap")),
+        ("notice", at(one, "/lifecycle_notice")),
+        ("notes", at(one, "/notes")),
+    ]);
+    let mut table = Table::new(&["KEY", "LOOKS LIKE", "NOTE"]);
+    for key in items(one, "/keys") {
+        table.row([at(key, "/kind"), at(key, "/example_shape"), at(key, "/note")]);
+    }
+    if !table.is_empty() {
+        text.push('\n');
+        text.push_str(&table.text(""));
+    }
+    text
+}
+
+fn guide(answer: &Value) -> String {
+    let mut text = pairs(&[
+        ("service", at(answer, "/guide/name")),
+        ("credential", at(answer, "/credential/name")),
+        ("status", at(answer, "/credential/status/message")),
+        ("used by", at(answer, "/credential/used_by")),
+        ("page", at(answer, "/guide/manage_url")),
+    ]);
+    for (n, step) in items(answer, "/steps").iter().enumerate() {
+        text.push_str(&line(&format!("{}. {}", n + 1, step.as_str().unwrap_or_default())));
+    }
+    text
+}
