@@ -3,4 +3,5 @@
 
 mod support;
 
+mod crashing;
 mod house;
