@@ -3,5 +3,6 @@
 
 mod support;
 
+mod bit_rot;
 mod crashing;
 mod house;
