@@ -3,6 +3,7 @@
 
 mod support;
 
+mod bit_rot;
 mod crashing;
 mod house;
 mod permissions;
