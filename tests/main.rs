@@ -3,4 +3,7 @@
 
 mod support;
 
+mod crashing;
 mod house;
+mod permissions;
+mod tampering;

@@ -4,7 +4,7 @@
 //! checked again when it happens.
 use super::confirm::{NoOne, Question, digest};
 use super::dispatch::{Limits, Reply};
-use super::{Effect, Operation, Permission, Toolset, find_entry, people_only};
+use super::{Effect, Operation, Permission, Toolset, find_entry, people_only, reach};
 use crate::app::App;
 use crate::clock::{DAY_MS, Millis};
 use crate::error::{Code, Error, Result};
@@ -12,6 +12,7 @@ use crate::ids::ApprovalId;
 use crate::model::Word;
 use crate::model::access::{Caller, Door, Idempotency};
 use crate::model::approval::{APPROVAL_LIFE_MS, Approval, ApprovalState, COOL_DOWN_MS, MOST_OPEN};
+use crate::model::credential::Scope;
 use crate::model::event::{Event, Outcome};
 use crate::model::org::Role;
 use crate::store::Reader;
@@ -45,9 +46,7 @@ pub async fn request(
             let same = |a: &&Approval| a.digest == bound;
             if let Some(open) = mine.iter().filter(|a| a.is_open(now)).find(same) {
                 // A repeat collapses: nothing new to decide, and no new event for each try.
-                let event = Event::of("request_approval")
-                    .about("approval", open.id.as_str(), operation)
-                    .with("repeat", true);
+                let event = about(tx, open, Event::of("request_approval"))?.with("repeat", true);
                 return tx.record_step(event, open.id.clone());
             }
             let declined = |a: &Approval| {
@@ -86,8 +85,7 @@ pub async fn request(
                 revision: 0,
             };
             tx.insert(&mut approval)?;
-            let event = Event::of("request_approval")
-                .about("approval", approval.id.as_str(), operation)
+            let event = about(tx, &approval, Event::of("request_approval"))?
                 .because(question.reason.clone())
                 .with("operation", operation);
             tx.record_step(event, approval.id)
@@ -180,8 +178,7 @@ impl Operation for ListApprovals {
                 let now = tx.now();
                 let mut approvals = Vec::new();
                 for a in tx.approvals(&asking.org, now.plus_ms(-DAY_MS), 200)? {
-                    let mine = a.requested_by == asking.user || who.role == Role::Admin;
-                    if mine && (a.is_open(now) || self.all == Some(true)) {
+                    if may_decide(tx, &asking, who.role, &a)? && (a.is_open(now) || self.all == Some(true)) {
                         approvals.push(line(tx, &a)?);
                     }
                 }
@@ -203,11 +200,42 @@ pub async fn show(app: &App, caller: &Caller, id: &str) -> Result<ApprovalLine> 
         .await
 }
 
+/// The asker's own person, or an admin; of what is personal, its owner alone, for nobody else may know of it.
+fn may_decide(tx: &Reader<'_>, caller: &Caller, role: Role, a: &Approval) -> Result<bool> {
+    Ok(a.requested_by == caller.user || role == Role::Admin && !is_personal(tx, a)?)
+}
+
+/// Whether the request is about something personal, or may be: what cannot be looked up any more counts as such.
+fn is_personal(tx: &Reader<'_>, a: &Approval) -> Result<bool> {
+    let arguments: Map<String, Value> = serde_json::from_str(&a.arguments).unwrap_or_default();
+    let text = |name: &str| arguments.get(name).and_then(Value::as_str);
+    let personal = Scope::Personal.as_str();
+    if a.operation == "create_credential" {
+        return Ok(text("scope").unwrap_or(personal) == personal);
+    }
+    let Some(wanted) = text("credential") else { return Ok(false) };
+    let asker = Caller::new(a.org_id.clone(), a.requested_by.clone(), Door::System);
+    let found = tx
+        .standing(&asker)
+        .and_then(|who| reach::credential_or_deleted(tx, &asker, &who, wanted, reach::Need::See));
+    Ok(found.map_or(true, |found| found.credential.scope == Scope::Personal))
+}
+
+/// `event` about this request. Where it is about something personal, only its owner reads it in the log.
+fn about(tx: &Reader<'_>, a: &Approval, event: Event) -> Result<Event> {
+    let mut event = event.about("approval", a.id.as_str(), &a.operation);
+    if is_personal(tx, a)? {
+        event.object.scope = Some(Scope::Personal);
+        event.object.owner = a.requested_by.0.clone();
+    }
+    Ok(event)
+}
+
 fn decidable(tx: &Reader<'_>, caller: &Caller, id: &str) -> Result<Approval> {
     let who = tx.standing(caller)?;
     let not_found = || Error::new(Code::ApprovalNotFound, "there is no such approval request");
     let approval = tx.approval(&caller.org, id)?;
-    if approval.requested_by != caller.user && who.role != Role::Admin {
+    if !may_decide(tx, caller, who.role, &approval)? {
         return Err(not_found());
     }
     if approval.state != ApprovalState::Open {
@@ -306,8 +334,7 @@ async fn close(
             tx.save(&mut approval)?;
             let operation = if state == ApprovalState::Declined { "decline" } else { "approve" };
             let ended = if state == ApprovalState::Failed { Outcome::Failed } else { Outcome::Ok };
-            let event = Event::of(operation)
-                .about("approval", approval.id.as_str(), &approval.operation)
+            let event = about(tx, &approval, Event::of(operation))?
                 .ended(ended, "")
                 .with("requested_by", approval.requested_by.0.clone());
             tx.record_step(event, ())

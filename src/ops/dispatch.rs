@@ -108,7 +108,8 @@ async fn remember_refusal(app: &App, caller: &Caller, entry: &Entry, e: &Error) 
     let is_read = entry.effect == Effect::Reads;
     let worth_it = match e.kind() {
         Kind::Denied => e.code != Code::ApprovalRequired,
-        _ if e.code == Code::SecretInArgument => true,
+        // What somebody changed behind our back is told even where it was only read.
+        _ if matches!(e.code, Code::SecretInArgument | Code::Integrity | Code::BadEnvelope) => true,
         _ => !is_read,
     };
     if !worth_it {
@@ -143,7 +144,9 @@ pub fn typed<'a, O: Operation>(
         let operation: O = parse::<O>(O::NAME, arguments)?;
         if caller.idempotency.is_some() {
             let asking = caller.clone();
-            if let Some(answer) = app.store.read(move |tx| tx.kept_answer(&asking)).await? {
+            // A kept answer is for whoever may still call: a disabled user gets none.
+            let kept = app.store.read(move |tx| tx.standing(&asking).and_then(|_| tx.kept_answer(&asking)));
+            if let Some(answer) = kept.await? {
                 return replay(&answer);
             }
         }
