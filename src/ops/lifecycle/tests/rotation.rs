@@ -248,7 +248,7 @@ fn under_load(processes: usize, credentials: usize) -> Duration {
         })
         .collect();
     std::thread::sleep(Duration::from_millis(300));
-    let took = runtime().block_on(async {
+    runtime().block_on(async {
         let app = App::open_with(ground.saved_config(), Arc::new(SystemClock), None).unwrap();
         let began = Instant::now();
         let done = rotate_org(&app, &owner(&app), GRACE).await.unwrap();
@@ -264,8 +264,7 @@ fn under_load(processes: usize, credentials: usize) -> Duration {
         assert_eq!(every_value_opens(&app).await, credentials);
         log(&app).await;
         took
-    });
-    took
+    })
 }
 
 #[test]
