@@ -252,7 +252,7 @@ fn under_load(processes: usize, credentials: usize) -> Duration {
         let app = App::open_with(ground.saved_config(), Arc::new(SystemClock), None).unwrap();
         let began = Instant::now();
         let done = rotate_org(&app, &owner(&app), GRACE).await.unwrap();
-        let took = began.elapsed();
+        let duration = began.elapsed();
         rotate_root(&app, &owner(&app), Keep::Nowhere, false, None).await.unwrap();
         std::thread::sleep(Duration::from_millis(200));
         std::fs::write(&stop, "").unwrap();
@@ -263,7 +263,7 @@ fn under_load(processes: usize, credentials: usize) -> Duration {
         assert_eq!(left_under_old_keys(&app, &owner(&app).org, done.to).await, 0);
         assert_eq!(every_value_opens(&app).await, credentials);
         log(&app).await;
-        took
+        duration
     })
 }
 
