@@ -8,7 +8,6 @@ use super::usage::secret_on_the_command_line;
 use super::value::{Given, Origin, nobody_to_ask};
 use super::{Context, Session};
 use crate::error::{Code, Error, Result, internal, invalid};
-use crate::import;
 use crate::model::credential::{CredentialType, Environment, FieldSpec, Scope};
 use crate::model::name::CredentialName;
 use crate::ops::credential::create::CreateCredential;
@@ -16,6 +15,7 @@ use crate::ops::credential::value::{Entered, MOST_FILE_BYTES, MOST_VALUE_BYTES, 
 use crate::secret::SecretBytes;
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const EXAMPLES: &str = "\
 The value never stands on the command line: it is asked for without echo, or read from standard input or a file.
@@ -360,13 +360,13 @@ fn custom(aim: &Aim, origin: &Origin) -> Result<Vec<(String, SecretBytes)>> {
         return Ok(vec![(only.name.clone(), text_of(origin, "")?)]);
     }
     let given = origin.read("", MOST_VALUE_BYTES)?;
-    let parsed = given
-        .expose(|bytes| import::parse(import::Dialect::Json, bytes))
-        .map_err(|e| e.next("Several fields come as one JSON object: {\"FIELD\": \"value\", …}."))?;
-    if let Some(skipped) = parsed.skipped.first() {
-        return Err(invalid(format!("line {} of the JSON object: {}", skipped.line, skipped.why)));
-    }
-    Ok(parsed.entries.into_iter().map(|entry| (entry.name, entry.value.into_bytes())).collect())
+    // The parser's own message could quote the text; strings it drops are wiped by the allocator.
+    let fields: BTreeMap<String, String> =
+        given.expose(|bytes| serde_json::from_slice(bytes)).map_err(|_| {
+            invalid("the input is no JSON object of texts")
+                .next("Several fields come as one JSON object: {\"FIELD\": \"value\", …}.")
+        })?;
+    Ok(fields.into_iter().map(|(name, value)| (name, SecretBytes::new(value.into_bytes()))).collect())
 }
 
 /// A text value: one line end at the end of a file belongs to the file, not to the value.
