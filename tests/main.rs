@@ -3,5 +3,7 @@
 
 mod support;
 
+mod crashing;
 mod house;
 mod permissions;
+mod tampering;

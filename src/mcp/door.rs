@@ -165,7 +165,10 @@ fn cancelled() -> Error {
 /// What the client says it is, as `name/version`, fit for a line of the log.
 fn client(cx: &RequestContext<RoleServer>) -> String {
     let Some(claimed) = cx.client_info() else { return String::new() };
-    let part = |text: &str, most: usize| clean(text).chars().take(most).collect::<String>();
+    let part = |text: &str, most: usize| {
+        let start: String = text.chars().take(4 * most).collect();
+        clean(&start).chars().take(most).collect::<String>()
+    };
     format!("{}/{}", part(&claimed.name, 60), part(&claimed.version, 20))
 }
 

@@ -108,7 +108,8 @@ async fn remember_refusal(app: &App, caller: &Caller, entry: &Entry, e: &Error) 
     let is_read = entry.effect == Effect::Reads;
     let worth_it = match e.kind() {
         Kind::Denied => e.code != Code::ApprovalRequired,
-        _ if e.code == Code::SecretInArgument => true,
+        // What somebody changed behind our back is told even where it was only read.
+        _ if matches!(e.code, Code::SecretInArgument | Code::Integrity | Code::BadEnvelope) => true,
         _ => !is_read,
     };
     if !worth_it {

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::{Caller, access};
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, SealedField, Version};
-use crate::model::event::Event;
+use crate::model::event::{Event, Outcome};
 use crate::model::name::{CredentialName, Reserved};
 use crate::model::resolution::Narrowing;
 use crate::secret::SecretBytes;
@@ -110,7 +110,7 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
     let chosen = match chosen {
         Ok(chosen) => chosen,
         Err(e) => {
-            remember(app, caller, &e).await;
+            remember(app, caller, Event::of("use"), &e).await;
             return Err(e);
         }
     };
@@ -118,7 +118,14 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
     let vault = app.vault();
     let mut handed = Vec::new();
     for one in chosen {
-        let fields = open_fields(&vault, &one.credential, &one.version, one.fields)?;
+        let fields = match open_fields(&vault, &one.credential, &one.version, one.fields) {
+            Ok(fields) => fields,
+            Err(e) => {
+                let e = e.detail("table", "field").detail("id", one.version.id.0.clone());
+                remember(app, caller, Event::of("use").on(&one.credential), &e).await;
+                return Err(e);
+            }
+        };
         spread(&one.credential, &one.version, fields, &mut handed)?;
     }
     for (i, h) in handed.iter().enumerate() {
@@ -133,15 +140,12 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
 }
 
 /// A refused use leaves its event too.
-async fn remember(app: &App, caller: &Caller, e: &Error) {
-    let event = Event::of("use").ended(
-        if e.kind().outcome() == "failed" {
-            crate::model::event::Outcome::Failed
-        } else {
-            crate::model::event::Outcome::Refused
-        },
-        e.code.name(),
-    );
+async fn remember(app: &App, caller: &Caller, event: Event, e: &Error) {
+    let outcome = if e.kind().outcome() == "failed" { Outcome::Failed } else { Outcome::Refused };
+    let mut event = event.ended(outcome, e.code.name());
+    for (name, text) in e.details() {
+        event = event.with(name, text.clone());
+    }
     if let Err(e) = app.store.write(caller, move |tx| tx.record_step(event, ())).await {
         tracing::error!(code = e.code.name(), "a refused use could not be recorded");
     }

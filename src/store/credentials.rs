@@ -98,7 +98,39 @@ impl Reader<'_> {
     }
 
     /// One page. Each place is read by its own index, so the cost does not grow with what the caller cannot see.
+    ///
+    /// Fails with `integrity_failure` where one of the rows was changed.
     pub fn list_credentials(&self, org: &OrgId, f: &ListFilter) -> Result<Vec<Credential>> {
+        self.page(org, f, &mut Err)
+    }
+
+    /// As [`Reader::list_credentials`], without the rows that were changed, whose ids go to `damaged`.
+    pub fn list_undamaged(
+        &self,
+        org: &OrgId,
+        f: &ListFilter,
+        damaged: &mut Vec<String>,
+    ) -> Result<Vec<Credential>> {
+        self.page(org, f, &mut |e| {
+            let id = e.details().iter().find(|(name, _)| *name == "id").map(|(_, id)| id.clone());
+            match (e.code, id) {
+                (Code::Integrity, Some(id)) => {
+                    if !damaged.contains(&id) {
+                        damaged.push(id);
+                    }
+                    Ok(())
+                }
+                _ => Err(e),
+            }
+        })
+    }
+
+    fn page(
+        &self,
+        org: &OrgId,
+        f: &ListFilter,
+        on_damage: &mut dyn FnMut(Error) -> Result<()>,
+    ) -> Result<Vec<Credential>> {
         let mut merged: Vec<Credential> = Vec::new();
         for place in &f.places {
             let (term, mut values) = place_term(place, 2);
@@ -112,8 +144,24 @@ impl Reader<'_> {
                 rest.push_str(&format!(" AND (name_key, id) > (${}, ${})", all.len() + 1, all.len() + 2));
                 all.extend([text(name_key), text(id)]);
             }
-            rest.push_str(&format!(" ORDER BY name_key, id LIMIT {}", f.limit));
-            merged.extend(self.select::<Credential>(&rest, &all)?);
+            let (mut good, mut read) = (Vec::new(), 0);
+            // A damaged row makes room for the one after it, so that a page is never short without reason.
+            loop {
+                let page = format!("{rest} ORDER BY name_key, id LIMIT {} OFFSET {read}", f.limit);
+                let rows = self.select_each::<Credential>(&page, &all)?;
+                let is_last = rows.len() < f.limit;
+                read += rows.len();
+                for row in rows {
+                    match row {
+                        Ok(credential) => good.push(credential),
+                        Err(e) => on_damage(e)?,
+                    }
+                }
+                if is_last || good.len() >= f.limit {
+                    break;
+                }
+            }
+            merged.append(&mut good);
         }
         if f.places.len() > 1 {
             merged.sort_by(|a, b| (&a.name_key, &a.id).cmp(&(&b.name_key, &b.id)));

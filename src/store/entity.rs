@@ -179,27 +179,40 @@ impl Reader<'_> {
 
     /// Rows of `T` by a whole statement whose columns are `T`'s, then `revision` and `mac`.
     pub fn rows<T: Entity>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>> {
-        let mut found = Vec::new();
-        for mut row in self.conn().query(sql, values)? {
-            let entity = T::from_row(&mut row)?;
-            let mac = row.blob()?;
-            let bytes = canonical(T::TABLE, entity.revision(), &entity.to_values());
-            if !self.mac()?.row_ok(entity.org(), &bytes, &mac)? {
-                let id = match entity.to_values().first() {
-                    Some(Value::Text(id)) => id.clone(),
-                    _ => String::new(),
-                };
-                tracing::error!(table = T::TABLE, id, "a row was changed outside unsaid");
-                return Err(Error::new(
-                    Code::Integrity,
-                    format!("the {} {id} was changed outside unsaid", T::TABLE),
-                )
+        self.conn().query(sql, values)?.into_iter().map(|row| self.verified(row)).collect()
+    }
+
+    /// As [`Reader::select`], each row by itself: one damaged row does not hide the others.
+    ///
+    /// Fails where the whole query does; a row that was changed is an `Err` in its place.
+    pub fn select_each<T: Entity>(&self, rest: &str, values: &[Value]) -> Result<Vec<Result<T>>> {
+        let sql = format!("SELECT {}, revision, mac FROM {} {rest}", T::COLUMNS.join(", "), T::TABLE);
+        Ok(self.conn().query(&sql, values)?.into_iter().map(|row| self.verified(row)).collect())
+    }
+
+    /// The row as `T`; `integrity_failure` with table and id where we did not write it so.
+    fn verified<T: Entity>(&self, mut row: Row) -> Result<T> {
+        let id = row.first_text();
+        let changed = |why: Option<Error>| {
+            tracing::error!(table = T::TABLE, id, "a row was changed outside unsaid");
+            let e = Error::new(Code::Integrity, format!("the {} {id} was changed outside unsaid", T::TABLE))
                 .detail("table", T::TABLE)
-                .detail("id", id));
+                .detail("id", id.clone());
+            match why {
+                Some(why) => e.because(why),
+                None => e,
             }
-            found.push(entity);
+        };
+        let read = |row: &mut Row| Ok((T::from_row(row)?, row.blob()?));
+        let (entity, mac) = read(&mut row).map_err(|e: Error| changed(Some(e)))?;
+        let bytes = canonical(T::TABLE, entity.revision(), &entity.to_values());
+        match self.mac()?.row_ok(entity.org(), &bytes, &mac) {
+            Ok(true) => Ok(entity),
+            Ok(false) => Err(changed(None)),
+            // A row of an org that there is not.
+            Err(e) if e.code == Code::KeyUnknown => Err(changed(Some(e))),
+            Err(e) => Err(e),
         }
-        Ok(found)
     }
 
     /// The row with this primary key, if there is one.

@@ -31,6 +31,13 @@ impl Row {
     pub fn take(&mut self) -> Value {
         self.cells.next().unwrap_or(Value::Null)
     }
+    /// The first column if it is text, without taking it: a row's id, for messages.
+    pub fn first_text(&self) -> String {
+        match self.cells.as_slice().first() {
+            Some(Value::Text(text)) => text.clone(),
+            _ => String::new(),
+        }
+    }
     pub fn text(&mut self) -> Result<String> {
         match self.take() {
             Value::Text(text) => Ok(text),

@@ -9,7 +9,9 @@ and removed. A line is printed for each check; the status is 1 if one failed.
 import asyncio
 import json
 import os
+import re
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -138,9 +140,11 @@ async def credentials(d: Driven) -> None:
     )
     key = made.get("id", name)
     await d.fails("twice", "already_exists", "create_credential", name=name, scope="org", service="github")
-    await d.works("names the command", "set_credential_value", lambda a: "unsaid set" in json.dumps(a), credential=key)
-    entered = unsaid("set", key, stdin=VALUE + "\n")
-    check(d.era, "unsaid set from standard input", entered.returncode == 0, entered.stderr)
+    told = await d.works("names the command", "set_credential_value", credential=key)
+    command = re.search(r"unsaid (set [^`\"]+)", json.dumps(told, ensure_ascii=False))
+    check(d.era, "the same command as create_credential", command and command[0] in made.get("next", ""), told)
+    entered = unsaid(*shlex.split(command[1]), stdin=VALUE + "\n")
+    check(d.era, f"{command[0].replace(name, 'NAME')}, from standard input", entered.returncode == 0, entered.stderr)
     await d.works("by id", "get_credential", lambda c: c["status"]["status"] == "active", credential=key)
     await d.works("by name", "get_credential", lambda c: c["id"] == key, credential=name)
     await d.works("all", "list_credentials", lambda p: any(c["id"] == key for c in p["credentials"]), limit=100)

@@ -1,2 +1,3 @@
 //! What the journeys share.
+pub mod rig;
 pub mod world;

@@ -2,9 +2,10 @@
 use super::view::{CredentialRow, Names, row};
 use crate::app::App;
 use crate::clock::Millis;
-use crate::error::{Result, invalid};
-use crate::model::access::{Caller, access};
+use crate::error::{Code, Result, invalid};
+use crate::model::access::{Caller, Standing, access};
 use crate::model::credential::{Credential, CredentialType, Environment, Scope};
+use crate::model::event::{Event, Outcome};
 use crate::model::status::Status;
 use crate::ops::{Effect, Operation, Permission, Toolset, reach};
 use crate::store::{ListFilter, Reader, Usage};
@@ -17,6 +18,8 @@ const MOST: usize = 100;
 const MOST_SCANNED: usize = 20_000;
 /// A page stays below this many bytes of JSON.
 const MOST_BYTES: usize = 22_000;
+/// How many damaged rows a summary names.
+const MOST_NAMED: usize = 10;
 /// Counting stops here.
 const COUNT_CAP: i64 = 10_000;
 
@@ -95,11 +98,47 @@ impl Operation for ListCredentials {
 
     async fn run(self, app: &App, caller: &Caller) -> Result<CredentialPage> {
         let asking = caller.clone();
-        app.store.read(move |tx| page(tx, &asking, &self)).await
+        let (page, damaged) = app
+            .store
+            .read(move |tx| {
+                let mut damaged = Vec::new();
+                page(tx, &asking, &self, &mut damaged).map(|page| (page, damaged))
+            })
+            .await?;
+        if !damaged.is_empty() {
+            let damaged: Vec<_> = damaged.into_iter().take(MOST_NAMED).collect();
+            let event = Event::of(Self::NAME)
+                .ended(Outcome::Failed, Code::Integrity.name())
+                .with("table", "credential")
+                .with("id", damaged);
+            app.store.write(caller, move |tx| tx.record_step(event, ())).await?;
+        }
+        Ok(page)
     }
 }
 
-fn page(tx: &Reader<'_>, caller: &Caller, input: &ListCredentials) -> Result<CredentialPage> {
+/// Whether the caller's place shows it to them. What a grant alone shows, only a whole grant shows: the row that led
+/// here was found by a query, which checks nothing.
+fn is_shown(tx: &Reader<'_>, who: &Standing, c: &Credential) -> Result<bool> {
+    let by_place = match c.scope {
+        Scope::Personal => c.owner_id == who.user.as_str(),
+        Scope::Team => who.sees_all() || who.team_role(&c.owner_id).is_some(),
+        Scope::Org => true,
+    };
+    if by_place && !c.is_deleted() {
+        return Ok(true);
+    }
+    let a = access(who, c, &tx.grants_on(&c.org_id, &c.id)?);
+    // Whoever only uses a credential does not see it in the bin.
+    Ok(if c.is_deleted() { a.views || a.manages } else { a.sees() })
+}
+
+fn page(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    input: &ListCredentials,
+    damaged: &mut Vec<String>,
+) -> Result<CredentialPage> {
     let (who, org) = reach::who(tx, caller)?;
     let limit = input.limit.map_or(Ok(50), |n| match n {
         1..=100 => Ok(n as usize),
@@ -140,7 +179,7 @@ fn page(tx: &Reader<'_>, caller: &Caller, input: &ListCredentials) -> Result<Cre
     'pages: loop {
         let filter =
             ListFilter { places: places.clone(), deleted: wants_deleted, after: after.clone(), limit: batch };
-        let found = tx.list_credentials(&org.id, &filter)?;
+        let found = tx.list_undamaged(&org.id, &filter, damaged)?;
         let is_last = found.len() < batch;
         let ids: Vec<_> = found.iter().map(|c| c.id.as_str()).collect();
         let used = tx.usage_of(&ids)?;
@@ -153,13 +192,13 @@ fn page(tx: &Reader<'_>, caller: &Caller, input: &ListCredentials) -> Result<Cre
             }
             scanned += 1;
             let usage = used.get(c.id.as_str()).unwrap_or(&unused);
-            let visible = match wants_deleted {
-                false => true,
-                // Whoever only uses a credential does not see it in the bin.
-                true => {
-                    let a = access(&who, c, &tx.grants_on(&org.id, &c.id)?);
-                    a.views || a.manages
+            let visible = match is_shown(tx, &who, c) {
+                Ok(visible) => visible,
+                Err(e) if e.code == Code::Integrity => {
+                    damaged.push(c.id.0.clone());
+                    false
                 }
+                Err(e) => return Err(e),
             };
             last = Some(c);
             if visible && fits(c, input, team.as_deref(), needle.as_deref(), usage) {
@@ -184,7 +223,7 @@ fn page(tx: &Reader<'_>, caller: &Caller, input: &ListCredentials) -> Result<Cre
         _ => None,
     };
     Ok(CredentialPage {
-        summary: summary(&rows, next_cursor.is_some()),
+        summary: summary(&rows, next_cursor.is_some(), damaged),
         credentials: rows,
         next_cursor,
         visible,
@@ -226,7 +265,16 @@ fn fits(c: &Credential, f: &ListCredentials, team: Option<&str>, needle: Option<
         && needle.is_none_or(contains)
 }
 
-fn summary(rows: &[CredentialRow], more: bool) -> String {
+fn summary(rows: &[CredentialRow], more: bool, damaged: &[String]) -> String {
+    let text = summary_of(rows, more);
+    if damaged.is_empty() {
+        return text;
+    }
+    let named: Vec<_> = damaged.iter().take(MOST_NAMED).map(String::as_str).collect();
+    format!("{text}; {} damaged, changed outside unsaid and not shown: {}", damaged.len(), named.join(", "))
+}
+
+fn summary_of(rows: &[CredentialRow], more: bool) -> String {
     if rows.is_empty() {
         return if more { "none in this part; there is more".into() } else { "no credentials".into() };
     }
