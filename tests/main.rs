@@ -3,6 +3,7 @@
 
 mod support;
 
+mod command_line;
 mod crashing;
 mod house;
 mod permissions;

@@ -10,6 +10,7 @@ use super::{Context, Session};
 use crate::error::{Code, Error, Result, internal, invalid};
 use crate::model::credential::{CredentialType, Environment, FieldSpec, Scope};
 use crate::model::name::CredentialName;
+use crate::model::suspicion::Kind;
 use crate::ops::credential::create::CreateCredential;
 use crate::ops::credential::value::{Entered, MOST_FILE_BYTES, MOST_VALUE_BYTES, Target, enter_value};
 use crate::secret::SecretBytes;
@@ -86,6 +87,7 @@ impl Set {
             return Err(secret_on_the_command_line("the value stood on the command line"));
         }
         let session = cx.session().await?;
+        self.refuse_secrets(&session)?;
         let mut aim = self.aim(&session).await?;
         let origin = self.given.origin();
         let values = self.values(&aim, &origin)?;
@@ -102,6 +104,17 @@ impl Set {
         let answer =
             serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
         cx.print(&answer, |_| told(&entered, &aim.label))
+    }
+
+    /// What describes a credential is readable to whoever has the database: a value in it would be, too.
+    fn refuse_secrets(&self, session: &Session) -> Result<()> {
+        let described =
+            [Some(&self.name), self.account.as_ref(), self.service.as_ref(), self.description.as_ref()];
+        let is_suspect = |text: &&String| session.app.detector.check_text(text, Kind::FreeText).is_some();
+        match described.into_iter().flatten().chain(&self.fields).any(|text| is_suspect(&text)) {
+            true => Err(secret_on_the_command_line("a word of the command line looks like a secret")),
+            false => Ok(()),
+        }
     }
 
     /// Which credential is meant: one that is there, or the one to be made.
