@@ -4,6 +4,7 @@
 mod support;
 
 mod bit_rot;
+mod command_line;
 mod crashing;
 mod house;
 mod permissions;
