@@ -5,5 +5,7 @@ mod support;
 
 mod audit_log;
 mod house;
+mod leak_args;
 mod permissions;
 mod tampering;
+mod tool_surface;

@@ -1,2 +1,3 @@
 //! What the journeys share.
+pub mod arguments;
 pub mod world;
