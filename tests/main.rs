@@ -4,6 +4,8 @@
 mod support;
 
 mod audit_log;
+mod bit_rot;
+mod crashing;
 mod house;
 mod leak_args;
 mod permissions;

@@ -143,7 +143,7 @@ impl Import {
             return cx.print(&answer, told);
         }
         if !cx.json {
-            note(told(&answer).trim_end());
+            told(&answer).lines().for_each(note);
         }
         ask(&format!("import {} credentials into {}", entries.len(), place.scope), self.yes)?;
         let done = enter_many(&session.app, &session.caller, entries).await?;

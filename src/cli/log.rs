@@ -146,8 +146,8 @@ async fn verify(cx: &Context, checkpoint: Option<&Path>) -> Result<()> {
     let bad =
         answer.get("first_bad").filter(|bad| !bad.is_null()).map(|bad| (at(bad, "/seq"), at(bad, "/why")));
     cx.print(&answer, |a| match &bad {
-        None => line(&format!("{} events, all in order", at(a, "/good"))),
-        Some(_) => line(&format!("{} events are in order", at(a, "/good"))),
+        None => line(&format!("{} events, all in order", at(a, "/events"))),
+        Some(_) => line(&format!("{} events are in order", at(a, "/events"))),
     })?;
     match bad {
         None => Ok(()),
@@ -174,7 +174,7 @@ async fn export(cx: &Context, after: i64) -> Result<()> {
         note("the log does not verify: run `unsaid log verify`; it is exported as it is");
     }
     let (mut next, mut left) =
-        (after, at(&end, "/good").parse::<i64>().unwrap_or(i64::MAX).saturating_sub(after));
+        (after, at(&end, "/events").parse::<i64>().unwrap_or(i64::MAX).saturating_sub(after));
     while left > 0 {
         let rows = audit::export(&session.app, &session.caller, next, PAGE.min(left)).await?;
         let Some(last) = rows.last() else { break };

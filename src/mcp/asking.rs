@@ -198,10 +198,10 @@ impl<'a> Asker<'a> {
         gone: &'a CancellationToken,
         state: Option<&str>,
         responses: Option<&InputResponses>,
-        bound: impl FnOnce() -> Vec<u8>,
+        binding: &[u8],
     ) -> Result<Self, ErrorData> {
         let given = match state {
-            Some(sealed) if is_per_request(cx) => asking.given(sealed, responses, &bound())?,
+            Some(sealed) if is_per_request(cx) => asking.given(sealed, responses, binding)?,
             _ => None,
         };
         Ok(Self { asking, cx, gone, given, abandoned: Notify::new() })
@@ -213,12 +213,14 @@ impl<'a> Asker<'a> {
         // From this very task: over HTTP another one's question would go to a stream that may have no reader.
         let asked = self.cx.peer.create_elicitation_with_timeout(form, Some(self.asking.patience));
         tokio::select! {
-            answer = asked => answer.map_or(Answer::CannotAsk, |result| read(&result)),
+            // First, so that of a cancellation and a yes that came together the cancellation counts.
+            biased;
             () = self.nobody_waits() => {
                 // Nothing has happened yet: the call ends here, and asks nobody else.
                 self.abandoned.notify_one();
                 std::future::pending().await
             }
+            answer = asked => answer.map_or(Answer::CannotAsk, |result| read(&result)),
         }
     }
 

@@ -22,6 +22,11 @@ fn tool(entry: &'static Entry) -> Tool {
         .with_annotations(hints)
 }
 
+/// Makes the tools now, a few milliseconds of work, so that no call has to.
+pub(super) fn prepare() {
+    LazyLock::force(&TOOLS);
+}
+
 /// The tools that `limits` and the caller's `role` leave. Nobody's role is known before the vault is open: then
 /// all are shown, and each says what is wrong when it is called.
 pub(super) fn offered(limits: &Limits, role: Option<Role>) -> Vec<Tool> {

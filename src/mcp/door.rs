@@ -2,7 +2,7 @@
 //!
 //! A failure of an operation is a tool result marked as an error, which the model reads; a protocol error is for
 //! what cannot be routed at all, since clients tend to hide its text.
-use super::asking::{Asker, Asking, binding};
+use super::asking::{Asker, Asking, binding, is_per_request};
 use super::catalogue::find_tool;
 use super::gate::Gate;
 use super::opening::{Identity, Opening};
@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Kind, Result, internal};
 use crate::model::access::Caller;
 use crate::model::org::Role;
 use crate::model::text::clean;
-use crate::ops::{self, Entry, Limits, NoOne, Reply, find_entry};
+use crate::ops::{self, Effect, Entry, Limits, NoOne, Reply, find_entry};
 use futures_util::FutureExt;
 use rmcp::RoleServer;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ErrorData};
@@ -74,27 +74,21 @@ impl Door {
         gone: &CancellationToken,
     ) -> Result<Result<CallToolResponse>, ErrorData> {
         let arguments = request.arguments.unwrap_or_default();
-        let bound = || binding(caller, entry.name, &arguments);
-        let asker = Asker::new(
-            &self.asking,
-            cx,
-            gone,
-            request.request_state.as_deref(),
-            request.input_responses.as_ref(),
-            bound,
-        )?;
+        let bound = match asks_first(entry, cx) {
+            true => binding(caller, entry.name, &arguments),
+            false => Vec::new(),
+        };
+        let (state, responses) = (request.request_state.as_deref(), request.input_responses.as_ref());
+        let asker = Asker::new(&self.asking, cx, gone, state, responses, &bound)?;
         let span = tracing::info_span!("call", operation = entry.name, request = %caller.request);
         let reply = tokio::select! {
-            reply = ops::call(app, caller, entry, &self.limits, arguments.clone(), &asker).instrument(span) => reply,
+            reply = ops::call(app, caller, entry, &self.limits, arguments, &asker).instrument(span) => reply,
             // Only while a question was open, when nothing had been done: once it runs, an operation is never dropped.
             () = asker.abandoned.notified() => Err(cancelled()),
         };
         Ok(match reply {
             Ok(Reply::Done(value)) => Ok(CallToolResult::structured(value).into()),
-            Ok(Reply::AskFirst(question)) => self
-                .asking
-                .input_required(&question, &binding(caller, entry.name, &arguments))
-                .map(Into::into),
+            Ok(Reply::AskFirst(question)) => self.asking.input_required(&question, &bound).map(Into::into),
             Err(e) => Err(e),
         })
     }
@@ -159,6 +153,11 @@ impl Door {
     }
 }
 
+/// Whether this call could end with a question: it may change something, and its era asks that way.
+fn asks_first(entry: &Entry, cx: &RequestContext<RoleServer>) -> bool {
+    entry.effect != Effect::Reads && is_per_request(cx)
+}
+
 fn cancelled() -> Error {
     Error::new(Code::Cancelled, "the call was cancelled before it began")
 }
@@ -166,7 +165,10 @@ fn cancelled() -> Error {
 /// What the client says it is, as `name/version`, fit for a line of the log.
 fn client(cx: &RequestContext<RoleServer>) -> String {
     let Some(claimed) = cx.client_info() else { return String::new() };
-    let part = |text: &str, most: usize| clean(text).chars().take(most).collect::<String>();
+    let part = |text: &str, most: usize| {
+        let start: String = text.chars().take(4 * most).collect();
+        clean(&start).chars().take(most).collect::<String>()
+    };
     format!("{}/{}", part(&claimed.name, 60), part(&claimed.version, 20))
 }
 

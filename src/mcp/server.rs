@@ -79,10 +79,14 @@ impl Server {
         Self { door: self.door.clone(), gone }
     }
 
-    /// Opens the vault ahead of the first call; what goes wrong is told by that call.
+    /// Opens the vault and makes the tools ahead of the first call; what goes wrong is told by that call.
     pub async fn warm(&self) {
+        let tools = tokio::task::spawn_blocking(catalogue::prepare);
         if let Err(e) = self.door.opening.app().await {
             tracing::info!(code = e.code.name(), "the vault is not open yet");
+        }
+        if tools.await.is_err() {
+            tracing::error!("the tools could not be made");
         }
     }
 }

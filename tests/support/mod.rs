@@ -1,3 +1,4 @@
 //! What the journeys share.
 pub mod arguments;
+pub mod rig;
 pub mod world;

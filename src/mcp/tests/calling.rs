@@ -200,6 +200,30 @@ impl Client {
     }
 }
 
+#[tokio::test]
+async fn the_log_names_the_client_as_it_calls_itself_in_one_clean_line() {
+    let rig = Rig::new().await;
+    let mut client = rig.client(Era::PerRequest).await;
+    let named = format!("od\u{202e}d\n{}", "x".repeat(500));
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": named, "version": "1\t2" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let params = json!({ "name": "create_credential", "arguments": { "name": "A_KEY" }, "_meta": meta });
+    client
+        .line(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }).to_string())
+        .await;
+    client.receive().await;
+
+    let org = rig.world.org.clone();
+    let rows = rig.world.app.store.read(move |tx| tx.audit_after(&org, 0, 100)).await.unwrap();
+    let row = rows.last().unwrap();
+    assert_eq!((row.operation.as_str(), row.door.as_str()), ("create_credential", "stdio"));
+    assert!(row.client.starts_with("odd xxx") && row.client.ends_with("x/1 2"), "{}", row.client);
+    assert_eq!(row.client.chars().count(), 64);
+}
+
 /// M-05, M-04: nothing but messages is written, whatever comes in, and the connection lives on.
 #[tokio::test]
 async fn m_05_garbage_is_answered_with_nothing_but_messages() {

@@ -213,9 +213,11 @@ impl Operation for UpdateCredential {
     }
 
     async fn run(self, app: &App, caller: &Caller) -> Result<Updated> {
-        let (asking, catalogue, vault) = (caller.clone(), app.catalogue, app.vault());
+        let (asking, catalogue, keys) = (caller.clone(), app.catalogue, app.keys.clone());
         app.store
             .write(caller, move |tx| {
+                // Taken inside: the transaction has followed every key rotation by now.
+                let vault = keys.vault();
                 let plan = self.plan(catalogue, tx, &asking)?;
                 let now = tx.now();
                 let mut c = plan.after.clone();

@@ -108,9 +108,11 @@ pub async fn enter_value(
 /// Fails with `invalid_input` where a field is not the credential's, is empty, or is missing; `too_large` beyond the
 /// limits; `not_allowed` and `credential_not_found` as for every change.
 pub async fn enter_many(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Entered>> {
-    let (asking, catalogue, vault) = (caller.clone(), app.catalogue, app.vault());
+    let (asking, catalogue, keys) = (caller.clone(), app.catalogue, app.keys.clone());
     app.store
         .write(caller, move |tx| {
+            // Taken inside: the transaction has followed every key rotation by now.
+            let vault = keys.vault();
             let mut done = Vec::with_capacity(entries.len());
             let mut events = Vec::with_capacity(entries.len());
             for entry in entries {

@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Result, internal};
 use crate::ids::BackupId;
 use crate::model::access::Caller;
 use crate::model::event::Event;
-use crate::ops::reach;
+use crate::ops::{people_only, reach};
 use crate::store::{BackupRow, Reader};
 use crate::vault::SlotKind;
 use sha2::{Digest, Sha256};
@@ -44,6 +44,7 @@ pub struct BackedUp {
 /// Fails with `invalid_file` for the path, `passphrase_weak`, `invalid_input` for the recipient, `store_full`; then there
 /// is no file.
 pub async fn backup(app: &App, caller: &Caller, file: &Path, seal: Seal) -> Result<BackedUp> {
+    people_only(caller)?;
     let asking = caller.clone();
     let slots = app
         .store

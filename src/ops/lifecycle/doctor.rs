@@ -98,7 +98,7 @@ pub async fn doctor(config: &Config, clock: Arc<dyn Clock>, thorough: bool, prom
             found.extend(ways_in(config, &store));
             drop(store);
             match App::open_with(config.clone(), clock, prompt) {
-                Err(e) => found.push(Check::fail("unlock", &e)),
+                Err(e) => found.push(locked(&e)),
                 Ok(app) => {
                     found.push(Check::ok(
                         "unlock",
@@ -112,6 +112,16 @@ pub async fn doctor(config: &Config, clock: Arc<dyn Clock>, thorough: bool, prom
     found
 }
 
+/// Why the vault does not open, with what a person can do about it: the error's own advice leads here.
+fn locked(e: &Error) -> Check {
+    const HOW: &str = "Put the key back where a line above says it was, or run `unsaid key recover` with the recovery code.";
+    let check = Check::fail("unlock", e);
+    match e.code {
+        Code::KeyNotFound | Code::VaultLocked => Check { next: HOW.into(), ..check },
+        _ => check,
+    }
+}
+
 fn folders(config: &Config) -> Vec<Check> {
     let places = &config.places;
     let private = |name, folder: &std::path::Path| {
@@ -119,11 +129,9 @@ fn folders(config: &Config) -> Vec<Check> {
     };
     let mut found = vec![private("data folder", &places.data)];
     // A way in that needs no folder, or a configuration that was never written, has none.
-    found.extend(
-        [("config folder", &places.config), ("key folder", &places.keys)]
-            .into_iter()
-            .filter_map(|(name, folder)| folder.symlink_metadata().is_ok().then(|| private(name, folder))),
-    );
+    let more = [("config folder", &places.config), ("key folder", &places.keys)];
+    let there = more.into_iter().filter(|(_, folder)| folder.symlink_metadata().is_ok());
+    found.extend(there.map(|(name, folder)| private(name, folder)));
     let file = places.database();
     found.push(Check::of(
         "database file",

@@ -11,7 +11,7 @@ use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::Caller;
 use crate::model::event::Event;
-use crate::ops::reach;
+use crate::ops::{people_only, reach};
 use crate::vault::{KeyState, NewSlot, SlotKind, SlotRow, guarantee, may_remove};
 
 /// More ways in than this are a mistake.
@@ -53,6 +53,7 @@ pub struct KeyStatus {
 
 /// What there is. Only admins see the ways in.
 pub async fn status(app: &App, caller: &Caller) -> Result<KeyStatus> {
+    people_only(caller)?;
     let asking = caller.clone();
     let (slots, keys) = app
         .store
@@ -192,6 +193,7 @@ pub async fn add(
 ///
 /// Fails with `last_slot` where no sound way would be left, and `ambiguous_name` where two fit.
 pub async fn remove(app: &App, caller: &Caller, name: &str) -> Result<SlotView> {
+    people_only(caller)?;
     let (by, name) = (caller.clone(), name.to_owned());
     let slot = app
         .store
@@ -313,6 +315,7 @@ pub async fn rotate_root(
 
 /// Every slot, and the key epoch they belong to, for an admin.
 async fn ways(app: &App, caller: &Caller) -> Result<(Vec<SlotRow>, i64)> {
+    people_only(caller)?;
     let asking = caller.clone();
     let (slots, epoch) = app
         .store

@@ -20,7 +20,7 @@ use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
 use crate::ops::credential::value::key_context;
 use crate::ops::provider::key_context as provider_context;
-use crate::ops::reach;
+use crate::ops::{people_only, reach};
 use crate::store::entity::Entity;
 use crate::store::{Reader, Value};
 use crate::vault::{KeyState, OrgKeyRow, Vault};
@@ -52,6 +52,7 @@ pub struct OrgRotated {
 ///
 /// Fails with `integrity_failure`, naming the first, where rows were changed outside unsaid; all others are moved then.
 pub async fn rotate_org(app: &App, caller: &Caller, grace: Duration) -> Result<OrgRotated> {
+    people_only(caller)?;
     let mut done = begin(app, caller).await?;
     for _ in 0..MOST_PASSES {
         let mut unsound = Vec::new();

@@ -86,6 +86,7 @@ async fn a_lost_key_fails_and_the_rest_is_looked_at_all_the_same() {
 
     assert_eq!(named(&found, "way in").level, Level::Warn);
     assert_eq!(named(&found, "unlock").level, Level::Fail);
+    assert!(named(&found, "unlock").next.contains("unsaid key recover"));
     assert_eq!(named(&found, "pages").level, Level::Ok);
     assert_eq!(failure(&found).unwrap().code, Code::KeyNotFound);
 }

@@ -45,6 +45,26 @@ async fn only_an_admin_sees_or_changes_the_ways_in() {
 }
 
 #[tokio::test]
+async fn no_model_touches_keys_or_makes_a_backup_even_for_an_admin() {
+    let world = crate::testing::World::new().await;
+    let (app, ada) = (&world.app, world.caller("ada"));
+    let file = world.folder.path().join("vault.backup");
+    let seal = crate::ops::lifecycle::container::Seal::Recipient("age1".into());
+    for refused in [
+        refused(status(app, &ada).await),
+        refused(add(app, &ada, NewWay::Source(KeySource::File(None)), None, Keep::Nowhere, None).await),
+        refused(remove(app, &ada, "key file").await),
+        refused(rotate_root(app, &ada, Keep::Nowhere, false, None).await),
+        refused(crate::ops::lifecycle::rekey::rotate_org(app, &ada, std::time::Duration::ZERO).await),
+        refused(crate::ops::lifecycle::backup::backup(app, &ada, &file, seal).await),
+    ] {
+        assert_eq!(refused.code, Code::PeopleOnly);
+    }
+    assert!(!file.exists());
+    assert!(!world.log().await.iter().any(|line| line.starts_with("key_")));
+}
+
+#[tokio::test]
 async fn a_passphrase_opens_a_vault_whose_key_file_is_gone() {
     let ground = Ground::new();
     let (app, _) = ground.vault().await;

@@ -99,6 +99,21 @@ async fn another_process_follows_and_what_it_writes_is_under_the_new_key() {
     assert_eq!(every_value_opens(&app).await, 5);
 }
 
+#[tokio::test]
+async fn a_process_that_slept_through_both_rotations_writes_under_the_new_key() {
+    let ground = Ground::new();
+    let (app, _) = ground.vault().await;
+    fill(&app, 5).await;
+    let sleeper = ground.open().unwrap();
+    rotate_org(&app, &owner(&app), Duration::ZERO).await.unwrap();
+    rotate_root(&app, &owner(&app), Keep::Nowhere, false, None).await.unwrap();
+
+    enter(&sleeper, 2).await.unwrap();
+
+    assert_eq!(every_value_opens(&app).await, 5);
+    assert_eq!(left_under_old_keys(&app, &owner(&app).org, 2).await, 0);
+}
+
 async fn enter(app: &App, n: usize) -> Result<()> {
     let values = vec![("value".into(), SecretBytes::copied(value_of(n).as_bytes()))];
     let target = Target::Existing(format!("KEY_{n}"));
