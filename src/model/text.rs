@@ -146,6 +146,20 @@ pub fn is_unseen(c: char) -> bool {
         || (c as u32) & 0xFFFE == 0xFFFE
 }
 
+/// The caller's own word for a thing, short and harmless, to be repeated in an answer.
+///
+/// Nothing of a text that holds a long run of letters and digits, for that may be a value in the wrong place (C-20).
+pub fn shown(name: &str) -> String {
+    let clean: String =
+        name.chars().filter(|c| c.is_alphanumeric() || "_-.:@/ ".contains(*c)).take(64).collect();
+    let may_be_a_value = name.split(|c: char| !c.is_alphanumeric()).any(|run| {
+        run.len() > 26
+            && run.contains(|c: char| c.is_ascii_digit())
+            && run.contains(|c: char| c.is_ascii_alphabetic())
+    });
+    if clean.trim().is_empty() || may_be_a_value { "of that name".into() } else { clean }
+}
+
 /// Whether a word of `text` mixes Latin letters with Greek or Cyrillic ones, as look-alike names do
 /// (`pаypal` with a Cyrillic а). A reason to warn, not to refuse.
 pub fn mixes_alphabets(text: &str) -> bool {
