@@ -10,5 +10,6 @@ mod crashing;
 mod house;
 mod leak_args;
 mod permissions;
+mod rules;
 mod tampering;
 mod tool_surface;

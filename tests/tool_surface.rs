@@ -311,7 +311,7 @@ async fn m_10_what_nobody_sees_is_neither_kept_nor_answered() {
         for path in places {
             for text in [
                 unseen.clone(),
-                format!("ORG_KEY\u{202E}\u{200B}"),
+                "ORG_KEY\u{202E}\u{200B}".to_string(),
                 format!("https://auth.example/\u{202E}{orders}"),
             ] {
                 let arguments = with(valid(e.name), &path, &text);
