@@ -6,3 +6,4 @@ mod support;
 mod bit_rot;
 mod crashing;
 mod house;
+mod store_faults;
