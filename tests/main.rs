@@ -11,5 +11,6 @@ mod house;
 mod leak_args;
 mod permissions;
 mod rules;
+mod store_faults;
 mod tampering;
 mod tool_surface;
