@@ -3,7 +3,12 @@
 
 mod support;
 
+mod audit_log;
+mod bit_rot;
+mod command_line;
 mod crashing;
 mod house;
+mod leak_args;
 mod permissions;
 mod tampering;
+mod tool_surface;

@@ -6,10 +6,8 @@ use crate::model::Word;
 use crate::model::access::{Access, Caller, Grant, Standing, access};
 use crate::model::credential::{Credential, Scope};
 use crate::model::org::{Org, Role};
-use crate::model::suspicion::{self, Detector};
-use crate::services::Catalogue;
+pub use crate::model::text::shown;
 use crate::store::{Place, Reader};
-use std::sync::LazyLock;
 
 /// A credential with what this caller may do to it.
 #[derive(Clone, Debug)]
@@ -50,19 +48,6 @@ pub fn admin(tx: &Reader<'_>, caller: &Caller) -> Result<Standing> {
 
 fn not_found(name: &str) -> Error {
     Error::new(Code::CredentialNotFound, format!("there is no credential {} you can see", shown(name)))
-}
-
-/// The caller's own text, short and harmless; not repeated where it looks like a secret in the wrong place (C-21).
-pub fn shown(name: &str) -> String {
-    static DETECTOR: LazyLock<Detector> = LazyLock::new(|| {
-        Detector::new(|| Catalogue::embedded().known_shapes().map(str::to_owned).collect())
-    });
-    if DETECTOR.check_text(name, suspicion::Kind::Identifier).is_some() {
-        return "of that name".into();
-    }
-    let clean: String =
-        name.chars().filter(|c| c.is_alphanumeric() || "_-.:@/ ".contains(*c)).take(64).collect();
-    if clean.is_empty() { "of that name".into() } else { clean }
 }
 
 /// What `who` may do with `credential`.

@@ -194,7 +194,8 @@ impl<T: Send, F: FnOnce(&mut Writer<'_>) -> Result<super::Recorded<T>> + Send> W
     fn work(&mut self, tx: &mut Writer<'_>) -> Result<(), ()> {
         let work = self.work.take().expect("a job works once");
         tx.serve(&self.caller);
-        match work(tx) {
+        // Before anything else, so that a repeat never meets what the first call left behind.
+        match tx.refuse_repeat().and_then(|()| work(tx)) {
             Ok(recorded) => {
                 self.result = Some(Ok(recorded.0));
                 Ok(())

@@ -53,13 +53,17 @@ impl Reader<'_> {
 }
 
 impl Writer<'_> {
+    /// Stops a call whose idempotency key has an answer already; `dispatch` then gives that answer.
+    pub(crate) fn refuse_repeat(&self) -> Result<()> {
+        match self.kept_answer(self.caller())? {
+            None => Ok(()),
+            Some(_) => Err(Error::new(Code::IdempotencyConflict, "done already").detail("replay", "1")),
+        }
+    }
+
     pub(crate) fn keep_answer<T: Serialize>(&mut self, answer: &T) -> Result<()> {
         let caller = self.caller().clone();
         let Some(i) = &caller.idempotency else { return Ok(()) };
-        if self.kept_answer(&caller)?.is_some() {
-            // Another call with this key committed first: this one is undone, and answers like the first.
-            return Err(Error::new(Code::IdempotencyConflict, "done already").detail("replay", "1"));
-        }
         let answer = serde_json::to_string(answer)
             .map_err(|e| crate::error::internal("an answer is not JSON").because(e))?;
         let now = self.now().0;
