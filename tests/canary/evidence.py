@@ -99,6 +99,16 @@ class Evidence:
                         packed = squeezed(data)
                         for hit in self.search.find(packed, in_memory=True):
                             found[where].add(hit)
+                            if os.environ.get("CANARY_DEBUG") and hit[1] == "raw":
+                                v = self.search.canaries[hit[0]].value
+                                for n in range(len(v) - 7):
+                                    i = packed.find(v[n:n + 8])
+                                    if i >= 0:
+                                        m = n + 8
+                                        while m < len(v) and packed[i:i + m - n + 1] == v[n:m + 1]:
+                                            m += 1
+                                        print("DEBUG", label, where, hex(at), hex(end), hit[0], "bytes", n, "to", m, packed[max(0, i - 64):i + 64], flush=True)
+                                        break
                     at += size if at + size >= end else size - OVERLAP
         self.bytes["memory"] += read
         for where, hits in found.items():

@@ -100,8 +100,8 @@ def entering(w: World) -> None:
         run("set", f"FILE_{key}", "--scope", scope, "--type", "file", "--file",
             w.bring(f"content-{word}.json", b'{"private": "' + plant(f"file, path, {word}") + b'"}\n'))
         fields = {name: plant(f"field {name}, stdin, {word}").decode() for name in ("TOKEN", "SALT")}
-        run("set", f"CUSTOM_{key}", "--scope", scope, "--field", "HOST:plain", "--field", "TOKEN", "--field", "SALT", "--stdin",
-            stdin=json.dumps({"HOST": "db.example.org", **fields}).encode())
+        run("set", f"CUSTOM_{key}", "--scope", scope, "--field", "REGION:plain", "--field", "TOKEN", "--field", "SALT", "--stdin",
+            stdin=json.dumps({"REGION": "eu-central", **fields}).encode())
     # A user name is shown while it is typed, and nowhere else.
     user = plant("user name, prompt", allowed=[("terminal", "set BASIC_PROMPT")])
     run("set", "BASIC_PROMPT", "--type", "basic",
@@ -262,11 +262,10 @@ def running(w: World) -> None:
     python = sys.executable
     w.unsaid("run", "--only", ",".join(names), "--", python, child, ",".join(names), str(flag), meanwhile=meanwhile, label="run …, with values")
     w.unsaid("run", "--only", ",".join(names), "--", python, child, ",".join(names), label="run …, with values, at a terminal", answers=[])
-    w.search.canaries["file, path, org"].allowed.append(("child execve", "no such flow"))
     w.unsaid("run", "--only", "FILE_ORG", "--", python, child, "FILE_ORG", label="run …, with a file")
     w.unsaid("run", "--only", "STDIN_TEAM", "--file", "STDIN_TEAM", "--", python, child, "STDIN_TEAM", label="run …, with a value as a file")
     for name in held:
-        w.search.canaries[name].allowed.append(("child execve", "run …, that fails"))
+        w.search.canaries[name].allowed += [("child execve", "run …, that fails"), ("child execve", "run …, no such program")]
     w.unsaid("run", "--only", ",".join(names), "--", "/no/such/program", wants=127, label="run …, no such program")
     w.unsaid("run", "--only", ",".join(names), "--", "sh", "-c", "kill -9 $$", wants=137, label="run …, that fails")
     w.unsaid("run", "--only", "NOT_THERE,STDIN_ORG", "--", "true", wants=None, label="run …, a name is missing")
