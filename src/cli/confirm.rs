@@ -83,6 +83,7 @@ mod tests {
             summary: "delete A\u{1b}[2J".into(),
             impact: vec!["one\ntwo".into()],
             reason: "because\r\nType: yes".into(),
+            ..Question::default()
         };
 
         let text = told(&question);

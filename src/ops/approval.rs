@@ -4,7 +4,7 @@
 //! checked again when it happens.
 use super::confirm::{Confirm, NoOne, Question, digest};
 use super::dispatch::{Limits, Reply};
-use super::{Effect, Operation, Permission, Toolset, find_entry, people_only, reach};
+use super::{Effect, Entry, Operation, Permission, Toolset, find_entry, people_only, reach};
 use crate::app::App;
 use crate::clock::{DAY_MS, Millis};
 use crate::error::{Code, Error, Result};
@@ -25,27 +25,49 @@ pub async fn request(
     app: &App,
     caller: &Caller,
     operation: &'static str,
-    bound: &[u8],
     arguments: &Map<String, Value>,
     question: Question,
 ) -> Result<Error> {
-    let (asking, bound) = (caller.clone(), bound.to_vec());
-    let arguments = serde_json::to_string(arguments).unwrap_or_default();
+    let asking = caller.clone();
+    // What is stored names things by their ids: a name can pass to something else before a person decides.
+    let mut pinned = arguments.clone();
+    for (name, id) in &question.pins {
+        pinned.insert((*name).to_owned(), Value::from(id.clone()));
+    }
+    let bound = digest(operation, &pinned);
+    let arguments = serde_json::to_string(&pinned)
+        .map_err(|e| crate::error::internal("the arguments could not be written as JSON").because(e))?;
     let summary = question.summary.clone();
+    let answer = |id: ApprovalId| {
+        Error::new(Code::ApprovalRequired, format!("a person must approve this: {summary}"))
+            .next(format!(
+                "Ask the person to run `unsaid approve {id}` in a terminal. It happens when they approve; repeating this call changes nothing. whoami shows the decision."
+            ))
+            .detail("approval_id", id.0)
+    };
+    let (me, wanted) = (caller.clone(), bound.clone());
+    let open = app
+        .store
+        .read(move |tx| {
+            let now = tx.now();
+            let mine = tx.approvals_by(&me.org, &me.user, now.plus_ms(-APPROVAL_LIFE_MS), 500)?;
+            Ok(mine.into_iter().find(|a| a.is_open(now) && a.digest == wanted).map(|a| a.id))
+        })
+        .await?;
+    // A repeat collapses: nothing new to decide, and nothing new to write down.
+    if let Some(id) = open {
+        return Ok(answer(id));
+    }
     let mut plain = caller.clone();
     plain.idempotency = None;
     let id = app
         .store
         .write(&plain, move |tx| {
             let now = tx.now();
-            let mine: Vec<_> = tx
-                .approvals(&asking.org, now.plus_ms(-APPROVAL_LIFE_MS), 500)?
-                .into_iter()
-                .filter(|a| a.requested_by == asking.user)
-                .collect();
+            let mine = tx.approvals_by(&asking.org, &asking.user, now.plus_ms(-APPROVAL_LIFE_MS), 500)?;
             let same = |a: &&Approval| a.digest == bound;
             if let Some(open) = mine.iter().filter(|a| a.is_open(now)).find(same) {
-                // A repeat collapses: nothing new to decide, and no new event for each try.
+                // Asked for twice at the same moment.
                 let event = about(tx, open, Event::of("request_approval"))?.with("repeat", true);
                 return tx.record_step(event, open.id.clone());
             }
@@ -91,11 +113,7 @@ pub async fn request(
             tx.record_step(event, approval.id)
         })
         .await?;
-    Ok(Error::new(Code::ApprovalRequired, format!("a person must approve this: {summary}"))
-        .next(format!(
-            "Ask the person to run `unsaid approve {id}` in a terminal. It happens when they approve; repeating this call changes nothing. whoami shows the decision."
-        ))
-        .detail("approval_id", id.0))
+    Ok(answer(id))
 }
 
 /// Whether approval `id` is being carried out for exactly this request, and still means what the person was shown.
@@ -287,24 +305,7 @@ pub async fn approve(app: &App, caller: &Caller, id: &str) -> Result<Approved> {
     people_only(caller)?;
     let (asking, wanted) = (caller.clone(), id.to_owned());
     let approval = app.store.read(move |tx| decidable(tx, &asking, &wanted)).await?;
-    let gone =
-        || Error::new(Code::ApprovalClosed, "this unsaid does not know the operation that was asked for");
-    let entry = find_entry(&approval.operation).ok_or_else(gone)?;
-    let arguments: Map<String, Value> = serde_json::from_str(&approval.arguments)
-        .map_err(|_| Error::new(Code::Integrity, "the request is damaged"))?;
-    let mut asker = Caller::new(
-        approval.org_id.clone(),
-        approval.requested_by.clone(),
-        Door::parse(&approval.door).unwrap_or(Door::System),
-    );
-    asker.client = approval.client.clone();
-    asker.request = caller.request.clone();
-    asker.approval = Some(approval.id.0.clone());
-    asker.idempotency = Some(Idempotency {
-        operation: entry.name,
-        key: format!("approval:{}", approval.id),
-        digest: digest(entry.name, &arguments),
-    });
+    let (entry, asker, arguments) = stored(caller, &approval)?;
     let outcome = super::call(app, &asker, entry, &Limits::default(), arguments, &NoOne).await;
     let (state, text) = match &outcome {
         Ok(Reply::Done(value)) => (ApprovalState::Done, value.to_string()),
@@ -334,7 +335,37 @@ pub async fn decline(app: &App, caller: &Caller, id: &str) -> Result<()> {
     people_only(caller)?;
     let (asking, wanted) = (caller.clone(), id.to_owned());
     let approval = app.store.read(move |tx| decidable(tx, &asking, &wanted)).await?;
+    if let Ok((_, asker, _)) = stored(caller, &approval)
+        && app.store.read(move |tx| tx.kept_answer(&asker)).await?.is_some()
+    {
+        // A crash came between carrying it out and closing it: saying no now would be a lie.
+        return Err(Error::new(Code::ApprovalClosed, "it was approved and carried out already")
+            .next(format!("Run `unsaid approve {}` once more to close it.", approval.id)));
+    }
     close(app, caller, &approval.id, ApprovalState::Declined, String::new()).await
+}
+
+/// What is stored, ready to be carried out for its asker: under a key of its own, so that it happens once.
+fn stored(caller: &Caller, approval: &Approval) -> Result<(&'static Entry, Caller, Map<String, Value>)> {
+    let gone =
+        || Error::new(Code::ApprovalClosed, "this unsaid does not know the operation that was asked for");
+    let entry = find_entry(&approval.operation).ok_or_else(gone)?;
+    let arguments: Map<String, Value> = serde_json::from_str(&approval.arguments)
+        .map_err(|_| Error::new(Code::Integrity, "the request is damaged"))?;
+    let mut asker = Caller::new(
+        approval.org_id.clone(),
+        approval.requested_by.clone(),
+        Door::parse(&approval.door).unwrap_or(Door::System),
+    );
+    asker.client = approval.client.clone();
+    asker.request = caller.request.clone();
+    asker.approval = Some(approval.id.0.clone());
+    asker.idempotency = Some(Idempotency {
+        operation: entry.name,
+        key: format!("approval:{}", approval.id),
+        digest: digest(entry.name, &arguments),
+    });
+    Ok((entry, asker, arguments))
 }
 
 async fn close(

@@ -13,7 +13,7 @@ pub enum Confirm {
 }
 
 /// What a person is asked. Composed from structured fields only: never from a model's own words but the reason.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Question {
     /// What will happen, as `delete GITHUB_TOKEN (org)`.
     pub summary: String,
@@ -21,6 +21,8 @@ pub struct Question {
     pub impact: Vec<String>,
     /// What the asker says it is for.
     pub reason: String,
+    /// Arguments and the ids they mean now: a stored request holds these, for a name can pass to something else.
+    pub pins: Vec<(&'static str, String)>,
 }
 
 impl Question {

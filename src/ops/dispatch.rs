@@ -212,21 +212,21 @@ async fn settle<O: Operation>(
         Answer::Yes => Ok(None),
         Answer::No => Err(Error::new(Code::Declined, format!("the person declined: {}", question.summary))),
         Answer::AskFirst => Ok(Some(Reply::AskFirst(question))),
-        Answer::CannotAsk => {
-            Err(super::approval::request(app, caller, O::NAME, bound, arguments, question).await?)
-        }
+        Answer::CannotAsk => Err(super::approval::request(app, caller, O::NAME, arguments, question).await?),
     }
 }
 
 fn take_idempotency<O: Operation>(arguments: &mut Map<String, Value>) -> Result<Option<Idempotency>> {
     let Some(key) = arguments.remove("idempotency_key") else { return Ok(None) };
-    let fits = |key: &str| !key.is_empty() && key.len() <= 64 && key.chars().all(|c| c.is_ascii_graphic());
+    let fits = |key: &str| {
+        !key.is_empty() && key.len() <= 64 && key.chars().all(|c| c.is_ascii_graphic() && c != ':')
+    };
     match key {
         Value::Null => Ok(None),
         Value::String(key) if fits(&key) => {
             Ok(Some(Idempotency { operation: O::NAME, digest: digest(O::NAME, arguments), key }))
         }
-        _ => Err(invalid("idempotency_key is 1 to 64 visible ASCII characters")),
+        _ => Err(invalid("idempotency_key is 1 to 64 visible ASCII characters without a colon")),
     }
 }
 

@@ -15,6 +15,8 @@ use crate::model::suspicion::Kind;
 use crate::secret::SecretBytes;
 use crate::store::{ListFilter, Reader};
 
+/// How many credentials `--all` looks through.
+const MOST_LISTED: usize = 2000;
 /// At most so many values for one process.
 const MOST: usize = 200;
 
@@ -202,9 +204,17 @@ fn choose(
 
 /// The names of everything the caller may use, each once.
 fn every_name(tx: &Reader<'_>, caller: &Caller, who: &crate::model::access::Standing) -> Result<Vec<String>> {
-    let filter = ListFilter { places: reach::places(who), deleted: false, after: None, limit: 2000 };
+    let filter =
+        ListFilter { places: reach::places(who), deleted: false, after: None, limit: MOST_LISTED + 1 };
     let mut names: Vec<String> = Vec::new();
-    for c in tx.list_credentials(&caller.org, &filter)? {
+    let listed = tx.list_credentials(&caller.org, &filter)?;
+    if listed.len() > MOST_LISTED {
+        return Err(invalid(format!(
+            "you can see more than {MOST_LISTED} credentials: name those that are needed"
+        ))
+        .next("Name them with `--only A,B`, or write them into .unsaid.toml."));
+    }
+    for c in listed {
         let may = access(who, &c, &tx.grants_on(&caller.org, &c.id)?).uses;
         if may && c.current_version.is_some() && !names.iter().any(|n| n.eq_ignore_ascii_case(&c.name)) {
             names.push(c.name.clone());

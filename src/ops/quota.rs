@@ -10,7 +10,7 @@ pub const WINDOW_MS: i64 = 10 * 60 * 1000;
 
 /// Refuses one more removal where there were too many already; call it in the transaction that removes.
 ///
-/// People on the command line and approved requests are not counted against anybody.
+/// People on the command line are neither stopped nor counted; an approved request is not stopped.
 pub fn removal(tx: &Reader<'_>, caller: &Caller) -> Result<()> {
     if matches!(caller.door, Door::Cli | Door::Web | Door::System) || caller.approval.is_some() {
         return Ok(());

@@ -201,9 +201,8 @@ fn approvals(tx: &Reader<'_>, caller: &Caller) -> Result<Vec<MyApproval>> {
     let now = tx.now();
     let since = now.plus_ms(-APPROVAL_LIFE_MS - DAY_MS);
     let mut mine: Vec<_> = tx
-        .approvals(&caller.org, since, 500)?
+        .approvals_by(&caller.org, &caller.user, since, 500)?
         .into_iter()
-        .filter(|a| a.requested_by == caller.user)
         .filter(|a| a.is_open(now) || a.decided_at.unwrap_or(a.expires_at) >= now.plus_ms(-DAY_MS))
         .collect();
     mine.sort_by_key(|a| !a.is_open(now));

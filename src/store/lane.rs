@@ -196,7 +196,7 @@ impl<T: Send, F: FnOnce(&mut Writer<'_>) -> Result<super::Recorded<T>> + Send> W
         let work = self.work.take().expect("a job works once");
         tx.serve(&self.caller);
         // Before anything else, so that a repeat never meets what the first call left behind.
-        match tx.refuse_repeat().and_then(|()| work(tx)) {
+        match tx.refuse_repeat().and_then(|()| tx.expect_approval_open()).and_then(|()| work(tx)) {
             Ok(recorded) => {
                 self.result = Some(Ok(recorded.0));
                 Ok(())

@@ -4,7 +4,7 @@ use super::link::Value;
 use super::{Reader, Writer};
 use crate::clock::{DAY_MS, Millis};
 use crate::error::{Code, Error, Result};
-use crate::ids::OrgId;
+use crate::ids::{OrgId, UserId};
 use crate::model::access::Caller;
 use crate::model::approval::Approval;
 use serde::Serialize;
@@ -32,6 +32,20 @@ impl Reader<'_> {
         self.select(&rest, &[text(org.as_str()), Value::Int(since.0)])
     }
 
+    /// One person's requests, newest first.
+    pub fn approvals_by(
+        &self,
+        org: &OrgId,
+        user: &UserId,
+        since: Millis,
+        limit: i64,
+    ) -> Result<Vec<Approval>> {
+        let rest = format!(
+            "WHERE org_id = $1 AND created_at >= $2 AND requested_by = $3 ORDER BY created_at DESC, id LIMIT {limit}"
+        );
+        self.select(&rest, &[text(org.as_str()), Value::Int(since.0), text(user.as_str())])
+    }
+
     /// The kept answer of an earlier call with the caller's idempotency key.
     pub fn kept_answer(&self, caller: &Caller) -> Result<Option<String>> {
         let Some(i) = &caller.idempotency else { return Ok(None) };
@@ -53,6 +67,19 @@ impl Reader<'_> {
 }
 
 impl Writer<'_> {
+    /// Stops what an approval let through where a person has declined it meanwhile, or its time is over.
+    pub(crate) fn expect_approval_open(&self) -> Result<()> {
+        let caller = self.caller();
+        // Refusals are recorded without the key, and may be: they change nothing.
+        let (Some(id), Some(_)) = (&caller.approval, &caller.idempotency) else { return Ok(()) };
+        match self.approval(&caller.org, id)?.is_open(self.now()) {
+            true => Ok(()),
+            false => {
+                Err(Error::new(Code::ApprovalClosed, "it was decided meanwhile, and nothing was changed"))
+            }
+        }
+    }
+
     /// Stops a call whose idempotency key has an answer already; `dispatch` then gives that answer.
     pub(crate) fn refuse_repeat(&self) -> Result<()> {
         match self.kept_answer(self.caller())? {

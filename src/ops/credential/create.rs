@@ -286,7 +286,7 @@ impl Operation for CreateCredential {
                         shadowed[0].name
                     ),
                     impact,
-                    reason: String::new(),
+                    ..Question::default()
                 }))
             })
             .await

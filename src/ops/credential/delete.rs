@@ -84,6 +84,7 @@ impl Operation for DeleteCredential {
                     ),
                     impact: impact(tx, &asking, &found)?,
                     reason: reason.to_string(),
+                    pins: vec![("credential", found.credential.id.0.clone())],
                 }))
             })
             .await

@@ -1,6 +1,6 @@
 //! `explain_resolution`: which value a name would give, and why; asked before it is used.
 use crate::app::App;
-use crate::error::{Result, invalid};
+use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::{Caller, access};
 use crate::model::credential::{Credential, Environment};
 use crate::model::name::CredentialName;
@@ -98,7 +98,18 @@ impl Operation for ExplainResolution {
                     invalid(e.message().to_owned()).next("Give the name alone, as GITHUB_TOKEN.")
                 })?;
                 let team = match &self.team {
-                    Some(team) => Some(tx.team_named(&asking.org, team)?.id.0),
+                    Some(team) => {
+                        // A team that the caller is not in does not exist for them.
+                        let unknown = || Error::new(Code::TeamNotFound, "there is no such team you are in");
+                        let found = tx.team_named(&asking.org, team).map_err(|e| match e.code {
+                            Code::TeamNotFound => unknown(),
+                            _ => e,
+                        })?;
+                        if who.team_role(found.id.as_str()).is_none() && !who.sees_all() {
+                            return Err(unknown());
+                        }
+                        Some(found.id.0)
+                    }
                     None => None,
                 };
                 let narrowing = Narrowing { account: self.account, environment: self.environment, team };

@@ -54,6 +54,7 @@ impl Operation for PurgeCredential {
                     ),
                     impact: vec!["its value cannot be brought back, except from a backup made before".into()],
                     reason: reason.to_string(),
+                    pins: vec![("credential", found.credential.id.0.clone())],
                 }))
             })
             .await

@@ -112,6 +112,7 @@ impl Operation for ShareCredential {
                         Level::Manage => format!("{name} can use, change, share and delete it"),
                     }],
                     reason: reason.to_string(),
+                    pins: vec![("credential", c.id.0.clone())],
                 }))
             })
             .await

@@ -302,7 +302,68 @@ async fn an_approval_does_not_pass_to_another_credential_that_took_the_name() {
 
     let refused = crate::ops::approval::approve(&w.app, &w.person("ada"), &id).await.unwrap_err();
 
-    assert_eq!(refused.code, Code::ApprovalClosed);
+    assert_eq!(refused.code, Code::ApprovalClosed, "what it meant has changed");
     let (org, prod) = (w.org.clone(), crate::ids::CredentialId::from(prod.as_str()));
     assert!(w.app.store.read(move |tx| tx.grants_on(&org, &prod)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn taking_a_shared_credential_for_oneself_needs_a_person_and_the_place_it_is_in() {
+    let w = World::new().await;
+    let id = w.add("ada", "org", "ORG_KEY", "v").await;
+    let wish = json!({"credential": id, "level": "manage", "user": "mia", "reason": "helps"});
+    w.call_with(&w.person("ada"), "share_credential", wish, &PersonYes).await.unwrap();
+    let take = json!({"credential": id, "scope": "personal"});
+
+    let by_grant = w.call_with(&w.person("mia"), "update_credential", take.clone(), &PersonYes).await;
+    assert_eq!(by_grant.unwrap_err().code, Code::NotAllowed);
+    let by_form = w.call_with(&w.caller("ada"), "update_credential", take, &FormYes).await;
+    assert_eq!(by_form.unwrap_err().code, Code::ApprovalRequired);
+}
+
+#[tokio::test]
+async fn a_team_or_person_without_a_grant_is_not_told_apart_from_one_there_is_not() {
+    let w = World::new().await;
+    let id = w.add("mia", "personal", "MINE", "v").await;
+    let mut codes = Vec::new();
+    for wish in [
+        json!({"credential": id, "user": "max"}),
+        json!({"credential": id, "user": "nobody"}),
+        json!({"credential": id, "team": "ops"}),
+        json!({"credential": id, "team": "no-such-team"}),
+    ] {
+        codes.push(w.refused(&w.caller("mia"), "unshare_credential", wish).await.code);
+    }
+
+    assert_eq!(codes, [Code::GrantNotFound; 4]);
+    let hidden =
+        w.refused(&w.caller("tom"), "explain_resolution", json!({"name": "A_B", "team": "ops"})).await;
+    let missing =
+        w.refused(&w.caller("tom"), "explain_resolution", json!({"name": "A_B", "team": "none"})).await;
+    assert_eq!(hidden.to_json(), missing.to_json());
+}
+
+#[tokio::test]
+async fn a_request_that_a_person_declined_is_not_carried_out_by_a_yes_under_way() {
+    let w = World::new().await;
+    w.add("tess", "core", "TEAM_KEY", "v").await;
+    let wish = json!({"credential": "TEAM_KEY", "level": "use", "user": "max", "reason": "on call"});
+    let asked = w.refused(&w.caller("tess"), "share_credential", wish).await;
+    let id = asked.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone();
+    crate::ops::approval::decline(&w.app, &w.person("tess"), &id).await.unwrap();
+    let mut late = w.caller("tess");
+    late.approval = Some(id);
+    late.idempotency = Some(crate::model::access::Idempotency {
+        operation: "share_credential",
+        key: "k".into(),
+        digest: vec![1],
+    });
+
+    let written = w
+        .app
+        .store
+        .write(&late, |tx| tx.record(crate::model::event::Event::of("share_credential"), ()))
+        .await;
+
+    assert_eq!(written.unwrap_err().code, Code::ApprovalClosed);
 }

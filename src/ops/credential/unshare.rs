@@ -1,8 +1,7 @@
 //! `unshare_credential`: ends what a grant gave.
-use super::share::grantee;
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
-use crate::model::access::{Caller, Grant, Level};
+use crate::model::access::{Caller, Grant, GranteeKind, Level};
 use crate::model::event::Event;
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::reach::{self, Need, Reached};
@@ -36,6 +35,25 @@ pub struct Unshared {
     pub removed: Vec<String>,
 }
 
+/// Who is named. Whoever is not there holds no grant: the answer does not tell the two apart.
+fn holder(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    user: Option<&str>,
+    team: Option<&str>,
+) -> Result<Option<(GranteeKind, String)>> {
+    let found = match (user, team) {
+        (Some(user), None) => tx.user_named(&caller.org, user).map(|u| (GranteeKind::User, u.id.0)),
+        (None, Some(team)) => tx.team_named(&caller.org, team).map(|t| (GranteeKind::Team, t.id.0)),
+        _ => return Err(invalid("name either a user or a team")),
+    };
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if matches!(e.code, Code::UserNotFound | Code::TeamNotFound) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 impl UnshareCredential {
     fn check(&self, tx: &Reader<'_>, caller: &Caller) -> Result<(Reached, Vec<Grant>)> {
         let who = tx.standing(caller)?;
@@ -46,15 +64,15 @@ impl UnshareCredential {
                 found.grants.iter().filter(|g| g.id.as_str() == id && level(g)).cloned().collect()
             }
             (None, None, None) => return Err(invalid("name the grant, the user or the team")),
-            (None, user, team) => {
-                let (kind, id, _) = grantee(tx, caller, user.as_deref(), team.as_deref())?;
-                found
+            (None, user, team) => match holder(tx, caller, user.as_deref(), team.as_deref())? {
+                None => Vec::new(),
+                Some((kind, id)) => found
                     .grants
                     .iter()
                     .filter(|g| g.grantee_kind == kind && g.grantee_id == id && level(g))
                     .cloned()
-                    .collect()
-            }
+                    .collect(),
+            },
             _ => return Err(invalid("name either the grant, or the user or team")),
         };
         if gone.is_empty() {
@@ -87,7 +105,7 @@ impl Operation for UnshareCredential {
                 let mut impact = Vec::new();
                 for g in &gone {
                     let name = match g.grantee_kind {
-                        crate::model::access::GranteeKind::Team => {
+                        GranteeKind::Team => {
                             format!("team {}", names.team(&g.grantee_id)?)
                         }
                         _ => names.user(&g.grantee_id)?,
@@ -99,6 +117,7 @@ impl Operation for UnshareCredential {
                     summary: format!("stop sharing {} ({})", c.label(), c.id),
                     impact,
                     reason: String::new(),
+                    pins: vec![("credential", c.id.0.clone())],
                 }))
             })
             .await

@@ -78,6 +78,10 @@ impl Plan {
     fn widens(&self) -> bool {
         self.moves() && (self.after.scope > self.before.credential.scope || self.after.scope == Scope::Team)
     }
+    /// Nobody but its new owner can bring it back afterwards, so a form is not enough.
+    fn takes_away(&self) -> bool {
+        self.moves() && self.after.scope == Scope::Personal
+    }
     fn renames(&self) -> bool {
         let (a, b) = (&self.before.credential, &self.after);
         a.name != b.name || a.account != b.account || a.environment != b.environment
@@ -140,6 +144,13 @@ impl UpdateCredential {
         }
         if let Some(scope) = self.scope {
             let owner = create::place(tx, &who, &org, scope, self.team.as_deref())?;
+            // A grant lets somebody manage it where it is; taking it out of a place is for whoever manages the place.
+            if !who.manages_place(after.scope, &after.owner_id) {
+                return Err(Error::new(
+                    Code::NotAllowed,
+                    "only whoever manages the place it is in may move it",
+                ));
+            }
             note("scope", (scope, &owner) != (after.scope, &after.owner_id));
             after.scope = scope;
             after.owner_id = owner;
@@ -187,8 +198,17 @@ impl UpdateCredential {
         }
         let reason =
             self.reason.as_deref().map(Reason::parse).transpose()?.map_or(String::new(), |r| r.to_string());
-        let question = Question { summary: format!("change {} ({})", c.label(), c.id), impact, reason };
-        Ok(if plan.widens() { Confirm::Person(question) } else { Confirm::Form(question) })
+        let question = Question {
+            summary: format!("change {} ({})", c.label(), c.id),
+            impact,
+            reason,
+            pins: vec![("credential", c.id.0.clone())],
+        };
+        Ok(if plan.widens() || plan.takes_away() {
+            Confirm::Person(question)
+        } else {
+            Confirm::Form(question)
+        })
     }
 }
 

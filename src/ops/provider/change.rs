@@ -164,6 +164,7 @@ impl Operation for UpdateOauthProvider {
             summary: format!("change where the OAuth provider {} sends", plan.before.name),
             impact,
             reason: self.reason.as_ref().map_or(String::new(), |reason| reason.as_str().to_owned()),
+            pins: vec![("provider", plan.before.id.0.clone())],
         }))
     }
 

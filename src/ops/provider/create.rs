@@ -126,6 +126,7 @@ impl Operation for CreateOauthProvider {
             ),
             impact,
             reason: self.reason.as_ref().map_or(String::new(), |reason| reason.as_str().to_owned()),
+            ..Question::default()
         }))
     }
 

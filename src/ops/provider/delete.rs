@@ -79,6 +79,7 @@ impl Operation for DeleteOauthProvider {
                 false => vec!["it has no client secret; the same provider can be made again".into()],
             },
             reason: self.reason.as_ref().map_or(String::new(), |reason| reason.as_str().to_owned()),
+            pins: vec![("provider", p.id.0.clone())],
         };
         // A form can be forged, so it confirms only what can be undone (SECURITY.md §1).
         Ok(if p.has_secret() { Confirm::Person(question) } else { Confirm::Form(question) })
