@@ -7,6 +7,7 @@ use crate::error::{Code, Error, Result, internal, invalid};
 use crate::inject::{self, Delivery, Injected, Launch, Masking};
 use crate::model::credential::Environment;
 use crate::ops::hand_over::{HandOver, Handed, hand_over};
+use crate::store::SlotRecord;
 use clap::Args;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -67,11 +68,11 @@ impl Run {
             .map_err(|e| internal("the runtime could not be started").because(e))?;
         let app = cx.open()?;
         let wanted = self.wanted(&app)?;
-        let handed = runtime.block_on(async {
+        let (handed, strip) = runtime.block_on(async {
             let caller = cx.caller(&app).await?;
-            hand_over(&app, &caller, wanted).await
+            let slots = app.store.read(|tx| tx.slots()).await?;
+            Ok::<_, Error>((hand_over(&app, &caller, wanted).await?, ours(&slots)))
         })?;
-        let strip = ours(&app)?;
         let launch = Launch {
             injected: self.deliveries(handed)?,
             argv: self.command,
@@ -179,15 +180,14 @@ fn program_name(command: &[OsString]) -> String {
 }
 
 /// Variables that the program must not see: whatever opens the vault.
-fn ours(app: &App) -> Result<Vec<String>> {
+fn ours(slots: &[SlotRecord]) -> Vec<String> {
     // Where the vault is and how much to log may be known: the program may call unsaid itself.
     let harmless = ["UNSAID_HOME", "UNSAID_LOG"];
     let mut strip: Vec<String> = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| name.starts_with("UNSAID_") && !harmless.contains(&name.as_str()))
         .collect();
-    let (_, slots, _) = app.store.keys()?;
-    for slot in &slots {
+    for slot in slots {
         let settings: serde_json::Value = serde_json::from_str(&slot.config).unwrap_or_default();
         match settings["source"].as_str() {
             Some("environment") => strip.extend(settings["name"].as_str().map(str::to_owned)),
@@ -195,7 +195,7 @@ fn ours(app: &App) -> Result<Vec<String>> {
             _ => {}
         }
     }
-    Ok(strip)
+    strip
 }
 
 #[cfg(test)]
