@@ -20,6 +20,8 @@ class Evidence:
         self.bytes: dict[str, int] = defaultdict(int)
         # (sink, label, canary, form)
         self.hits: list[tuple[str, str, str, str]] = []
+        # (sink, label, canary) of the flows that are allowed.
+        self.expected: set[tuple[str, str, str]] = set()
 
     def add(self, sink: str, label: str, data: bytes) -> None:
         """Keeps it for the search at the end, when every canary is known."""
@@ -28,7 +30,9 @@ class Evidence:
 
     def note(self, sink: str, label: str, found) -> None:
         for canary, form in sorted(found):
-            if not self.search.canaries[canary].may_be_in(sink, label):
+            if self.search.canaries[canary].may_be_in(sink, label):
+                self.expected.add((sink, label, canary))
+            else:
                 self.hits.append((sink, label, canary, form))
 
     def searched(self) -> None:
@@ -99,16 +103,6 @@ class Evidence:
                         packed = squeezed(data)
                         for hit in self.search.find(packed, in_memory=True):
                             found[where].add(hit)
-                            if os.environ.get("CANARY_DEBUG") and hit[1] == "raw":
-                                v = self.search.canaries[hit[0]].value
-                                for n in range(len(v) - 7):
-                                    i = packed.find(v[n:n + 8])
-                                    if i >= 0:
-                                        m = n + 8
-                                        while m < len(v) and packed[i:i + m - n + 1] == v[n:m + 1]:
-                                            m += 1
-                                        print("DEBUG", label, where, hex(at), hex(end), hit[0], "bytes", n, "to", m, packed[max(0, i - 64):i + 64], flush=True)
-                                        break
                     at += size if at + size >= end else size - OVERLAP
         self.bytes["memory"] += read
         for where, hits in found.items():

@@ -168,7 +168,8 @@ pub async fn enter_many(app: &App, caller: &Caller, entries: Vec<Entry>) -> Resu
 
 /// The value goes into the envelope and not into the text beside it, which everybody who sees the credential reads.
 fn refuse_secrets(app: &App, input: &CreateCredential) -> Result<()> {
-    let texts = [("description", &input.description), ("account", &input.account), ("service", &input.service)];
+    let texts =
+        [("description", &input.description), ("account", &input.account), ("service", &input.service)];
     for (field, text) in texts {
         let seen = text.as_ref().and_then(|text| app.detector.check_text(text, Kind::FreeText));
         if let Some(why) = seen {

@@ -2,8 +2,8 @@
 use super::ProviderRow;
 use crate::app::App;
 use crate::error::{Result, invalid};
-use crate::model::suspicion::Kind;
 use crate::model::access::Caller;
+use crate::model::suspicion::Kind;
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
