@@ -3,12 +3,12 @@
 //! Text is cleaned as it comes in, once. It refuses what is too long, and drops what a reader cannot see but a
 //! model would obey or a terminal would act on: control, bidi, zero-width, tag and filler characters.
 use super::suspicion::{self, Detector};
-use std::sync::LazyLock;
 use crate::error::{Error, Result, invalid};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization;
 
 macro_rules! text {

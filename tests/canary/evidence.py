@@ -17,6 +17,7 @@ class Evidence:
         self.search = search
         self.blobs: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
         self.seen_files: dict[str, tuple] = {}
+        self.pages: set[int] = set()
         self.bytes: dict[str, int] = defaultdict(int)
         # (sink, label, canary, form)
         self.hits: list[tuple[str, str, str, str]] = []
@@ -65,9 +66,19 @@ class Evidence:
                     continue
                 self.seen_files[str(path)] = key
                 sink = "backup" if name.endswith(".age") or ".backup" in name else "database" if ".db" in name else "files"
+                if sink == "database":
+                    data = b"".join(self.unseen(data))
                 self.add(sink, str(path.relative_to(root)), str(path).encode() + b"\0" + data)
                 new += 1
         return new
+
+    def unseen(self, data: bytes):
+        """The pages that no earlier look has had, each with the beginning of the next."""
+        for at in range(0, len(data), 4096):
+            page = data[at:at + 4096 + 256]
+            if (known := hash(page)) not in self.pages:
+                self.pages.add(known)
+                yield page
 
     def process(self, pid: int, label: str, memory: bool = True) -> int:
         """What /proc shows of a process, and its writable memory. Returns the bytes of memory that were read."""

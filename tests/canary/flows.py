@@ -250,9 +250,9 @@ def running(w: World) -> None:
     for name in held:
         w.search.canaries[name].allowed += [("child execve", "run …, with values"), ("memory", "run …, while its child lives")]
 
-        # Its child has ended and it is in exit_group: the vector registers that a signal's frame put on the stack, and
-        # at a terminal a piece of what its child printed. Nothing of the vault's own, and gone with the process.
-        w.search.canaries[name].allowed += [("memory", "at its end [[stack]]"), ("memory", "at a terminal, at its end [anonymous]")]
+        # Its child has ended, and it is in exit_group: the frame of the last signal put the vector registers on the
+        # stack, and the environment was copied with those. It goes with the process.
+        w.search.canaries[name].allowed += [("memory", "at its end [[stack]]")]
 
     def meanwhile(pid: int, trace: Path | None) -> None:
         end = time.monotonic() + 60
