@@ -3,6 +3,7 @@
 //! It reads no faster than our reader does, so memory stays constant, and it does not wait for ever for a
 //! grandchild that keeps the stream open.
 use super::mask::{Masker, Patterns};
+use super::spawn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, PipeReader, PipeWriter};
@@ -48,10 +49,10 @@ pub(super) struct Relay {
 
 impl Relay {
     pub(super) fn start(self, lazy: Arc<Lazy>) -> io::Result<JoinHandle<()>> {
-        std::thread::Builder::new()
-            .name("output".into())
-            .stack_size(256 * 1024)
-            .spawn(move || self.run(&lazy))
+        std::thread::Builder::new().name("output".into()).stack_size(256 * 1024).spawn(move || {
+            spawn::leave_signals_to_others();
+            self.run(&lazy);
+        })
     }
 
     /// Returns at the end of the stream, or when our own is closed: `from` closes then, and the child gets the

@@ -222,6 +222,21 @@ extern "C" fn note(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc
     }
 }
 
+/// Keeps every signal off the calling thread, for the other threads to take.
+///
+/// A handler's frame holds the vector registers, and in those of a thread that copies output lies what it copied:
+/// so values would be left on its stack (H-01).
+pub(super) fn leave_signals_to_others() {
+    // SAFETY: the set is plain data, valid when zeroed, and is filled before it is used.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        // Whoever writes to a terminal from the background is stopped by it, and by no other thread's mask.
+        libc::sigdelset(&mut all, libc::SIGTTOU);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+    }
+}
+
 /// Stops this process as the terminal's ^Z would; returns when something continues it.
 pub(super) fn stop_ourselves() {
     // SAFETY: raise takes a number.

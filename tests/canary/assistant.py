@@ -147,7 +147,7 @@ def elsewhere(w: World, server: Server) -> None:
     server.send(b'{"jsonrpc": "2.0", "id": 903, "method": "tools/call", "params": {"name": "whoami", "arguments": {"a": "\xff' + wrong().encode() + b'"}}}')
     server.send(("[" * 3000 + '"' + wrong() + '"' + "]" * 3000).encode())
     server.send(("x" * 5_000_000 + wrong()).encode())
-    # A call that is cancelled while its form is open.
+    # It still answers after all of that.
     server.ask("ping")
     # A client that calls itself by a value.
     named = Server(w.program, label="serve, a client named by a value")

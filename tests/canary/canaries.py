@@ -151,7 +151,7 @@ class Search:
             position = data.find(magic)
             while position >= 0:
                 try:
-                    inside = zlib.decompressobj(bits).decompress(data[position:], 1 << 22)
+                    inside = zlib.decompressobj(bits).decompress(data[position:position + 65536], 1 << 20)
                 except zlib.error:
                     inside = b""
                 found |= {(c, f"compressed {f}") for c, f in self.find(inside)}

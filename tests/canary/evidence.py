@@ -17,9 +17,12 @@ class Evidence:
         self.search = search
         self.blobs: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
         self.seen_files: dict[str, tuple] = {}
+        self.pages: set[int] = set()
         self.bytes: dict[str, int] = defaultdict(int)
         # (sink, label, canary, form)
         self.hits: list[tuple[str, str, str, str]] = []
+        # (sink, label, canary) of the flows that are allowed.
+        self.expected: set[tuple[str, str, str]] = set()
 
     def add(self, sink: str, label: str, data: bytes) -> None:
         """Keeps it for the search at the end, when every canary is known."""
@@ -28,7 +31,9 @@ class Evidence:
 
     def note(self, sink: str, label: str, found) -> None:
         for canary, form in sorted(found):
-            if not self.search.canaries[canary].may_be_in(sink, label):
+            if self.search.canaries[canary].may_be_in(sink, label):
+                self.expected.add((sink, label, canary))
+            else:
                 self.hits.append((sink, label, canary, form))
 
     def searched(self) -> None:
@@ -61,9 +66,19 @@ class Evidence:
                     continue
                 self.seen_files[str(path)] = key
                 sink = "backup" if name.endswith(".age") or ".backup" in name else "database" if ".db" in name else "files"
+                if sink == "database":
+                    data = b"".join(self.unseen(data))
                 self.add(sink, str(path.relative_to(root)), str(path).encode() + b"\0" + data)
                 new += 1
         return new
+
+    def unseen(self, data: bytes):
+        """The pages that no earlier look has had, each with the beginning of the next."""
+        for at in range(0, len(data), 4096):
+            page = data[at:at + 4096 + 256]
+            if (known := hash(page)) not in self.pages:
+                self.pages.add(known)
+                yield page
 
     def process(self, pid: int, label: str, memory: bool = True) -> int:
         """What /proc shows of a process, and its writable memory. Returns the bytes of memory that were read."""
@@ -99,16 +114,6 @@ class Evidence:
                         packed = squeezed(data)
                         for hit in self.search.find(packed, in_memory=True):
                             found[where].add(hit)
-                            if os.environ.get("CANARY_DEBUG") and hit[1] == "raw":
-                                v = self.search.canaries[hit[0]].value
-                                for n in range(len(v) - 7):
-                                    i = packed.find(v[n:n + 8])
-                                    if i >= 0:
-                                        m = n + 8
-                                        while m < len(v) and packed[i:i + m - n + 1] == v[n:m + 1]:
-                                            m += 1
-                                        print("DEBUG", label, where, hex(at), hex(end), hit[0], "bytes", n, "to", m, packed[max(0, i - 64):i + 64], flush=True)
-                                        break
                     at += size if at + size >= end else size - OVERLAP
         self.bytes["memory"] += read
         for where, hits in found.items():

@@ -250,6 +250,10 @@ def running(w: World) -> None:
     for name in held:
         w.search.canaries[name].allowed += [("child execve", "run …, with values"), ("memory", "run …, while its child lives")]
 
+        # Its child has ended, and it is in exit_group: the frame of the last signal put the vector registers on the
+        # stack, and the environment was copied with those. It goes with the process.
+        w.search.canaries[name].allowed += [("memory", "at its end [[stack]]")]
+
     def meanwhile(pid: int, trace: Path | None) -> None:
         end = time.monotonic() + 60
         while not flag.exists() and time.monotonic() < end:
@@ -261,6 +265,11 @@ def running(w: World) -> None:
 
     python = sys.executable
     w.unsaid("run", "--only", ",".join(names), "--", python, child, ",".join(names), str(flag), meanwhile=meanwhile, label="run …, with values")
+    # The control of H-01: what must be there is found there.
+    where = "run …, while its child lives"
+    seen = {canary for sink, label, canary in w.evidence.expected if sink == "memory" and where in label}
+    if w.program.strace and seen != set(held):
+        w.problems.append(f"the masker's own buffer holds {len(held)} values, and the search found {len(seen)}")
     w.unsaid("run", "--only", ",".join(names), "--", python, child, ",".join(names), label="run …, with values, at a terminal", answers=[])
     w.unsaid("run", "--only", "FILE_ORG", "--", python, child, "FILE_ORG", label="run …, with a file")
     w.unsaid("run", "--only", "STDIN_TEAM", "--file", "STDIN_TEAM", "--", python, child, "STDIN_TEAM", label="run …, with a value as a file")
