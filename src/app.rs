@@ -21,11 +21,14 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Opens the vault again with these slots, asking nobody.
+type Reopen = Box<dyn Fn(&[SlotRow]) -> Result<Vault> + Send + Sync>;
+
 /// The open vault, replaced as a whole when another process rotated the root key.
 pub struct Keys {
     vault: RwLock<Arc<Vault>>,
     epoch: AtomicI64,
-    reopen: Box<dyn Fn(&[SlotRow]) -> Result<Vault> + Send + Sync>,
+    reopen: Reopen,
 }
 
 impl Keys {

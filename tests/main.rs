@@ -3,8 +3,14 @@
 
 mod support;
 
+mod audit_log;
 mod bit_rot;
+mod command_line;
 mod crashing;
 mod house;
+mod leak_args;
 mod permissions;
+mod rules;
+mod store_faults;
 mod tampering;
+mod tool_surface;

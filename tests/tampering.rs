@@ -409,7 +409,11 @@ async fn one_changed_row_does_not_hide_the_others_from_a_list() {
         ids.push(w.add("ada", "org", &format!("KEY_{n}"), "words").await);
     }
     edit(&w, "UPDATE credential SET expires_at = 1 WHERE id = ?1", [&ids[2]]);
-    edit(&w, "UPDATE credential SET kind = 'no such kind' WHERE id = ?1", [&ids[3]]);
+    edit(
+        &w,
+        "UPDATE credential SET kind = 'no such kind', service = CAST(x'ff' AS TEXT) WHERE id = ?1",
+        [&ids[3]],
+    );
 
     let page = w.call(&w.caller("mia"), "list_credentials", json!({})).await.unwrap();
 

@@ -140,8 +140,9 @@ impl CallerOf {
             .read_here(move |tx| Who::find(tx, home, user, org.as_deref(), other.as_deref(), door))
             .await?;
         match who {
-            Who::Caller(caller) => Ok(caller),
-            Who::Refused { caller, event, error } => {
+            Who::Caller(caller) => Ok(*caller),
+            Who::Refused(refusal) => {
+                let Refusal { caller, event, error } = *refusal;
                 app.store.write(&caller, move |tx| tx.record(event, ())).await?;
                 Err(error)
             }
@@ -149,10 +150,17 @@ impl CallerOf {
     }
 }
 
+/// A refusal, with what the log keeps of it.
+struct Refusal {
+    caller: Caller,
+    event: Event,
+    error: Error,
+}
+
 /// The caller, or the refusal that is to be remembered first.
 enum Who {
-    Caller(Caller),
-    Refused { caller: Caller, event: Event, error: Error },
+    Caller(Box<Caller>),
+    Refused(Box<Refusal>),
 }
 
 impl Who {
@@ -176,13 +184,13 @@ impl Who {
             Some(name) => in_org(tx, &here, name)?,
         };
         let mut caller = Caller::new(me.org_id.clone(), me.id.clone(), door);
-        caller.client = door.to_string();
-        let Some(other) = other else { return Ok(Who::Caller(caller)) };
+        caller.client = concat!("unsaid/", env!("CARGO_PKG_VERSION")).into();
+        let Some(other) = other else { return Ok(Who::Caller(Box::new(caller))) };
         let shown = ops::reach::shown(other);
         if me.role != Role::Admin || me.disabled_at.is_some() {
             let error = Error::new(Code::NotAllowed, "only an admin of the org may act as another user");
             let event = Event::of("act_as").ended(Outcome::Refused, error.code.name()).with("as", shown);
-            return Ok(Who::Refused { caller, event, error });
+            return Ok(Who::Refused(Box::new(Refusal { caller, event, error })));
         }
         let them = tx.user_named(&me.org_id, other).map_err(|e| match e.code {
             Code::UserNotFound => {
@@ -192,7 +200,7 @@ impl Who {
         })?;
         caller.client = format!("{door} as {} by {}", them.login, me.login);
         caller.user = them.id;
-        Ok(Who::Caller(caller))
+        Ok(Who::Caller(Box::new(caller)))
     }
 }
 

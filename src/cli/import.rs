@@ -27,7 +27,7 @@ Examples:
   unsaid import prod.env --scope team:backend --env prod --dialect docker
   unsaid import .env --only GITHUB_TOKEN,STRIPE_KEY --yes")]
 pub struct Import {
-    /// The file
+    /// The file, or - for standard input
     file: PathBuf,
     /// Whose rules it follows; told from its name and content where it is left out
     #[arg(long, value_enum)]
@@ -79,7 +79,10 @@ impl Import {
         let failed = |e: std::io::Error| {
             Error::new(Code::InvalidFile, format!("{shown} cannot be read ({})", e.kind())).because(e)
         };
-        let bytes = all(std::fs::File::open(&self.file).map_err(failed)?, MOST)?;
+        let bytes = match shown == "-" {
+            true => all(std::io::stdin(), MOST)?,
+            false => all(std::fs::File::open(&self.file).map_err(failed)?, MOST)?,
+        };
         let name = self.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let dialect = self.dialect.map_or_else(|| import::detect(&name, &bytes), Dialect::from);
         let parsed = import::parse(dialect, &bytes)?;
@@ -149,12 +152,13 @@ impl Import {
         let done = enter_many(&session.app, &session.caller, entries).await?;
         answer["imported"] = json!(done.len());
         if !cx.json {
-            return output::put(
-                &(line(&format!("{} credentials imported", done.len()))
-                    + &line(&format!(
-                        "The values still stand in {shown}: delete it when nothing needs it, for instance with `shred -u`."
-                    ))),
-            );
+            let mut text = line(&format!("{} credentials imported", done.len()));
+            if shown != "-" {
+                text.push_str(&line(&format!(
+                    "The values still stand in {shown}: delete it when nothing needs it, for instance with `shred -u`."
+                )));
+            }
+            return output::put(&text);
         }
         let text = serde_json::to_string_pretty(&answer)
             .map_err(|e| internal("the answer is no JSON").because(e))?;

@@ -1,6 +1,7 @@
 //! `unsaid provider`: the org's OAuth clients, and the way in for their secrets.
 use super::Context;
 use super::output::{self, Table, at, items, line};
+use super::usage::secret_on_the_command_line;
 use super::value::{Given, nobody_to_ask};
 use crate::error::{Result, internal, invalid};
 use crate::model::provider::ClientAuth;
@@ -60,6 +61,9 @@ enum Action {
         provider: String,
         #[command(flatten)]
         given: Given,
+        /// A secret does not belong here
+        #[arg(hide = true, num_args = 0..)]
+        misplaced: Vec<std::ffi::OsString>,
     },
     /// Delete a provider that nothing is bound to
     Rm {
@@ -173,7 +177,10 @@ impl Provider {
                     session.call("update_oauth_provider", with(settings.arguments()?, given)).await?;
                 cx.print(&answer, |a| done(a, "changed"))
             }
-            Action::Secret { provider, given } => {
+            Action::Secret { provider, given, misplaced } => {
+                if !misplaced.is_empty() {
+                    return Err(secret_on_the_command_line("the client secret stood on the command line"));
+                }
                 let bytes = given.origin().read(&format!("Client secret of {provider}: "), MOST).map_err(
                     |e| match e.code {
                         crate::error::Code::NeedsTerminal => nobody_to_ask(),
@@ -182,7 +189,8 @@ impl Provider {
                 )?;
                 let secret = bytes.expose(|bytes| {
                     std::str::from_utf8(bytes)
-                        .map(|text| Secret::new(text.to_owned()))
+                        // The line end of a file is the file's.
+                        .map(|text| Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
                         .map_err(|_| invalid("a client secret is text"))
                 })?;
                 let answer = set_secret(&session.app, &session.caller, &provider, secret).await?;

@@ -8,14 +8,15 @@ use super::usage::secret_on_the_command_line;
 use super::value::{Given, Origin, nobody_to_ask};
 use super::{Context, Session};
 use crate::error::{Code, Error, Result, internal, invalid};
-use crate::import;
 use crate::model::credential::{CredentialType, Environment, FieldSpec, Scope};
 use crate::model::name::CredentialName;
+use crate::model::suspicion::Kind;
 use crate::ops::credential::create::CreateCredential;
 use crate::ops::credential::value::{Entered, MOST_FILE_BYTES, MOST_VALUE_BYTES, Target, enter_value};
 use crate::secret::SecretBytes;
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const EXAMPLES: &str = "\
 The value never stands on the command line: it is asked for without echo, or read from standard input or a file.
@@ -86,6 +87,7 @@ impl Set {
             return Err(secret_on_the_command_line("the value stood on the command line"));
         }
         let session = cx.session().await?;
+        self.refuse_secrets(&session)?;
         let mut aim = self.aim(&session).await?;
         let origin = self.given.origin();
         let values = self.values(&aim, &origin)?;
@@ -102,6 +104,17 @@ impl Set {
         let answer =
             serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
         cx.print(&answer, |_| told(&entered, &aim.label))
+    }
+
+    /// What describes a credential is readable to whoever has the database: a value in it would be, too.
+    fn refuse_secrets(&self, session: &Session) -> Result<()> {
+        let described =
+            [Some(&self.name), self.account.as_ref(), self.service.as_ref(), self.description.as_ref()];
+        let is_suspect = |text: &&String| session.app.detector.check_text(text, Kind::FreeText).is_some();
+        match described.into_iter().flatten().chain(&self.fields).any(|text| is_suspect(&text)) {
+            true => Err(secret_on_the_command_line("a word of the command line looks like a secret")),
+            false => Ok(()),
+        }
     }
 
     /// Which credential is meant: one that is there, or the one to be made.
@@ -360,13 +373,13 @@ fn custom(aim: &Aim, origin: &Origin) -> Result<Vec<(String, SecretBytes)>> {
         return Ok(vec![(only.name.clone(), text_of(origin, "")?)]);
     }
     let given = origin.read("", MOST_VALUE_BYTES)?;
-    let parsed = given
-        .expose(|bytes| import::parse(import::Dialect::Json, bytes))
-        .map_err(|e| e.next("Several fields come as one JSON object: {\"FIELD\": \"value\", …}."))?;
-    if let Some(skipped) = parsed.skipped.first() {
-        return Err(invalid(format!("line {} of the JSON object: {}", skipped.line, skipped.why)));
-    }
-    Ok(parsed.entries.into_iter().map(|entry| (entry.name, entry.value.into_bytes())).collect())
+    // The parser's own message could quote the text; strings it drops are wiped by the allocator.
+    let fields: BTreeMap<String, String> =
+        given.expose(|bytes| serde_json::from_slice(bytes)).map_err(|_| {
+            invalid("the input is no JSON object of texts")
+                .next("Several fields come as one JSON object: {\"FIELD\": \"value\", …}.")
+        })?;
+    Ok(fields.into_iter().map(|(name, value)| (name, SecretBytes::new(value.into_bytes()))).collect())
 }
 
 /// A text value: one line end at the end of a file belongs to the file, not to the value.

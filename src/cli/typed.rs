@@ -165,12 +165,10 @@ mod tests {
         let mut line = Line::new(32);
         let mut end = None;
         for key in keys {
-            match line.take(*key) {
-                done @ (Typed::Done | Typed::Ended) => {
-                    end = Some(done);
-                    break;
-                }
-                _ => {}
+            let taken = line.take(*key);
+            if matches!(taken, Typed::Done | Typed::Ended) {
+                end = Some(taken);
+                break;
             }
         }
         (line.finish().to_vec(), end)

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, internal};
 use crate::model::access::Caller;
 use crate::model::org::Role;
+use crate::model::suspicion;
 use crate::model::text::clean;
 use crate::ops::{self, Effect, Entry, Limits, NoOne, Reply, find_entry};
 use futures_util::FutureExt;
@@ -148,7 +149,7 @@ impl Door {
         let app = self.opening.app().await?;
         let mut caller = self.identity.caller(app, cx).await?;
         caller.request = crate::ids::fresh();
-        caller.client = client(cx);
+        caller.client = client(app, cx);
         Ok((app, caller))
     }
 }
@@ -162,12 +163,16 @@ fn cancelled() -> Error {
     Error::new(Code::Cancelled, "the call was cancelled before it began")
 }
 
-/// What the client says it is, as `name/version`, fit for a line of the log.
-fn client(cx: &RequestContext<RoleServer>) -> String {
+/// What the client says it is, as `name/version`, fit for a line of the log. That line is kept for good, so what
+/// looks like a secret does not get into it (C-34).
+fn client(app: &App, cx: &RequestContext<RoleServer>) -> String {
     let Some(claimed) = cx.client_info() else { return String::new() };
     let part = |text: &str, most: usize| {
         let start: String = text.chars().take(4 * most).collect();
-        clean(&start).chars().take(most).collect::<String>()
+        match app.detector.check_text(&start, suspicion::Kind::FreeText) {
+            None => clean(&start).chars().take(most).collect::<String>(),
+            Some(_) => "withheld".into(),
+        }
     };
     format!("{}/{}", part(&claimed.name, 60), part(&claimed.version, 20))
 }

@@ -16,6 +16,7 @@ mod server;
 pub mod stdio;
 #[cfg(test)]
 mod tests;
+mod wiping;
 
 pub use opening::{Identify, Identity, Local, Open};
 pub use server::Server;

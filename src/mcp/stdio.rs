@@ -4,6 +4,7 @@
 //! on Node do) or files; each kind is read in the way that costs least.
 use super::opening::{Identify, Local, Open};
 use super::server::Server;
+use super::wiping::Wiping;
 use crate::error::{Error, Result, internal};
 use crate::ops::Limits;
 use rmcp::RoleServer;
@@ -21,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// The longest message that is read; a longer one is skipped, and the connection goes on (M-04).
-const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Serves the client on standard input and output until it closes them, or until SIGTERM or SIGINT.
 ///
@@ -56,7 +57,7 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let gone = CancellationToken::new();
-    let lines = AsyncRwTransport::new(read, write).with_max_line_length(MAX_MESSAGE_BYTES);
+    let lines = AsyncRwTransport::new(Wiping::new(read), write).with_max_line_length(MAX_MESSAGE_BYTES);
     let wire = Wire { lines, gone: gone.clone(), has_begun: false };
     match server.connection(gone).serve_with_ct(wire, stop).await {
         Ok(running) => match running.waiting().await {

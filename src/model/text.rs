@@ -2,6 +2,8 @@
 //!
 //! Text is cleaned as it comes in, once. It refuses what is too long, and drops what a reader cannot see but a
 //! model would obey or a terminal would act on: control, bidi, zero-width, tag and filler characters.
+use super::suspicion::{self, Detector};
+use std::sync::LazyLock;
 use crate::error::{Error, Result, invalid};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -144,6 +146,25 @@ pub fn is_unseen(c: char) -> bool {
             | '\u{110BD}' | '\u{110CD}' | '\u{13430}'..='\u{1345F}' | '\u{1BCA0}'..='\u{1BCA3}'
             | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
         || (c as u32) & 0xFFFE == 0xFFFE
+}
+
+/// The caller's own word for a thing, short and harmless, to be repeated in an answer.
+///
+/// Nothing of a text that holds a long run of letters and digits, for that may be a value in the wrong place (C-20).
+pub fn shown(name: &str) -> String {
+    // A value in the wrong place is not repeated (C-21).
+    static DETECTOR: LazyLock<Detector> = LazyLock::new(|| Detector::new(Vec::new));
+    if DETECTOR.check_text(name, suspicion::Kind::Identifier).is_some() {
+        return "of that name".into();
+    }
+    let clean: String =
+        name.chars().filter(|c| c.is_alphanumeric() || "_-.:@/ ".contains(*c)).take(64).collect();
+    let may_be_a_value = name.split(|c: char| !c.is_alphanumeric()).any(|run| {
+        run.len() > 26
+            && run.contains(|c: char| c.is_ascii_digit())
+            && run.contains(|c: char| c.is_ascii_alphabetic())
+    });
+    if clean.trim().is_empty() || may_be_a_value { "of that name".into() } else { clean }
 }
 
 /// Whether a word of `text` mixes Latin letters with Greek or Cyrillic ones, as look-alike names do

@@ -2,7 +2,7 @@
 //!
 //! What is granted is exactly what was asked for: same operation, same arguments, same asker, whose rights are
 //! checked again when it happens.
-use super::confirm::{NoOne, Question, digest};
+use super::confirm::{Confirm, NoOne, Question, digest};
 use super::dispatch::{Limits, Reply};
 use super::{Effect, Operation, Permission, Toolset, find_entry, people_only, reach};
 use crate::app::App;
@@ -98,8 +98,16 @@ pub async fn request(
         .detail("approval_id", id.0))
 }
 
-/// Whether approval `id` is being carried out for exactly this request.
-pub async fn expect_granted(app: &App, caller: &Caller, id: &str, bound: &[u8]) -> Result<()> {
+/// Whether approval `id` is being carried out for exactly this request, and still means what the person was shown.
+///
+/// Arguments name things by words that can be given to something else between the request and the yes.
+pub async fn expect_granted(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    bound: &[u8],
+    question: Confirm,
+) -> Result<()> {
     let (asking, id, bound) = (caller.clone(), id.to_owned(), bound.to_vec());
     app.store
         .read(move |tx| {
@@ -107,9 +115,22 @@ pub async fn expect_granted(app: &App, caller: &Caller, id: &str, bound: &[u8]) 
             let fits = approval.requested_by == asking.user
                 && approval.digest == bound
                 && approval.is_open(tx.now());
-            match fits {
+            if !fits {
+                return Err(Error::new(Code::ApprovalClosed, "this approval is not for this request"));
+            }
+            let is_as_shown = match &question {
+                Confirm::Nothing => true,
+                // Uses are counted in there, and move by themselves: the summary names the credential by its id.
+                Confirm::Form(q) => approval.impact.lines().next() == q.summary.lines().next(),
+                Confirm::Person(q) => approval.impact == q.text(),
+            };
+            match is_as_shown {
                 true => Ok(()),
-                false => Err(Error::new(Code::ApprovalClosed, "this approval is not for this request")),
+                false => Err(Error::new(
+                    Code::ApprovalClosed,
+                    "it would do something else now than what was asked for",
+                )
+                .next("Ask again, so that a person sees what it means now.")),
             }
         })
         .await

@@ -197,7 +197,7 @@ async fn settle<O: Operation>(
     confirmer: &dyn Confirmer,
 ) -> Result<Option<Reply>> {
     if let Some(id) = &caller.approval {
-        super::approval::expect_granted(app, caller, id, bound).await?;
+        super::approval::expect_granted(app, caller, id, bound, question).await?;
         return Ok(None);
     }
     let (answer, question) = match question {

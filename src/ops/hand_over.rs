@@ -11,6 +11,7 @@ use crate::model::credential::{Credential, CredentialType, Environment, Scope, S
 use crate::model::event::{Event, Outcome};
 use crate::model::name::{CredentialName, Reserved};
 use crate::model::resolution::Narrowing;
+use crate::model::suspicion::Kind;
 use crate::secret::SecretBytes;
 use crate::store::{ListFilter, Reader};
 
@@ -51,6 +52,9 @@ struct Chosen {
 /// Fails with `unresolved` naming everything that is missing and how to add it; `ambiguous_…`, `credential_expired`
 /// where that is the one problem. The audit rows are committed before the first value is decrypted.
 pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<Vec<Handed>> {
+    if wanted.names.iter().any(|name| app.detector.check_text(name, Kind::Identifier).is_some()) {
+        return Err(Error::new(Code::SecretInArgument, "a name that is asked for looks like a secret"));
+    }
     let asking = caller.clone();
     let chosen = app
         .store

@@ -6,6 +6,7 @@ use crate::model::Word;
 use crate::model::access::{Access, Caller, Grant, Standing, access};
 use crate::model::credential::{Credential, Scope};
 use crate::model::org::{Org, Role};
+pub use crate::model::text::shown;
 use crate::store::{Place, Reader};
 
 /// A credential with what this caller may do to it.
@@ -47,13 +48,6 @@ pub fn admin(tx: &Reader<'_>, caller: &Caller) -> Result<Standing> {
 
 fn not_found(name: &str) -> Error {
     Error::new(Code::CredentialNotFound, format!("there is no credential {} you can see", shown(name)))
-}
-
-/// The caller's own text, short and harmless.
-pub fn shown(name: &str) -> String {
-    let clean: String =
-        name.chars().filter(|c| c.is_alphanumeric() || "_-.:@/ ".contains(*c)).take(64).collect();
-    if clean.is_empty() { "of that name".into() } else { clean }
 }
 
 /// What `who` may do with `credential`.

@@ -202,7 +202,16 @@ impl Reader<'_> {
         kept.sort_by_key(|c| c.seq);
         let mut kept = kept.into_iter().peekable();
         loop {
-            let page = self.audit_after(org, good, VERIFY_PAGE)?;
+            let page = match self.audit_after(org, good, VERIFY_PAGE) {
+                // One row cannot be read: go row by row up to it.
+                Err(e) if e.code == Code::Integrity => match self.audit_after(org, good, 1) {
+                    Err(e) if e.code == Code::Integrity => {
+                        return bad(good, good + 1, "the event was changed and cannot be read");
+                    }
+                    one => one?,
+                },
+                page => page?,
+            };
             if page.is_empty() {
                 break;
             }
@@ -345,7 +354,13 @@ impl Writer<'_> {
                 Value::Text(row.details),
                 Value::Blob(row.mac),
             ],
-        )?;
+        )
+        .map_err(|e| match e.code {
+            Code::AlreadyExists => {
+                Error::new(Code::Integrity, "an event that unsaid did not write stands at the end of the log")
+            }
+            _ => e,
+        })?;
         let head = self.head(&caller.org)?;
         head.seq = seq;
         head.mac = mac;

@@ -8,6 +8,7 @@ use crate::ids::{CredentialId, OrgId, ProviderId, VersionId};
 use crate::model::Word;
 use crate::model::credential::{Credential, Scope, SealedField, Stage, Version};
 use crate::model::provider::Provider;
+use crate::model::text::shown;
 use std::collections::HashMap;
 
 entity!(Credential, "credential", 1, org_id, {
@@ -261,7 +262,9 @@ impl Reader<'_> {
             &[text(org.as_str()), text(name)],
         )?
         .pop()
-        .ok_or_else(|| Error::new(Code::ProviderNotFound, format!("there is no OAuth provider {name}")))
+        .ok_or_else(|| {
+            Error::new(Code::ProviderNotFound, format!("there is no OAuth provider {}", shown(name)))
+        })
     }
 
     pub fn providers(&self, org: &OrgId, after: &str, limit: i64) -> Result<Vec<Provider>> {

@@ -86,7 +86,8 @@ fn run_batch(conn: &Conn, port: &Port, first: Box<dyn WriteJob>, inbox: &mpsc::R
     };
     if let Err(e) = conn.begin(true).and_then(|()| port.refresh(conn)) {
         conn.rollback();
-        return fail(vec![first], e);
+        // Those behind it have waited as long: one after the other they would wait for ever.
+        return fail(std::iter::once(first).chain(inbox.try_iter().take(DEPTH)).collect(), e);
     }
     let mut tx = Writer::new(Reader::new(conn, port));
     let mut kept: Vec<Box<dyn WriteJob>> = Vec::new();

@@ -261,7 +261,11 @@ impl FromSql for Value {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(n) => Value::Int(n),
             ValueRef::Blob(b) => Value::Blob(b.into()),
-            ValueRef::Text(_) => Value::Text(v.as_str()?.into()),
+            // Text that is none was put there by somebody else: as bytes it fails where its own row is read.
+            ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Value::Text(text.into()),
+                Err(_) => Value::Blob(bytes.into()),
+            },
             ValueRef::Real(_) => return Err(FromSqlError::InvalidType),
         })
     }

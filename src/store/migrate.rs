@@ -13,23 +13,23 @@ fn number(conn: &Conn, sql: &str) -> Result<i64> {
 
 /// Applies the missing steps. A newer database is refused, a foreign one too.
 pub fn bring_up(conn: &Conn, path: &Path) -> Result<()> {
-    let have = number(conn, "PRAGMA user_version")?;
-    let newest = STEPS.len() as i64;
-    if have == newest && number(conn, "PRAGMA application_id")? == APPLICATION_ID {
+    apply(conn, path, STEPS)
+}
+
+fn apply(conn: &Conn, path: &Path, steps: &[&str]) -> Result<()> {
+    let newest = steps.len() as i64;
+    let is_there = |have| -> Result<bool> {
+        Ok(have == newest && number(conn, "PRAGMA application_id")? == APPLICATION_ID)
+    };
+    if is_there(version(conn, newest)?)? {
         return Ok(());
     }
-    if have > newest {
-        return Err(Error::new(
-            Code::StoreNewer,
-            format!("the vault has schema {have}, this unsaid knows {newest}"),
-        ));
-    }
-    // Several processes may start at once on an old database: one migrates, the others wait and find it done.
-    if have > 0 {
-        copy_before(conn, path, have)?;
-    }
+    // Several processes may start at once on an old database: one migrates, the others wait here and find it done.
     conn.begin(true)?;
-    let done = step_up(conn, newest);
+    let done = version(conn, newest).and_then(|have| match is_there(have)? {
+        true => Ok(()),
+        false => step_up(conn, path, have, steps),
+    });
     match done {
         Ok(()) => conn.commit(),
         Err(e) => {
@@ -39,31 +39,147 @@ pub fn bring_up(conn: &Conn, path: &Path) -> Result<()> {
     }
 }
 
-fn step_up(conn: &Conn, newest: i64) -> Result<()> {
-    let have = number(conn, "PRAGMA user_version")?;
+fn version(conn: &Conn, newest: i64) -> Result<i64> {
+    let have = schema_version(conn)?;
+    if have > newest {
+        return Err(Error::new(
+            Code::StoreNewer,
+            format!("the vault has schema {have}, this unsaid knows {newest}"),
+        ));
+    }
+    Ok(have)
+}
+
+fn step_up(conn: &Conn, path: &Path, have: i64, steps: &[&str]) -> Result<()> {
     let tables = number(conn, "SELECT count(*) FROM sqlite_schema")?;
     if have == 0 && tables > 0 {
         return Err(Error::new(Code::StoreCorrupt, "the file is a database of another program")
             .next("Set UNSAID_HOME to an empty folder."));
     }
-    for step in &STEPS[have as usize..] {
+    if have > 0 {
+        copy_before(path, have)?;
+    }
+    for step in &steps[have as usize..] {
         conn.batch(step)?;
     }
-    conn.batch(&format!("PRAGMA user_version={newest}; PRAGMA application_id={APPLICATION_ID};"))
+    conn.batch(&format!("PRAGMA user_version={}; PRAGMA application_id={APPLICATION_ID};", steps.len()))
 }
 
-fn copy_before(conn: &Conn, path: &Path, have: i64) -> Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".before-schema-{}", have + 1));
-    let copy = std::path::PathBuf::from(name);
+/// Keeps what was there before, while the writer's lock keeps it from changing. A copy has its name only when it is
+/// whole, so that one that a kill cut off is never taken for one.
+fn copy_before(path: &Path, have: i64) -> Result<()> {
+    let named = |end: String| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        std::path::PathBuf::from(name)
+    };
+    let copy = named(format!(".before-schema-{}", have + 1));
     if copy.exists() {
         return Ok(());
     }
-    place::create_file(&copy)?;
-    conn.image(&copy)
+    let part = named(format!(".part-{}", crate::ids::fresh()));
+    place::create_file(&part)?;
+    // Another connection: the writer's own may not be copied in the middle of its transaction.
+    Conn::open(path, false)?.image(&part)?;
+    std::fs::rename(&part, &copy).map_err(|e| {
+        Error::new(Code::StoreReadOnly, "the copy before a migration could not be kept, nothing was changed")
+            .because(e)
+    })
 }
 
 /// The schema version of the open database.
 pub fn schema_version(conn: &Conn) -> Result<i64> {
     number(conn, "PRAGMA user_version")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &[&str] = &[STEPS[0], "ALTER TABLE org ADD COLUMN colour TEXT NOT NULL DEFAULT ''"];
+
+    fn at_step_one() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data").join("vault.db");
+        place::create_file(&path).unwrap();
+        let conn = Conn::open(&path, true).unwrap();
+        bring_up(&conn, &path).unwrap();
+        conn.batch("INSERT INTO meta VALUES ('kept', 'yes')").unwrap();
+        (folder, path)
+    }
+
+    fn copy_of(path: &Path) -> std::path::PathBuf {
+        path.with_file_name("vault.db.before-schema-2")
+    }
+
+    fn kept(path: &Path) -> String {
+        let conn = Conn::open(path, true).unwrap();
+        conn.query("SELECT value FROM meta WHERE name = 'kept'", &[]).unwrap().pop().unwrap().text().unwrap()
+    }
+
+    #[test]
+    fn s_25_an_old_database_is_copied_and_brought_up_and_a_second_time_changes_nothing() {
+        let (_folder, path) = at_step_one();
+        let conn = Conn::open(&path, true).unwrap();
+
+        apply(&conn, &path, TWO).unwrap();
+        apply(&conn, &path, TWO).unwrap();
+
+        assert_eq!(schema_version(&conn).unwrap(), 2);
+        let copy = Conn::open(&copy_of(&path), true).unwrap();
+        assert_eq!(schema_version(&copy).unwrap(), 1);
+        assert_eq!((kept(&copy_of(&path)), kept(&path)), ("yes".into(), "yes".into()));
+    }
+
+    #[test]
+    fn s_25_a_step_that_fails_leaves_the_old_schema_and_the_next_start_goes_on() {
+        let (_folder, path) = at_step_one();
+        let conn = Conn::open(&path, true).unwrap();
+        let broken = [STEPS[0], "ALTER TABLE org ADD COLUMN colour TEXT; INSERT INTO nothing VALUES (1)"];
+
+        assert!(apply(&conn, &path, &broken).is_err());
+
+        assert_eq!(schema_version(&conn).unwrap(), 1);
+        assert!(conn.query("SELECT colour FROM org", &[]).is_err());
+        apply(&conn, &path, TWO).unwrap();
+        assert_eq!((schema_version(&conn).unwrap(), kept(&path)), (2, "yes".into()));
+    }
+
+    #[test]
+    fn s_25_a_copy_that_a_kill_cut_off_is_not_taken_for_the_copy() {
+        let (_folder, path) = at_step_one();
+        std::fs::write(path.with_file_name("vault.db.part-01"), b"half").unwrap();
+
+        apply(&Conn::open(&path, true).unwrap(), &path, TWO).unwrap();
+
+        assert_eq!(kept(&copy_of(&path)), "yes");
+    }
+
+    #[test]
+    fn s_22_a_newer_database_and_a_foreign_one_are_refused_and_untouched() {
+        let (_folder, path) = at_step_one();
+        let conn = Conn::open(&path, true).unwrap();
+        apply(&conn, &path, TWO).unwrap();
+        assert_eq!(bring_up(&conn, &path).unwrap_err().code, Code::StoreNewer);
+
+        let other = path.with_file_name("other.db");
+        place::create_file(&other).unwrap();
+        let foreign = Conn::open(&other, true).unwrap();
+        foreign.batch("CREATE TABLE theirs (x)").unwrap();
+        assert_eq!(bring_up(&foreign, &other).unwrap_err().code, Code::StoreCorrupt);
+        assert_eq!(number(&foreign, "SELECT count(*) FROM sqlite_schema").unwrap(), 1);
+    }
+
+    #[test]
+    fn several_that_start_at_once_on_an_old_database_migrate_it_once() {
+        let (_folder, path) = at_step_one();
+
+        std::thread::scope(|all| {
+            for _ in 0..8 {
+                all.spawn(|| apply(&Conn::open(&path, true).unwrap(), &path, TWO).unwrap());
+            }
+        });
+
+        assert_eq!(schema_version(&Conn::open(&path, true).unwrap()).unwrap(), 2);
+    }
 }

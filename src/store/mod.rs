@@ -13,6 +13,8 @@ mod orgs;
 mod place;
 mod rekey;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 pub use audit::{AuditFilter, Checkpoint, Verified};
 pub use care::{BackupRow, Wal};

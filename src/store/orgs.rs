@@ -6,6 +6,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{CredentialId, OrgId, TeamId, UserId};
 use crate::model::access::{Caller, Grant, Standing};
 use crate::model::org::{Membership, Org, Team, User};
+use crate::model::text::shown;
 
 entity!(Org, "org", 1, id, { id, name, sharing_plan, bin_days, warn_days, created_at });
 entity!(User, "user", 1, org_id, { id, org_id, login, display_name, role, created_at, disabled_at });
@@ -22,7 +23,7 @@ fn text(s: &str) -> Value {
 impl Reader<'_> {
     pub fn org(&self, id: &OrgId) -> Result<Org> {
         self.find::<Org>(&[id.as_str()])?
-            .ok_or_else(|| Error::new(Code::OrgNotFound, format!("there is no org {id}")))
+            .ok_or_else(|| Error::new(Code::OrgNotFound, format!("there is no org {}", shown(id.as_str()))))
     }
 
     /// Every org of this vault. For the local command line only: a caller sees one org.
@@ -33,7 +34,7 @@ impl Reader<'_> {
     pub fn user(&self, org: &OrgId, id: &UserId) -> Result<User> {
         self.find::<User>(&[id.as_str()])?
             .filter(|user| user.org_id == *org)
-            .ok_or_else(|| Error::new(Code::UserNotFound, format!("there is no user {id}")))
+            .ok_or_else(|| Error::new(Code::UserNotFound, format!("there is no user {}", shown(id.as_str()))))
     }
 
     /// By id or login.
@@ -43,7 +44,7 @@ impl Reader<'_> {
             &[text(org.as_str()), text(name)],
         )?
         .pop()
-        .ok_or_else(|| Error::new(Code::UserNotFound, format!("there is no user {name}")))
+        .ok_or_else(|| Error::new(Code::UserNotFound, format!("there is no user {}", shown(name))))
     }
 
     pub fn users(&self, org: &OrgId) -> Result<Vec<User>> {
@@ -53,7 +54,7 @@ impl Reader<'_> {
     pub fn team(&self, org: &OrgId, id: &TeamId) -> Result<Team> {
         self.find::<Team>(&[id.as_str()])?
             .filter(|team| team.org_id == *org && team.deleted_at.is_none())
-            .ok_or_else(|| Error::new(Code::TeamNotFound, format!("there is no team {id}")))
+            .ok_or_else(|| Error::new(Code::TeamNotFound, format!("there is no team {}", shown(id.as_str()))))
     }
 
     /// By id or name.
@@ -63,7 +64,7 @@ impl Reader<'_> {
             &[text(org.as_str()), text(name)],
         )?
         .pop()
-        .ok_or_else(|| Error::new(Code::TeamNotFound, format!("there is no team {name}")))
+        .ok_or_else(|| Error::new(Code::TeamNotFound, format!("there is no team {}", shown(name))))
     }
 
     pub fn teams(&self, org: &OrgId) -> Result<Vec<Team>> {

@@ -280,3 +280,29 @@ async fn m_31_a_loop_that_deletes_is_stopped_and_a_person_is_not() {
     w.clock.advance_ms(crate::ops::quota::WINDOW_MS + 1);
     w.call_with(&w.caller("mia"), "delete_credential", wish(7), &FormYes).await.unwrap();
 }
+
+/// The person approves what they were shown, whatever has been given that name since.
+#[tokio::test]
+async fn an_approval_does_not_pass_to_another_credential_that_took_the_name() {
+    let w = World::new().await;
+    let shown = w.add("ada", "org", "STAGING", "harmless").await;
+    let prod = w.add("ada", "org", "PROD", "precious").await;
+    let model = w.caller("ada");
+    let ask = json!({"credential": "STAGING", "user": "mia", "level": "manage", "reason": "tests"});
+    let asked = w.refused(&model, "share_credential", ask).await;
+    let id = asked.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone();
+    // Two renames with forms, whose answers a client can forge.
+    for (credential, name) in [(&shown, "OLD"), (&prod, "STAGING")] {
+        let arguments = json!({"credential": credential, "new_name": name}).as_object().cloned().unwrap();
+        let entry = crate::ops::find_entry("update_credential").unwrap();
+        crate::ops::call(&w.app, &model, entry, &crate::ops::Limits::default(), arguments, &FormYes)
+            .await
+            .unwrap();
+    }
+
+    let refused = crate::ops::approval::approve(&w.app, &w.person("ada"), &id).await.unwrap_err();
+
+    assert_eq!(refused.code, Code::ApprovalClosed);
+    let (org, prod) = (w.org.clone(), crate::ids::CredentialId::from(prod.as_str()));
+    assert!(w.app.store.read(move |tx| tx.grants_on(&org, &prod)).await.unwrap().is_empty());
+}

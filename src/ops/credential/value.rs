@@ -9,6 +9,7 @@ use crate::ids::VersionId;
 use crate::model::access::Caller;
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, SealedField, Stage, Version};
 use crate::model::event::Event;
+use crate::model::suspicion::Kind;
 use crate::ops::reach::{self, Need};
 use crate::secret::SecretBytes;
 use crate::store::Writer;
@@ -108,6 +109,11 @@ pub async fn enter_value(
 /// Fails with `invalid_input` where a field is not the credential's, is empty, or is missing; `too_large` beyond the
 /// limits; `not_allowed` and `credential_not_found` as for every change.
 pub async fn enter_many(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Entered>> {
+    for entry in &entries {
+        if let Target::New(input) = &entry.target {
+            refuse_secrets(app, input)?;
+        }
+    }
     let (asking, catalogue, keys) = (caller.clone(), app.catalogue, app.keys.clone());
     app.store
         .write(caller, move |tx| {
@@ -158,6 +164,19 @@ pub async fn enter_many(app: &App, caller: &Caller, entries: Vec<Entry>) -> Resu
             tx.record_step(last, done)
         })
         .await
+}
+
+/// The value goes into the envelope and not into the text beside it, which everybody who sees the credential reads.
+fn refuse_secrets(app: &App, input: &CreateCredential) -> Result<()> {
+    let texts = [("description", &input.description), ("account", &input.account), ("service", &input.service)];
+    for (field, text) in texts {
+        let seen = text.as_ref().and_then(|text| app.detector.check_text(text, Kind::FreeText));
+        if let Some(why) = seen {
+            return Err(Error::new(Code::SecretInArgument, format!("{field} looks like a secret ({why})"))
+                .detail("field", field));
+        }
+    }
+    Ok(())
 }
 
 /// Seals `values` as the next version of `credential` and makes it the current one.

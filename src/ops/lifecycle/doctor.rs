@@ -184,7 +184,7 @@ fn log_size(store: &Store) -> Check {
         true => Check::warn(
             "write-ahead log",
             format!("the log beside the database has grown to {mib} MiB"),
-            "Stop servers that read for long; the next `unsaid key status` or restart empties it.",
+            "Stop programs that keep the vault open in the middle of a read; the next changes empty it.",
         ),
         false => Check::ok("write-ahead log", format!("{mib} MiB")),
     }

@@ -2,6 +2,7 @@
 use super::ProviderRow;
 use crate::app::App;
 use crate::error::{Result, invalid};
+use crate::model::suspicion::Kind;
 use crate::model::access::Caller;
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use schemars::JsonSchema;
@@ -46,6 +47,11 @@ impl Operation for ListOauthProviders {
             Some(n) if (1..=50).contains(&n) => i64::from(n),
             Some(_) => return Err(invalid("limit is 1 to 50")),
         };
+        // A page mark is a name of ours; anything else would come to lie in the database's own memory.
+        let is_ours = |mark: &String| app.detector.check_text(mark, Kind::Identifier).is_none();
+        if !self.cursor.as_ref().is_none_or(is_ours) {
+            return Err(invalid("cursor is not one that this tool gave"));
+        }
         let service =
             super::endpoints::service(app.catalogue, self.service.as_deref())?.map(|s| s.id.clone());
         let caller = caller.clone();

@@ -248,11 +248,11 @@ fn under_load(processes: usize, credentials: usize) -> Duration {
         })
         .collect();
     std::thread::sleep(Duration::from_millis(300));
-    let took = runtime().block_on(async {
+    runtime().block_on(async {
         let app = App::open_with(ground.saved_config(), Arc::new(SystemClock), None).unwrap();
         let began = Instant::now();
         let done = rotate_org(&app, &owner(&app), GRACE).await.unwrap();
-        let took = began.elapsed();
+        let duration = began.elapsed();
         rotate_root(&app, &owner(&app), Keep::Nowhere, false, None).await.unwrap();
         std::thread::sleep(Duration::from_millis(200));
         std::fs::write(&stop, "").unwrap();
@@ -263,9 +263,8 @@ fn under_load(processes: usize, credentials: usize) -> Duration {
         assert_eq!(left_under_old_keys(&app, &owner(&app).org, done.to).await, 0);
         assert_eq!(every_value_opens(&app).await, credentials);
         log(&app).await;
-        took
-    });
-    took
+        duration
+    })
 }
 
 #[test]
