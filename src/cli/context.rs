@@ -38,7 +38,9 @@ impl Context {
     /// Opens the vault; asks for a passphrase only where there is a terminal to ask on.
     pub fn open(&self) -> Result<App> {
         let prompt: Prompt = Terminal::open().map(|_| terminal::passphrase as fn(&str) -> Result<_>);
-        App::open(self.config.clone(), prompt)
+        let app = App::open(self.config.clone(), prompt)?;
+        app.store.keep_log_short();
+        Ok(app)
     }
 
     /// Who calls: the local user of `unsaid.toml`, in the org that `--org` names, or whom an admin acts as.
@@ -118,6 +120,11 @@ pub struct CallerOf {
 }
 
 impl CallerOf {
+    /// Whether it is the local user in their own org, whatever happens.
+    pub fn is_oneself(&self) -> bool {
+        self.org.is_none() && self.other.is_none()
+    }
+
     /// The local user, or whom they act as. A refusal to act as somebody is written to the audit log.
     pub async fn caller(&self, app: &App) -> Result<Caller> {
         let identity = &app.config.file.identity;
@@ -130,7 +137,7 @@ impl CallerOf {
         let (org, other, door) = (self.org.clone(), self.other.clone(), self.door);
         let who = app
             .store
-            .read(move |tx| Who::find(tx, home, user, org.as_deref(), other.as_deref(), door))
+            .read_here(move |tx| Who::find(tx, home, user, org.as_deref(), other.as_deref(), door))
             .await?;
         match who {
             Who::Caller(caller) => Ok(*caller),

@@ -8,6 +8,7 @@ use crate::model::access::Door;
 use crate::ops::{Limits, Toolset};
 use clap::Args;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// Serve the vault to an MCP client over standard input and output
 #[derive(Args)]
@@ -44,9 +45,16 @@ impl Serve {
             App::open(config, None).map(Arc::new)
         });
         let whose = Arc::new(CallerOf { org: cx.org.clone(), other: cx.as_user.clone(), door: Door::Stdio });
+        let known = Arc::new(OnceCell::new());
         let identify: Identify = Box::new(move |app| {
-            let whose = whose.clone();
-            Box::pin(async move { whose.caller(app).await })
+            let (whose, known) = (whose.clone(), known.clone());
+            Box::pin(async move {
+                // Every operation looks the user up itself; only acting as another is decided here, each time.
+                match whose.is_oneself() {
+                    true => known.get_or_try_init(|| whose.caller(app)).await.cloned(),
+                    false => whose.caller(app).await,
+                }
+            })
         });
         serve_stdio(open, Limits { read_only: self.read_only, toolsets: self.toolsets }, identify).await
     }

@@ -34,7 +34,7 @@ pub fn who(tx: &Reader<'_>, caller: &Caller) -> Result<(Standing, Org)> {
 /// What the caller is in their org, for a door that shortens its list of tools. Cheap: one row.
 pub async fn role(app: &App, caller: &Caller) -> Result<Role> {
     let asking = caller.clone();
-    app.store.read(move |tx| Ok(tx.standing(&asking)?.role)).await
+    app.store.read_here(move |tx| Ok(tx.standing(&asking)?.role)).await
 }
 
 /// Refuses all but admins.

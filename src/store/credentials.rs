@@ -1,5 +1,5 @@
 //! Credentials, their versions and sealed fields, providers, and what use leaves behind.
-use super::entity::entity;
+use super::entity::{entity, select_from};
 use super::link::Value;
 use super::{Reader, Writer};
 use crate::clock::Millis;
@@ -132,44 +132,45 @@ impl Reader<'_> {
         f: &ListFilter,
         on_damage: &mut dyn FnMut(Error) -> Result<()>,
     ) -> Result<Vec<Credential>> {
-        let mut merged: Vec<Credential> = Vec::new();
+        if f.places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut all = vec![text(org.as_str())];
+        let mut rest = format!("deleted_at IS {}", if f.deleted { "NOT NULL" } else { "NULL" });
+        if let Some((name_key, id)) = &f.after {
+            rest.push_str(" AND (name_key, id) > ($2, $3)");
+            all.extend([text(name_key), text(id)]);
+        }
+        let mut arms = Vec::new();
         for place in &f.places {
-            let (term, mut values) = place_term(place, 2);
-            let mut all = vec![text(org.as_str())];
+            let (term, mut values) = place_term(place, all.len() + 1);
+            arms.push(format!("{} WHERE org_id = $1 AND {term} AND {rest}", select_from::<Credential>()));
             all.append(&mut values);
-            let mut rest = format!(
-                "WHERE org_id = $1 AND {term} AND deleted_at IS {}",
-                if f.deleted { "NOT NULL" } else { "NULL" }
-            );
-            if let Some((name_key, id)) = &f.after {
-                rest.push_str(&format!(" AND (name_key, id) > (${}, ${})", all.len() + 1, all.len() + 2));
-                all.extend([text(name_key), text(id)]);
-            }
-            let (mut good, mut read) = (Vec::new(), 0);
-            // A damaged row makes room for the one after it, so that a page is never short without reason.
-            loop {
-                let page = format!("{rest} ORDER BY name_key, id LIMIT {} OFFSET {read}", f.limit);
-                let rows = self.select_each::<Credential>(&page, &all)?;
-                let is_last = rows.len() < f.limit;
-                read += rows.len();
-                for row in rows {
-                    match row {
-                        Ok(credential) => good.push(credential),
-                        Err(e) => on_damage(e)?,
-                    }
-                }
-                if is_last || good.len() >= f.limit {
-                    break;
+        }
+        // The indexes give each arm in this order already: the database merges them, and stops at the limit.
+        let sql = format!("{} ORDER BY name_key, id", arms.join(" UNION ALL "));
+        // What was granted may be in one of the other places too.
+        let overlaps = f.places.len() > 1 && f.places.iter().any(|p| matches!(p, Place::Granted(_)));
+        let at_once = if overlaps { 2 * f.limit } else { f.limit };
+        let (mut good, mut read) = (Vec::<Credential>::new(), 0);
+        // A damaged row makes room for the one after it, so that a page is never short without reason.
+        loop {
+            let rows = self.rows_each::<Credential>(&format!("{sql} LIMIT {at_once} OFFSET {read}"), &all)?;
+            let is_last = rows.len() < at_once;
+            read += rows.len();
+            for row in rows {
+                match row {
+                    Ok(credential) => good.push(credential),
+                    Err(e) => on_damage(e)?,
                 }
             }
-            merged.append(&mut good);
+            good.dedup_by(|a, b| a.id == b.id);
+            if is_last || good.len() >= f.limit {
+                break;
+            }
         }
-        if f.places.len() > 1 {
-            merged.sort_by(|a, b| (&a.name_key, &a.id).cmp(&(&b.name_key, &b.id)));
-            merged.dedup_by(|a, b| a.id == b.id);
-        }
-        merged.truncate(f.limit);
-        Ok(merged)
+        good.truncate(f.limit);
+        Ok(good)
     }
 
     /// How many there are in these places, counting no further than `cap`.

@@ -170,11 +170,15 @@ pub(super) fn canonical(table: &str, revision: i64, values: &[Value]) -> Vec<u8>
     bytes
 }
 
+/// `SELECT` and `FROM` of a statement whose rows are `T`s.
+pub(super) fn select_from<T: Entity>() -> String {
+    format!("SELECT {}, revision, mac FROM {}", T::COLUMNS.join(", "), T::TABLE)
+}
+
 impl Reader<'_> {
     /// Every row of `T` that `rest` (`WHERE … ORDER BY … LIMIT …`) selects, each MAC checked.
     pub fn select<T: Entity>(&self, rest: &str, values: &[Value]) -> Result<Vec<T>> {
-        let sql = format!("SELECT {}, revision, mac FROM {} {rest}", T::COLUMNS.join(", "), T::TABLE);
-        self.rows(&sql, values)
+        self.rows(&format!("{} {rest}", select_from::<T>()), values)
     }
 
     /// Rows of `T` by a whole statement whose columns are `T`'s, then `revision` and `mac`.
@@ -182,12 +186,11 @@ impl Reader<'_> {
         self.conn().query(sql, values)?.into_iter().map(|row| self.verified(row)).collect()
     }
 
-    /// As [`Reader::select`], each row by itself: one damaged row does not hide the others.
+    /// As [`Reader::rows`], each row by itself: one damaged row does not hide the others.
     ///
     /// Fails where the whole query does; a row that was changed is an `Err` in its place.
-    pub fn select_each<T: Entity>(&self, rest: &str, values: &[Value]) -> Result<Vec<Result<T>>> {
-        let sql = format!("SELECT {}, revision, mac FROM {} {rest}", T::COLUMNS.join(", "), T::TABLE);
-        Ok(self.conn().query(&sql, values)?.into_iter().map(|row| self.verified(row)).collect())
+    pub fn rows_each<T: Entity>(&self, sql: &str, values: &[Value]) -> Result<Vec<Result<T>>> {
+        Ok(self.conn().query(sql, values)?.into_iter().map(|row| self.verified(row)).collect())
     }
 
     /// The row as `T`; `integrity_failure` with table and id where we did not write it so.

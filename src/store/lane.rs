@@ -8,7 +8,8 @@ use crate::error::{Code, Error, Result, internal};
 use crate::model::access::Caller;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use tokio::sync::oneshot;
 
 /// How many jobs may wait before a caller is told that the store is busy.
@@ -37,22 +38,35 @@ fn full() -> Error {
 /// The one writer of this process.
 pub struct WriteLane {
     jobs: mpsc::SyncSender<Box<dyn WriteJob>>,
+    short_log: Arc<AtomicBool>,
 }
 
 impl WriteLane {
     /// Takes over an open connection.
     pub fn start(conn: Conn, port: Port) -> Result<Self> {
         let (jobs, inbox) = mpsc::sync_channel::<Box<dyn WriteJob>>(DEPTH);
+        let short_log = Arc::new(AtomicBool::new(false));
+        let asked = short_log.clone();
         std::thread::Builder::new()
             .name("store-writer".into())
             .stack_size(1 << 20)
             .spawn(move || {
                 while let Ok(first) = inbox.recv() {
+                    if asked.swap(false, Ordering::Relaxed)
+                        && let Err(e) = conn.keep_log_short()
+                    {
+                        tracing::warn!(code = e.code.name(), "the write-ahead log is not kept short");
+                    }
                     run_batch(&conn, &port, first, &inbox);
                 }
             })
             .map_err(|e| internal("the store's thread did not start").because(e))?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, short_log })
+    }
+
+    /// See [`super::Store::keep_log_short`].
+    pub fn keep_log_short(&self) {
+        self.short_log.store(true, Ordering::Relaxed);
     }
 
     pub fn submit(&self, job: Box<dyn WriteJob>) -> Result<()> {
@@ -116,46 +130,75 @@ fn run_batch(conn: &Conn, port: &Port, first: Box<dyn WriteJob>, inbox: &mpsc::R
     }
 }
 
-/// Read-only threads, started when the first read comes.
+/// Read-only threads, each with a connection. The first starts with the first read, another when all are at work.
+///
+/// One more connection serves short reads on the caller's own thread: on a busy machine, waking another thread and
+/// being woken by it takes many times what the read does.
 pub struct ReadLanes {
     path: PathBuf,
     port: Port,
+    most: usize,
+    here: Mutex<Option<Conn>>,
+    started: Mutex<Option<Started>>,
+    /// Jobs that were handed in and are not done.
+    open: Arc<AtomicUsize>,
+}
+
+struct Started {
+    jobs: mpsc::SyncSender<ReadJob>,
+    inbox: Arc<Mutex<mpsc::Receiver<ReadJob>>>,
     threads: usize,
-    started: Mutex<Option<mpsc::SyncSender<ReadJob>>>,
 }
 
 impl ReadLanes {
-    pub fn new(path: PathBuf, port: Port, threads: usize) -> Self {
-        Self { path, port, threads, started: Mutex::new(None) }
+    pub fn new(path: PathBuf, port: Port, most: usize) -> Self {
+        Self { path, port, most, here: Mutex::new(None), started: Mutex::new(None), open: Arc::default() }
     }
 
-    fn jobs(&self) -> Result<mpsc::SyncSender<ReadJob>> {
+    fn submit(&self, job: ReadJob) -> Result<()> {
         let mut started = self.started.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(jobs) = &*started {
-            return Ok(jobs.clone());
+        let lanes = match &mut *started {
+            Some(lanes) => lanes,
+            none => {
+                let (jobs, inbox) = mpsc::sync_channel::<ReadJob>(DEPTH);
+                let inbox = Arc::new(Mutex::new(inbox));
+                self.start_thread(0, inbox.clone())?;
+                none.insert(Started { jobs, inbox, threads: 1 })
+            }
+        };
+        if lanes.threads < self.most && self.open.load(Ordering::Relaxed) >= lanes.threads {
+            self.start_thread(lanes.threads, lanes.inbox.clone())?;
+            lanes.threads += 1;
         }
-        let (jobs, inbox) = mpsc::sync_channel::<ReadJob>(DEPTH);
-        let inbox = Arc::new(Mutex::new(inbox));
-        for n in 0..self.threads {
-            let conn = Conn::open(&self.path, false)?;
-            let (inbox, port) = (inbox.clone(), self.port.clone());
-            std::thread::Builder::new()
-                .name(format!("store-reader-{n}"))
-                .stack_size(1 << 20)
-                .spawn(move || {
-                    loop {
-                        let job = inbox.lock().unwrap_or_else(|e| e.into_inner()).recv();
-                        let Ok(job) = job else { return };
-                        // A panicking job dropped its answer's sender, which tells its caller.
-                        if catch_unwind(AssertUnwindSafe(|| job(&conn, &port))).is_err() {
-                            conn.rollback();
-                        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        lanes.jobs.try_send(job).map_err(|e| {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            match e {
+                mpsc::TrySendError::Full(_) => full(),
+                mpsc::TrySendError::Disconnected(_) => gone(),
+            }
+        })
+    }
+
+    fn start_thread(&self, n: usize, inbox: Arc<Mutex<mpsc::Receiver<ReadJob>>>) -> Result<()> {
+        let conn = Conn::open(&self.path, false)?;
+        let (port, open) = (self.port.clone(), self.open.clone());
+        std::thread::Builder::new()
+            .name(format!("store-reader-{n}"))
+            .stack_size(1 << 20)
+            .spawn(move || {
+                loop {
+                    let job = inbox.lock().unwrap_or_else(|e| e.into_inner()).recv();
+                    let Ok(job) = job else { return };
+                    // A panicking job dropped its answer's sender, which tells its caller.
+                    if catch_unwind(AssertUnwindSafe(|| job(&conn, &port))).is_err() {
+                        conn.rollback();
                     }
-                })
-                .map_err(|e| internal("the store's thread did not start").because(e))?;
-        }
-        *started = Some(jobs.clone());
-        Ok(jobs)
+                    open.fetch_sub(1, Ordering::Relaxed);
+                }
+            })
+            .map(drop)
+            .map_err(|e| internal("the store's thread did not start").because(e))
     }
 
     pub async fn run<T: Send + 'static>(
@@ -163,16 +206,43 @@ impl ReadLanes {
         work: impl FnOnce(&Reader<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let job: ReadJob = Box::new(move |conn, port| {
+        self.submit(Box::new(move |conn, port| {
             let result = read_once(conn, port, work);
             // The caller may have been cancelled: then nobody waits for the answer.
             let _ = reply.send(result);
-        });
-        self.jobs()?.try_send(job).map_err(|e| match e {
-            mpsc::TrySendError::Full(_) => full(),
-            mpsc::TrySendError::Disconnected(_) => gone(),
-        })?;
+        }))?;
         answer.await.unwrap_or_else(|_| Err(internal("a store operation panicked")))
+    }
+
+    /// A short read on this thread; where another one is at it, on a lane.
+    pub async fn run_here<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reader<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if let Ok(here) = self.here.try_lock() {
+            return self.with(here, |conn| read_once(conn, &self.port, work));
+        }
+        self.run(work).await
+    }
+
+    /// Reads before the vault is open, on this thread: no rotation is followed.
+    pub fn look<T>(&self, work: impl FnOnce(&Conn) -> Result<T>) -> Result<T> {
+        self.with(self.here.lock().unwrap_or_else(|e| e.into_inner()), work)
+    }
+
+    fn with<T>(
+        &self,
+        mut here: MutexGuard<'_, Option<Conn>>,
+        work: impl FnOnce(&Conn) -> Result<T>,
+    ) -> Result<T> {
+        let conn = match &mut *here {
+            Some(conn) => conn,
+            none => none.insert(Conn::open(&self.path, false)?),
+        };
+        catch_unwind(AssertUnwindSafe(|| work(conn))).unwrap_or_else(|_| {
+            conn.rollback();
+            Err(internal("a store operation panicked"))
+        })
     }
 }
 

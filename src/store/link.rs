@@ -181,6 +181,11 @@ impl Conn {
         Ok(())
     }
 
+    /// Writes the log back after 128 pages, not 1000: who opens the database next reads all of it first.
+    pub fn keep_log_short(&self) -> Result<()> {
+        self.batch("PRAGMA wal_autocheckpoint=128")
+    }
+
     /// Writes the log back into the database and empties it, so that overwritten rows are gone from disk.
     pub fn checkpoint(&self) -> Result<bool> {
         let busy: i64 = self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;

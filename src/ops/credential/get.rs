@@ -91,7 +91,7 @@ impl Operation for GetCredential {
 
     async fn run(self, app: &App, caller: &Caller) -> Result<CredentialDetail> {
         let asking = caller.clone();
-        app.store.read(move |tx| detail(tx, &asking, &self.credential)).await
+        app.store.read_here(move |tx| detail(tx, &asking, &self.credential)).await
     }
 }
 
