@@ -181,9 +181,9 @@ impl Conn {
         Ok(())
     }
 
-    /// Writes the log back after 128 pages, not 1000: who opens the database next reads all of it first.
+    /// Writes the log back after 64 pages, not 1000: who opens the database next reads all of it first.
     pub fn keep_log_short(&self) -> Result<()> {
-        self.batch("PRAGMA wal_autocheckpoint=128")
+        self.batch("PRAGMA wal_autocheckpoint=64")
     }
 
     /// Writes the log back into the database and empties it, so that overwritten rows are gone from disk.
