@@ -42,7 +42,9 @@ impl Serve {
         let open: Open = Arc::new(move || {
             let config = crate::config::Config::load(&|name| std::env::var(name).ok())
                 .unwrap_or_else(|_| config.clone());
-            App::open(config, None).map(Arc::new)
+            let app = App::open(config, None)?;
+            app.store.keep_log_short();
+            Ok(Arc::new(app))
         });
         let whose = Arc::new(CallerOf { org: cx.org.clone(), other: cx.as_user.clone(), door: Door::Stdio });
         let known = Arc::new(OnceCell::new());

@@ -128,7 +128,10 @@ impl Reader<'_> {
 
     /// Newest first.
     pub fn search_audit(&self, org: &OrgId, f: &AuditFilter) -> Result<Vec<AuditRow>> {
-        let mut terms = vec!["org_id = $1".to_owned()];
+        // An object's and a user's events have their own indexes. Left bare, the org would be looked up first, and
+        // everything that ever happened in it gone through.
+        let by_index = f.object_id.is_some() || f.user_id.is_some();
+        let mut terms = vec![if by_index { "org_id || '' = $1" } else { "org_id = $1" }.to_owned()];
         let mut values = vec![Value::Text(org.0.clone())];
         let mut term = |text: &str, value: Value| {
             values.push(value);

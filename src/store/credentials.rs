@@ -144,7 +144,11 @@ impl Reader<'_> {
         let mut arms = Vec::new();
         for place in &f.places {
             let (term, mut values) = place_term(place, all.len() + 1);
-            arms.push(format!("{} WHERE org_id = $1 AND {term} AND {rest}", select_from::<Credential>()));
+            arms.push(format!(
+                "{} WHERE {} AND {term} AND {rest}",
+                select_from::<Credential>(),
+                org_term(place)
+            ));
             all.append(&mut values);
         }
         // The indexes give each arm in this order already: the database merges them, and stops at the limit.
@@ -181,7 +185,8 @@ impl Reader<'_> {
             let mut all = vec![text(org.as_str())];
             all.append(&mut values);
             let sql = format!(
-                "SELECT count(*) FROM (SELECT 1 FROM credential WHERE org_id = $1 AND {term} AND deleted_at IS NULL LIMIT {cap})"
+                "SELECT count(*) FROM (SELECT 1 FROM credential WHERE {} AND {term} AND deleted_at IS NULL LIMIT {cap})",
+                org_term(place)
             );
             total += self.conn().query(&sql, &all)?.pop().map_or(Ok(0), |mut r| r.int())?;
         }
@@ -324,6 +329,15 @@ impl Writer<'_> {
             &[text(credential.as_str()), Value::Int(uses), Value::Int(failures), Value::Int(now), Value::Text(user)],
         )?;
         Ok(())
+    }
+}
+
+/// The org of [`place_term`]. What was granted is found by its ids; left bare, the org would be looked up first, and
+/// all of its credentials gone through.
+fn org_term(place: &Place) -> &'static str {
+    match place {
+        Place::Granted(_) => "org_id || '' = $1",
+        Place::Owned(..) | Place::All(_) => "org_id = $1",
     }
 }
 

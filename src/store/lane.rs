@@ -52,12 +52,7 @@ impl WriteLane {
             .stack_size(1 << 20)
             .spawn(move || {
                 while let Ok(first) = inbox.recv() {
-                    if asked.swap(false, Ordering::Relaxed)
-                        && let Err(e) = conn.keep_log_short()
-                    {
-                        tracing::warn!(code = e.code.name(), "the write-ahead log is not kept short");
-                    }
-                    run_batch(&conn, &port, first, &inbox);
+                    run_batch(&conn, &port, first, &inbox, asked.load(Ordering::Relaxed));
                 }
             })
             .map_err(|e| internal("the store's thread did not start").because(e))?;
@@ -77,7 +72,13 @@ impl WriteLane {
     }
 }
 
-fn run_batch(conn: &Conn, port: &Port, first: Box<dyn WriteJob>, inbox: &mpsc::Receiver<Box<dyn WriteJob>>) {
+fn run_batch(
+    conn: &Conn,
+    port: &Port,
+    first: Box<dyn WriteJob>,
+    inbox: &mpsc::Receiver<Box<dyn WriteJob>>,
+    keep_log_short: bool,
+) {
     let fail = |jobs: Vec<Box<dyn WriteJob>>, e: Error| {
         tracing::warn!(code = e.code.name(), cause = ?std::error::Error::source(&e).map(|c| c.to_string()), "a transaction failed");
         for job in jobs {
@@ -119,6 +120,10 @@ fn run_batch(conn: &Conn, port: &Port, first: Box<dyn WriteJob>, inbox: &mpsc::R
     let ended = tx.finish().and_then(|()| conn.commit());
     match ended {
         Ok(()) => {
+            // Before the answers: the process may end with them.
+            if keep_log_short && let Err(e) = conn.shorten_log() {
+                tracing::warn!(code = e.code.name(), "the write-ahead log could not be shortened");
+            }
             for job in kept {
                 job.answer(Ok(()));
             }

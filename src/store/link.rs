@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// How long a transaction waits for another process's writer.
 const BUSY: Duration = Duration::from_secs(5);
+/// A log of 64 pages: what who opens the vault next reads in well under a millisecond.
+const SHORT_LOG_BYTES: u64 = 64 * 4120;
 /// The first SQLite without the WAL-reset corruption race.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// "UNSD": marks the file as ours.
@@ -181,9 +183,21 @@ impl Conn {
         Ok(())
     }
 
-    /// Writes the log back after 128 pages, not 1000: who opens the database next reads all of it first.
-    pub fn keep_log_short(&self) -> Result<()> {
-        self.batch("PRAGMA wal_autocheckpoint=128")
+    /// Empties the log where it is longer than [`SHORT_LOG_BYTES`] and nobody is reading it.
+    ///
+    /// SQLite's own checkpoint leaves the file as it is for the next writer of the same process to begin anew. A process
+    /// that wrote once has no next writer, and the first opener after it forgets how much was written back: without
+    /// this, a log that only short processes write grows for ever, and each of them reads all of it.
+    pub fn shorten_log(&self) -> Result<()> {
+        let Some(path) = self.0.path() else { return Ok(()) };
+        let [log, _] = companions(Path::new(path));
+        if std::fs::symlink_metadata(log).map_or(0, |found| found.len()) <= SHORT_LOG_BYTES {
+            return Ok(());
+        }
+        self.0.busy_timeout(Duration::ZERO)?;
+        let emptied = self.checkpoint();
+        self.0.busy_timeout(BUSY)?;
+        emptied.map(drop)
     }
 
     /// Writes the log back into the database and empties it, so that overwritten rows are gone from disk.

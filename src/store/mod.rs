@@ -190,7 +190,7 @@ impl Store {
         let _ = self.port.mac.set(mac);
     }
 
-    /// For a process that ends soon: its successors open the vault faster over a short log.
+    /// For processes that are started all the time: who opens the vault first reads the whole log, so keep it short.
     pub fn keep_log_short(&self) {
         self.writer.keep_log_short();
     }

@@ -51,7 +51,7 @@ CREATE TABLE access_grant (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, credential_id TEXT NOT NULL, grantee_kind TEXT NOT NULL,
   grantee_id TEXT NOT NULL, level TEXT NOT NULL, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
   revision INTEGER NOT NULL, mac BLOB NOT NULL, UNIQUE (credential_id, grantee_kind, grantee_id, level)) STRICT;
-CREATE INDEX access_grant_holder ON access_grant (org_id, grantee_kind, grantee_id);
+CREATE INDEX access_grant_holder ON access_grant (grantee_kind, grantee_id, org_id);
 CREATE TABLE provider (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, name TEXT NOT NULL, service TEXT NOT NULL, client_id TEXT NOT NULL,
   client_auth TEXT NOT NULL, endpoints TEXT NOT NULL, scopes TEXT NOT NULL, params TEXT NOT NULL,
@@ -75,8 +75,8 @@ CREATE TABLE audit (
   code TEXT NOT NULL, object_kind TEXT NOT NULL, object_id TEXT NOT NULL, object_name TEXT NOT NULL, version INTEGER,
   revision INTEGER, scope TEXT NOT NULL, owner TEXT NOT NULL, reason TEXT NOT NULL, details TEXT NOT NULL,
   mac BLOB NOT NULL, PRIMARY KEY (org_id, seq)) STRICT, WITHOUT ROWID;
-CREATE INDEX audit_object ON audit (org_id, object_id, seq);
-CREATE INDEX audit_user ON audit (org_id, user_id, seq);
+CREATE INDEX audit_object ON audit (object_id, seq);
+CREATE INDEX audit_user ON audit (user_id, seq);
 CREATE INDEX audit_removal ON audit (org_id, user_id, at)
   WHERE operation IN ('delete_credential', 'unshare_credential', 'delete_oauth_provider');
 CREATE TABLE audit_head (org_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, mac BLOB NOT NULL, seal BLOB NOT NULL) STRICT;
