@@ -243,9 +243,7 @@ pub fn slot_named<'a>(slots: &'a [SlotRow], name: &str) -> Result<&'a SlotRow> {
     slots
         .iter()
         .find(|slot| slot.id == SlotId::from(name) || slot.label == name || slot.kind.as_str() == name)
-        .ok_or_else(|| {
-            Error::new(Code::KeyNotFound, "there is no such unlock method").next("Run `unsaid key status`.")
-        })
+        .ok_or_else(|| Error::new(Code::SlotNotFound, "there is no such unlock method"))
 }
 
 /// For a state that only a programming error can reach.

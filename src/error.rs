@@ -108,6 +108,7 @@ codes! {
     ToolNotFound "tool_not_found" Missing "Call tools/list to see the tools there are."
     ResourceNotFound "resource_not_found" Missing "Call resources/list to see the resources there are."
     CommandNotFound "command_not_found" Missing "Check the command's spelling, and that it is on the PATH of this shell."
+    SlotNotFound "unlock_method_not_found" Missing "Run `unsaid key status` to see the ways in there are."
     ValueMissing "value_missing" Missing "Enter the value with `unsaid set NAME`."
     Unresolved "unresolved" Missing "Add what this message names as missing, then start it again."
 

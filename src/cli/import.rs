@@ -153,7 +153,12 @@ impl Import {
         answer["imported"] = json!(done.len());
         if !cx.json {
             let mut text = line(&format!("{} credentials imported", done.len()));
-            if shown != "-" {
+            if !skipped.is_empty() {
+                text.push_str(&line(&format!(
+                    "{} entries were not taken over and are in {shown} only: keep it, or move them first.",
+                    skipped.len()
+                )));
+            } else if shown != "-" {
                 text.push_str(&line(&format!(
                     "The values still stand in {shown}: delete it when nothing needs it, for instance with `shred -u`."
                 )));

@@ -102,8 +102,8 @@ pub fn show_code(code: &Secret) -> Result<()> {
             }
         }
     });
-    let written =
-        terminal.answer("\nPress Enter when you have it; you will be asked for a few of its 14 groups.");
+    terminal.tell("\n");
+    let written = terminal.answer("Press Enter when you have it; a few of its 14 groups are asked for then");
     if own_screen {
         terminal.tell("\x1b[2J\x1b[?1049l");
     }

@@ -110,7 +110,8 @@ fn told(answer: &Value) -> String {
             when(row, "/expires_at"),
         ]);
     }
-    let mut text = table.text("There is no credential that you can see. Add one with `unsaid set NAME`.");
+    let mut text =
+        table.text("There is no such credential that you can see. Add one with `unsaid set NAME`.");
     if !answer["next_cursor"].is_null() {
         text.push_str(&line("There are more: raise --limit."));
     }

@@ -120,8 +120,27 @@ fn guide(answer: &Value) -> String {
         ("credential", at(answer, "/credential/name")),
         ("status", at(answer, "/credential/status/message")),
         ("used by", at(answer, "/credential/used_by")),
-        ("page", at(answer, "/guide/manage_url")),
+        (
+            "overlap",
+            match answer.pointer("/guide/overlap") {
+                Some(Value::Bool(true)) => "the old and the new key may work side by side".to_owned(),
+                Some(Value::Bool(false)) => "the old key dies when the new one is made".to_owned(),
+                _ => String::new(),
+            },
+        ),
+        ("warning", at(answer, "/guide/warning")),
+        ("documents", at(answer, "/guide/docs_url")),
     ]);
+    for page in items(answer, "/guide/pages") {
+        text.push_str(&line(&format!("open: {} ({})", at(page, "/url"), at(page, "/what"))));
+    }
+    if !items(answer, "/guide/steps").is_empty() {
+        text.push_str("\nAt the service:\n");
+        for (n, step) in items(answer, "/guide/steps").iter().enumerate() {
+            text.push_str(&line(&format!("{}. {}", n + 1, step.as_str().unwrap_or_default())));
+        }
+        text.push_str("\nHere:\n");
+    }
     for (n, step) in items(answer, "/steps").iter().enumerate() {
         text.push_str(&line(&format!("{}. {}", n + 1, step.as_str().unwrap_or_default())));
     }

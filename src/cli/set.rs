@@ -27,7 +27,7 @@ Examples:
   op read op://dev/github/token | unsaid set GITHUB_TOKEN --scope team:backend
   unsaid set DB --type basic --username app --env prod
   unsaid set GCP_KEY --type file --file key.json
-  unsaid set SMTP --type custom --field HOST:plain --field PASSWORD";
+  unsaid set SMTP --type custom --field REGION:plain --field PASSWORD";
 
 /// Enter a value; makes the credential if it is not there
 #[derive(Args)]

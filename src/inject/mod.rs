@@ -137,7 +137,7 @@ fn warn_of_short_values(launch: &Launch, warn: &dyn Fn(&str)) {
     }
     for injected in &launch.injected {
         if !is_maskable(injected) {
-            warn(&format!("{} is too short to be masked in the output", injected.label));
+            warn(&format!("{} is too short to be masked in the output", injected.variable));
         }
     }
 }

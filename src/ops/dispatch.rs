@@ -1,6 +1,6 @@
 //! One call, from raw arguments to an answer: the same steps for every operation and every door.
 //!
-//! 1 limits of the server · 2 no secret in an argument · 3 parse without echo · 4 an answer kept under this
+//! 1 no secret in an argument · 2 limits of the server · 3 parse without echo · 4 an answer kept under this
 //! idempotency key · 5 permission and confirmation · 6 run · 7 a refusal leaves its event.
 use super::confirm::{Answer, Confirm, Confirmer, Question, digest};
 use super::{Effect, Entry, Operation, Toolset};
@@ -48,6 +48,8 @@ pub async fn call(
     confirmer: &dyn Confirmer,
 ) -> Result<Reply> {
     let outcome = async {
+        // First of all: whoever put a secret there hears that it leaked, whatever else would be said.
+        refuse_secrets(app, entry, &arguments)?;
         if !limits.allow(entry) {
             return Err(match limits.read_only && entry.effect != Effect::Reads {
                 true => Error::new(
@@ -60,7 +62,6 @@ pub async fn call(
                 ),
             });
         }
-        refuse_secrets(app, entry, &arguments)?;
         (entry.call)(app, caller, arguments, confirmer).await
     }
     .await;

@@ -1,7 +1,7 @@
 //! From what a caller wrote to a credential that they may reach. What they may not know of is not found, in every answer.
 use crate::app::App;
 use crate::error::{Code, Error, Result};
-use crate::ids::{CredentialId, OrgId};
+use crate::ids::{CredentialId, OrgId, TeamId};
 use crate::model::Word;
 use crate::model::access::{Access, Caller, Grant, Standing, access};
 use crate::model::credential::{Credential, Scope};
@@ -140,16 +140,24 @@ fn lookup(
         (0, 0) => Err(not_found(wanted)),
         (0, 1) if with_deleted => Ok(deleted.remove(0)),
         (0, _) if !with_deleted => Err(Error::new(Code::Deleted, format!("{} is in the bin", shown(wanted)))),
-        (0, _) => Err(ambiguous(wanted, &deleted)),
-        _ => Err(ambiguous(wanted, &live)),
+        (0, _) => Err(ambiguous(tx, wanted, &deleted)),
+        _ => Err(ambiguous(tx, wanted, &live)),
     }
 }
 
-fn ambiguous(wanted: &str, found: &[Reached]) -> Error {
+fn ambiguous(tx: &Reader<'_>, wanted: &str, found: &[Reached]) -> Error {
+    let place = |c: &Credential| match c.scope {
+        // The name of a team whose credential they see is nothing new to them.
+        Scope::Team => match tx.team(&c.org_id, &TeamId::from(c.owner_id.as_str())) {
+            Ok(team) => format!("team {}", team.name),
+            Err(_) => "team".to_owned(),
+        },
+        scope => scope.to_string(),
+    };
     let list: Vec<_> = found
         .iter()
         .take(10)
-        .map(|f| format!("{} = {} ({})", f.credential.id, f.credential.label(), f.credential.scope))
+        .map(|f| format!("{} = {} ({})", f.credential.id, f.credential.label(), place(&f.credential)))
         .collect();
     Error::new(
         Code::AmbiguousName,

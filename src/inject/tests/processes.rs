@@ -186,7 +186,7 @@ fn r_10_a_short_value_passes_with_a_warning() {
     let output = sh("echo $PIN", &[("PIN", "1234")]).play();
 
     assert_eq!(text(&output.stdout), "1234\n");
-    assert!(text(&output.stderr).contains("pin is too short to be masked"));
+    assert!(text(&output.stderr).contains("PIN is too short to be masked"));
 }
 
 #[test]
