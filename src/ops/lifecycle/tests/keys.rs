@@ -90,7 +90,7 @@ async fn k_27_the_last_way_in_is_never_taken_away() {
     let caller = owner(&app);
 
     assert_eq!(refused(remove(&app, &caller, "file").await).code, Code::LastSlot);
-    assert_eq!(refused(remove(&app, &caller, "no such way").await).code, Code::KeyNotFound);
+    assert_eq!(refused(remove(&app, &caller, "no such way").await).code, Code::SlotNotFound);
     remove(&app, &caller, "recovery").await.unwrap();
     assert_eq!(refused(remove(&app, &caller, "file").await).code, Code::LastSlot);
 
