@@ -64,7 +64,7 @@ fn a_value_among_the_arguments_is_refused_without_being_repeated() {
         assert!(!format!("{}{}", done.out, done.err).contains(&value), "{args:?} {}", done.err);
     }
     assert!(!shell.ok(&["log", "export"], "").contains(&value));
-    assert!(shell.ok(&["list"], "").contains("no credential"));
+    assert!(shell.ok(&["list"], "").contains("no such credential"));
 }
 
 #[test]
