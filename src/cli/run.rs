@@ -42,6 +42,9 @@ pub struct Run {
     /// Take the credential of this deployment: prod, staging or dev
     #[arg(long, value_name = "ENV")]
     env: Option<Environment>,
+    /// Take this team's credential where several of your teams have one
+    #[arg(long, value_name = "TEAM")]
+    team: Option<String>,
     /// Put this credential's value into a file, and the file's path into the variable. Repeatable
     #[arg(long = "file", value_name = "NAME")]
     files: Vec<String>,
@@ -120,6 +123,7 @@ impl Run {
             all: self.all,
             account: self.account.clone(),
             environment: self.env,
+            team: self.team.clone(),
             command: program_name(&self.command),
         };
         if !wanted.all && wanted.names.is_empty() {

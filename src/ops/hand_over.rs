@@ -1,7 +1,7 @@
 //! Handing values to a process: resolve, record, commit, and only then decrypt.
 //!
 //! If the log cannot be written, no value leaves. A missing value never becomes an empty one.
-use super::credential::explain::{advice, resolve_for};
+use super::credential::explain::{advice, own_team, resolve_for};
 use super::credential::value::open_fields;
 use super::reach;
 use crate::app::App;
@@ -28,6 +28,8 @@ pub struct HandOver {
     pub all: bool,
     pub account: Option<String>,
     pub environment: Option<Environment>,
+    /// Whose value is meant where several of the caller's teams have one: name or id.
+    pub team: Option<String>,
     /// The program's name, for the log: never its arguments.
     pub command: String,
 }
@@ -62,8 +64,12 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
         .store
         .write(caller, move |tx| {
             let who = tx.standing(&asking)?;
+            let team = match &wanted.team {
+                Some(team) => Some(own_team(tx, &asking, &who, team)?),
+                None => None,
+            };
             let narrowing =
-                Narrowing { account: wanted.account.clone(), environment: wanted.environment, team: None };
+                Narrowing { account: wanted.account.clone(), environment: wanted.environment, team };
             let names = match wanted.all {
                 true => every_name(tx, &asking, &who)?,
                 false => wanted.names.clone(),

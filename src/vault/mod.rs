@@ -131,7 +131,9 @@ impl Vault {
     /// code is of another vault or of before the last rotation, and as [`Vault::unlock`].
     pub fn unlock_with_recovery(instance: &str, slots: &[SlotRow], code: &Secret) -> Result<Vault> {
         let secret = stack::clean(|| sources::recovery::read(code))?;
-        let mut last = Error::new(Code::KeyNotFound, "this vault has no recovery code");
+        let mut last = Error::new(Code::KeyNotFound, "this vault has no recovery code").next(
+            "Open it with one of its other ways in: `unsaid doctor` says which there are and what is wrong.",
+        );
         for slot in slots.iter().filter(|slot| slot.kind == SlotKind::Recovery) {
             match slots::unwrap(instance, slot, &secret) {
                 Ok(root) => return Self::opened(instance, slots, slot, root),

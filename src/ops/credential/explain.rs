@@ -53,6 +53,24 @@ pub fn resolve_for(
     Ok((candidates, resolved))
 }
 
+/// The id of a team that the caller is in, or sees. Any other does not exist for them.
+pub fn own_team(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &crate::model::access::Standing,
+    name: &str,
+) -> Result<String> {
+    let unknown = || Error::new(Code::TeamNotFound, "there is no such team you are in");
+    let found = tx.team_named(&caller.org, name).map_err(|e| match e.code {
+        Code::TeamNotFound => unknown(),
+        _ => e,
+    })?;
+    match who.team_role(found.id.as_str()).is_some() || who.sees_all() {
+        true => Ok(found.id.0),
+        false => Err(unknown()),
+    }
+}
+
 /// What a problem means and what to do about it.
 pub fn advice(name: &str, resolved: &Resolved) -> (String, String) {
     match (resolved.winner, resolved.problem) {
@@ -63,7 +81,9 @@ pub fn advice(name: &str, resolved: &Resolved) -> (String, String) {
         ),
         (None, Some(Problem::AmbiguousTeam)) => (
             format!("two of your teams have a {name}"),
-            format!("Name the team, or set your own value with `unsaid set {name}`."),
+            format!(
+                "Name the team (`unsaid run --team NAME`), or set your own value with `unsaid set {name}`."
+            ),
         ),
         (None, Some(Problem::Expired)) => (
             format!("the {name} that wins is expired; there is no silent fall back"),
@@ -98,18 +118,7 @@ impl Operation for ExplainResolution {
                     invalid(e.message().to_owned()).next("Give the name alone, as GITHUB_TOKEN.")
                 })?;
                 let team = match &self.team {
-                    Some(team) => {
-                        // A team that the caller is not in does not exist for them.
-                        let unknown = || Error::new(Code::TeamNotFound, "there is no such team you are in");
-                        let found = tx.team_named(&asking.org, team).map_err(|e| match e.code {
-                            Code::TeamNotFound => unknown(),
-                            _ => e,
-                        })?;
-                        if who.team_role(found.id.as_str()).is_none() && !who.sees_all() {
-                            return Err(unknown());
-                        }
-                        Some(found.id.0)
-                    }
+                    Some(team) => Some(own_team(tx, &asking, &who, team)?),
                     None => None,
                 };
                 let narrowing = Narrowing { account: self.account, environment: self.environment, team };

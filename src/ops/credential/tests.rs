@@ -87,6 +87,15 @@ async fn two_teams_with_one_name_are_named_and_never_guessed() {
 
     assert_eq!(values(&w, "mia", "DB_URL").await.unwrap_err().code, Code::AmbiguousTeam);
     assert_eq!(values(&w, "max", "DB_URL").await.unwrap()[0].1, b"b");
+    let of = |team: &str| HandOver {
+        names: vec!["DB_URL".into()],
+        team: Some(team.into()),
+        command: "true".into(),
+        ..HandOver::default()
+    };
+    let handed = hand_over(&w.app, &w.caller("mia"), of("core")).await.unwrap();
+    handed[0].value.expose(|bytes| assert_eq!(bytes, b"a"));
+    assert_eq!(hand_over(&w.app, &w.caller("tom"), of("ops")).await.err().unwrap().code, Code::TeamNotFound);
 }
 
 #[tokio::test]
