@@ -87,6 +87,8 @@ impl Conn {
         conn.set_db_config(C::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
         // Closing leaves the log for the next opener: a process that ran one command does not pay a checkpoint.
         conn.set_db_config(C::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // Plans do not look at bound values: else most statements are compiled anew each time they get new ones.
+        conn.set_db_config(C::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         conn.set_db_config(C::SQLITE_DBCONFIG_DQS_DML, false)?;
         conn.set_db_config(C::SQLITE_DBCONFIG_DQS_DDL, false)?;
         conn.execute_batch(
