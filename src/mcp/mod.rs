@@ -9,6 +9,7 @@ mod catalogue;
 mod completion;
 mod door;
 mod gate;
+mod lines;
 mod opening;
 mod prompts;
 mod resources;
@@ -16,7 +17,6 @@ mod server;
 pub mod stdio;
 #[cfg(test)]
 mod tests;
-mod wiping;
 
 pub use opening::{Identify, Identity, Local, Open};
 pub use server::Server;

@@ -2,17 +2,13 @@
 //!
 //! Nothing but protocol messages is ever written to standard output. Clients hand over pipes, socketpairs (those
 //! on Node do) or files; each kind is read in the way that costs least.
+use super::lines::Wire;
 use super::opening::{Identify, Local, Open};
 use super::server::Server;
-use super::wiping::Wiping;
 use crate::error::{Error, Result, internal};
 use crate::ops::Limits;
-use rmcp::RoleServer;
 use rmcp::ServiceExt;
-use rmcp::model::JsonRpcMessage;
-use rmcp::service::{RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage};
-use rmcp::transport::Transport;
-use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::service::ServerInitializeError;
 use rmcp::transport::io::{stdio, stdio_pipes};
 use rustix::fs::{FileType, fstat};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,9 +16,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// The longest message that is read; a longer one is skipped, and the connection goes on (M-04).
-pub(super) const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Serves the client on standard input and output until it closes them, or until SIGTERM or SIGINT.
 ///
@@ -57,8 +50,7 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let gone = CancellationToken::new();
-    let lines = AsyncRwTransport::new(Wiping::new(read), write).with_max_line_length(MAX_MESSAGE_BYTES);
-    let wire = Wire { lines, gone: gone.clone(), has_begun: false };
+    let wire = Wire::new(read, write, gone.clone());
     match server.connection(gone).serve_with_ct(wire, stop).await {
         Ok(running) => match running.waiting().await {
             Ok(_) => Ok(()),
@@ -118,41 +110,4 @@ fn unix_stream(fd: BorrowedFd<'_>) -> Result<Option<UnixStream>> {
     }
     stream.set_nonblocking(true).map_err(cannot)?;
     UnixStream::from_std(stream).map(Some).map_err(cannot)
-}
-
-/// Lines of messages, with what the library leaves to us: it ends a connection whose first message asks for
-/// nothing, and lets calls wait for a client that is gone.
-struct Wire<T> {
-    lines: T,
-    gone: CancellationToken,
-    has_begun: bool,
-}
-
-impl<T: Transport<RoleServer>> Transport<RoleServer> for Wire<T> {
-    type Error = T::Error;
-
-    fn send(
-        &mut self,
-        message: TxJsonRpcMessage<RoleServer>,
-    ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
-        self.lines.send(message)
-    }
-
-    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        loop {
-            let Some(message) = self.lines.receive().await else {
-                self.gone.cancel();
-                return None;
-            };
-            self.has_begun |= matches!(message, JsonRpcMessage::Request(_));
-            if self.has_begun {
-                return Some(message);
-            }
-        }
-    }
-
-    async fn close(&mut self) -> Result<(), T::Error> {
-        self.gone.cancel();
-        self.lines.close().await
-    }
 }
