@@ -149,7 +149,7 @@ impl App {
 
     /// As [`App::open`], with the clock handed in.
     pub fn open_with(config: Config, clock: Arc<dyn Clock>, prompt: Prompt) -> Result<Self> {
-        let store = Store::open(&config.places.database(), clock.clone())?;
+        let store = Store::begin(&config.places.database(), clock.clone())?;
         let Some(instance) = store.meta("instance")? else {
             return Err(Error::new(Code::NotInitialised, "the vault was begun and not finished")
                 .next("Run `unsaid init` again: it goes on where it stopped."));
@@ -159,6 +159,7 @@ impl App {
         let vault = unlock(&config, &instance, &slots, prompt)?;
         let org_keys: Vec<_> = org_keys.iter().map(org_key_row).collect::<Result<_>>()?;
         vault.load_org_keys(&org_keys)?;
+        store.ready()?;
         Ok(Self::assemble(config, store, clock, vault, instance, epoch))
     }
 

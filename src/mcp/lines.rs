@@ -321,7 +321,8 @@ mod tests {
             for id in [json!(1), json!("one")] {
                 let line = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
                 let library: RxJsonRpcMessage<RoleServer> = serde_json::from_value(line.clone()).unwrap();
-                let ours = serde_json::from_value::<Call>(line.clone()).map(RxJsonRpcMessage::<RoleServer>::from);
+                let ours =
+                    serde_json::from_value::<Call>(line.clone()).map(RxJsonRpcMessage::<RoleServer>::from);
 
                 assert_eq!(format!("{:?}", ours.unwrap()), format!("{library:?}"));
                 assert_eq!(format!("{:?}", message(&line.to_string()).unwrap()), format!("{library:?}"));

@@ -140,8 +140,11 @@ pub fn typed<'a, O: Operation>(
         if O::EFFECT != Effect::Reads {
             caller.idempotency = take_idempotency::<O>(&mut arguments)?.or(caller.idempotency);
         }
-        let bound = digest(O::NAME, &arguments);
-        let kept = arguments.clone();
+        // What only reads asks nobody anything: nothing has to be bound to a question.
+        let (bound, kept) = match O::EFFECT {
+            Effect::Reads => (Vec::new(), Map::new()),
+            _ => (digest(O::NAME, &arguments), arguments.clone()),
+        };
         let operation: O = parse::<O>(O::NAME, arguments)?;
         if caller.idempotency.is_some() {
             let asking = caller.clone();
@@ -153,6 +156,9 @@ pub fn typed<'a, O: Operation>(
         }
         match operation.confirm(app, &caller).await? {
             Confirm::Nothing => {}
+            _ if O::EFFECT == Effect::Reads => {
+                return Err(crate::error::internal("a reading operation asked for a confirmation"));
+            }
             question => {
                 if let Some(reply) = settle::<O>(app, &caller, &bound, &kept, question, confirmer).await? {
                     return Ok(reply);

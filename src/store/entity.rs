@@ -13,11 +13,48 @@ pub trait Entity: Sized + Send + 'static {
     const TABLE: &'static str;
     const KEYS: usize;
     const COLUMNS: &'static [&'static str];
+    /// The statements of this table, written once.
+    fn sql() -> &'static Statements;
     fn org(&self) -> &OrgId;
     fn revision(&self) -> i64;
     fn set_revision(&mut self, revision: i64);
     fn to_values(&self) -> Vec<Value>;
     fn from_row(row: &mut Row) -> Result<Self>;
+}
+
+/// What is said to the database about one table.
+pub struct Statements {
+    /// `SELECT` and `FROM` of a statement whose rows are this table's entities.
+    pub select: String,
+    find: String,
+    insert: String,
+    save: String,
+    remove: String,
+}
+
+impl Statements {
+    pub fn of<T: Entity>() -> Self {
+        let (table, columns, n) = (T::TABLE, T::COLUMNS.join(", "), T::COLUMNS.len());
+        let equals = |columns: &[&str], from: usize| -> Vec<String> {
+            columns.iter().zip(from..).map(|(column, n)| format!("{column} = ${n}")).collect()
+        };
+        let key = equals(&T::COLUMNS[..T::KEYS], 1).join(" AND ");
+        let set = equals(&T::COLUMNS[T::KEYS..], T::KEYS + 1).join(", ");
+        let places = (1..=n + 2).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let select = format!("SELECT {columns}, revision, mac FROM {table}");
+        Self {
+            find: format!("{select} WHERE {key}"),
+            select,
+            insert: format!("INSERT INTO {table} ({columns}, revision, mac) VALUES ({places})"),
+            save: format!(
+                "UPDATE {table} SET {set}, revision = ${}, mac = ${} WHERE {key} AND revision = ${}",
+                n + 1,
+                n + 2,
+                n + 3
+            ),
+            remove: format!("DELETE FROM {table} WHERE {key}"),
+        }
+    }
 }
 
 /// What can stand in a column.
@@ -131,6 +168,11 @@ macro_rules! entity {
             const TABLE: &'static str = $table;
             const KEYS: usize = $keys;
             const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),*];
+            fn sql() -> &'static $crate::store::entity::Statements {
+                static SQL: std::sync::LazyLock<$crate::store::entity::Statements> =
+                    std::sync::LazyLock::new($crate::store::entity::Statements::of::<$ty>);
+                &SQL
+            }
             fn org(&self) -> &$crate::ids::OrgId { &self.$org }
             fn revision(&self) -> i64 { self.revision }
             fn set_revision(&mut self, revision: i64) { self.revision = revision; }
@@ -170,15 +212,10 @@ pub(super) fn canonical(table: &str, revision: i64, values: &[Value]) -> Vec<u8>
     bytes
 }
 
-/// `SELECT` and `FROM` of a statement whose rows are `T`s.
-pub(super) fn select_from<T: Entity>() -> String {
-    format!("SELECT {}, revision, mac FROM {}", T::COLUMNS.join(", "), T::TABLE)
-}
-
 impl Reader<'_> {
     /// Every row of `T` that `rest` (`WHERE … ORDER BY … LIMIT …`) selects, each MAC checked.
     pub fn select<T: Entity>(&self, rest: &str, values: &[Value]) -> Result<Vec<T>> {
-        self.rows(&format!("{} {rest}", select_from::<T>()), values)
+        self.rows(&[T::sql().select.as_str(), " ", rest].concat(), values)
     }
 
     /// Rows of `T` by a whole statement whose columns are `T`'s, then `revision` and `mac`.
@@ -221,10 +258,8 @@ impl Reader<'_> {
     /// The row with this primary key, if there is one.
     pub fn find<T: Entity>(&self, key: &[&str]) -> Result<Option<T>> {
         debug_assert_eq!(key.len(), T::KEYS);
-        let terms: Vec<_> =
-            T::COLUMNS[..T::KEYS].iter().zip(1..).map(|(c, n)| format!("{c} = ${n}")).collect();
         let values: Vec<_> = key.iter().map(|k| Value::Text((*k).into())).collect();
-        Ok(self.select(&format!("WHERE {}", terms.join(" AND ")), &values)?.pop())
+        Ok(self.rows(&T::sql().find, &values)?.pop())
     }
 }
 
@@ -236,14 +271,7 @@ impl Writer<'_> {
         let mac = self.mac()?.row(entity.org(), &canonical(T::TABLE, 1, &values))?;
         values.push(Value::Int(1));
         values.push(Value::Blob(mac));
-        let places: Vec<_> = (1..=values.len()).map(|n| format!("${n}")).collect();
-        let sql = format!(
-            "INSERT INTO {} ({}, revision, mac) VALUES ({})",
-            T::TABLE,
-            T::COLUMNS.join(", "),
-            places.join(", ")
-        );
-        self.conn().execute(&sql, &values)?;
+        self.conn().execute(&T::sql().insert, &values)?;
         if T::TABLE == "org" {
             self.made_orgs.push(entity.org().clone());
         }
@@ -256,21 +284,8 @@ impl Writer<'_> {
         entity.set_revision(read + 1);
         let mut values = entity.to_values();
         let mac = self.mac()?.row(entity.org(), &canonical(T::TABLE, read + 1, &values))?;
-        let set: Vec<_> =
-            T::COLUMNS.iter().zip(1..).skip(T::KEYS).map(|(c, n)| format!("{c} = ${n}")).collect();
-        let key: Vec<_> = T::COLUMNS[..T::KEYS].iter().zip(1..).map(|(c, n)| format!("{c} = ${n}")).collect();
-        let n = values.len();
         values.extend([Value::Int(read + 1), Value::Blob(mac), Value::Int(read)]);
-        let sql = format!(
-            "UPDATE {} SET {}, revision = ${}, mac = ${} WHERE {} AND revision = ${}",
-            T::TABLE,
-            set.join(", "),
-            n + 1,
-            n + 2,
-            key.join(" AND "),
-            n + 3
-        );
-        match self.conn().execute(&sql, &values)? {
+        match self.conn().execute(&T::sql().save, &values)? {
             1 => Ok(()),
             _ => Err(Error::new(Code::Changed, format!("the {} was changed meanwhile", T::TABLE))),
         }
@@ -278,10 +293,8 @@ impl Writer<'_> {
 
     /// Removes the row with this primary key.
     pub fn remove<T: Entity>(&mut self, key: &[&str]) -> Result<()> {
-        let terms: Vec<_> =
-            T::COLUMNS[..T::KEYS].iter().zip(1..).map(|(c, n)| format!("{c} = ${n}")).collect();
         let values: Vec<_> = key.iter().map(|k| Value::Text((*k).into())).collect();
-        self.conn().execute(&format!("DELETE FROM {} WHERE {}", T::TABLE, terms.join(" AND ")), &values)?;
+        self.conn().execute(&T::sql().remove, &values)?;
         Ok(())
     }
 }

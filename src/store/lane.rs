@@ -39,24 +39,43 @@ fn full() -> Error {
 pub struct WriteLane {
     jobs: mpsc::SyncSender<Box<dyn WriteJob>>,
     short_log: Arc<AtomicBool>,
+    /// How opening its connection went, until somebody asks.
+    opened: Mutex<Option<mpsc::Receiver<Result<()>>>>,
 }
 
 impl WriteLane {
-    /// Takes over an open connection.
-    pub fn start(conn: Conn, port: Port) -> Result<Self> {
+    /// Begins on a thread of its own, which opens the connection with `open` while the caller goes on.
+    pub fn start(open: impl FnOnce() -> Result<Conn> + Send + 'static, port: Port) -> Result<Self> {
         let (jobs, inbox) = mpsc::sync_channel::<Box<dyn WriteJob>>(DEPTH);
+        let (tell, opened) = mpsc::sync_channel(1);
         let short_log = Arc::new(AtomicBool::new(false));
         let asked = short_log.clone();
         std::thread::Builder::new()
             .name("store-writer".into())
             .stack_size(1 << 20)
             .spawn(move || {
+                let (told, conn) = match open() {
+                    Ok(conn) => (Ok(()), Some(conn)),
+                    Err(e) => (Err(e), None),
+                };
+                // Who opened the store may be gone already.
+                let _ = tell.send(told);
+                let Some(conn) = conn else { return };
                 while let Ok(first) = inbox.recv() {
                     run_batch(&conn, &port, first, &inbox, asked.load(Ordering::Relaxed));
                 }
             })
             .map_err(|e| internal("the store's thread did not start").because(e))?;
-        Ok(Self { jobs, short_log })
+        Ok(Self { jobs, short_log, opened: Mutex::new(Some(opened)) })
+    }
+
+    /// Waits until the connection is open. Fails as opening it did; asked again, only where it failed.
+    pub fn ready(&self) -> Result<()> {
+        let mut opened = self.opened.lock().unwrap_or_else(|e| e.into_inner());
+        match opened.take() {
+            Some(told) => told.recv().unwrap_or_else(|_| Err(gone())),
+            None => Ok(()),
+        }
     }
 
     /// See [`super::Store::keep_log_short`].
@@ -72,6 +91,13 @@ impl WriteLane {
     }
 }
 
+fn fail(jobs: Vec<Box<dyn WriteJob>>, e: Error) {
+    tracing::warn!(code = e.code.name(), cause = ?std::error::Error::source(&e).map(|c| c.to_string()), "a transaction failed");
+    for job in jobs {
+        job.answer(Err((e.code, e.message().to_owned())));
+    }
+}
+
 fn run_batch(
     conn: &Conn,
     port: &Port,
@@ -79,12 +105,6 @@ fn run_batch(
     inbox: &mpsc::Receiver<Box<dyn WriteJob>>,
     keep_log_short: bool,
 ) {
-    let fail = |jobs: Vec<Box<dyn WriteJob>>, e: Error| {
-        tracing::warn!(code = e.code.name(), cause = ?std::error::Error::source(&e).map(|c| c.to_string()), "a transaction failed");
-        for job in jobs {
-            job.answer(Err((e.code, e.message().to_owned())));
-        }
-    };
     if let Err(e) = conn.begin(true).and_then(|()| port.refresh(conn)) {
         conn.rollback();
         // Those behind it have waited as long: one after the other they would wait for ever.
@@ -156,8 +176,8 @@ struct Started {
 }
 
 impl ReadLanes {
-    pub fn new(path: PathBuf, port: Port, most: usize) -> Self {
-        Self { path, port, most, here: Mutex::new(None), started: Mutex::new(None), open: Arc::default() }
+    pub fn new(path: PathBuf, port: Port, most: usize, here: Option<Conn>) -> Self {
+        Self { path, port, most, here: Mutex::new(here), started: Mutex::new(None), open: Arc::default() }
     }
 
     fn submit(&self, job: ReadJob) -> Result<()> {

@@ -16,19 +16,25 @@ pub fn bring_up(conn: &Conn, path: &Path) -> Result<()> {
     apply(conn, path, STEPS)
 }
 
+/// Whether there is nothing to apply. A newer database is refused.
+pub fn is_current(conn: &Conn) -> Result<bool> {
+    is_at(conn, STEPS.len() as i64)
+}
+
+fn is_at(conn: &Conn, newest: i64) -> Result<bool> {
+    Ok(version(conn, newest)? == newest && number(conn, "PRAGMA application_id")? == APPLICATION_ID)
+}
+
 fn apply(conn: &Conn, path: &Path, steps: &[&str]) -> Result<()> {
     let newest = steps.len() as i64;
-    let is_there = |have| -> Result<bool> {
-        Ok(have == newest && number(conn, "PRAGMA application_id")? == APPLICATION_ID)
-    };
-    if is_there(version(conn, newest)?)? {
+    if is_at(conn, newest)? {
         return Ok(());
     }
     // Several processes may start at once on an old database: one migrates, the others wait here and find it done.
     conn.begin(true)?;
-    let done = version(conn, newest).and_then(|have| match is_there(have)? {
+    let done = is_at(conn, newest).and_then(|is_there| match is_there {
         true => Ok(()),
-        false => step_up(conn, path, have, steps),
+        false => step_up(conn, path, version(conn, newest)?, steps),
     });
     match done {
         Ok(()) => conn.commit(),

@@ -164,20 +164,48 @@ impl Store {
 
     /// Opens the database at `path`; an older one is backed up and migrated first.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let store = Self::begin(path, clock)?;
+        store.ready()?;
+        Ok(store)
+    }
+
+    /// As [`Store::open`], but the writer's connection opens beside what the caller does next: see [`Store::ready`].
+    pub fn begin(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         check_place(path)?;
+        let conn = Conn::open(path, false)?;
+        if migrate::is_current(&conn)? {
+            let written = path.to_owned();
+            return Self::with(path, clock, Some(conn), move || Conn::open(&written, true));
+        }
+        drop(conn);
         let conn = Conn::open(path, true)?;
         migrate::bring_up(&conn, path)?;
         Self::over(conn, path, clock)
     }
 
+    /// Over a connection that may write.
     fn over(conn: Conn, path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::with(path, clock, None, move || Ok(conn))
+    }
+
+    fn with(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        here: Option<Conn>,
+        writer: impl FnOnce() -> Result<Conn> + Send + 'static,
+    ) -> Result<Self> {
         let port = Port { mac: Arc::new(OnceLock::new()), clock };
         Ok(Self {
             path: path.to_owned(),
-            readers: ReadLanes::new(path.to_owned(), port.clone(), 2),
-            writer: WriteLane::start(conn, port.clone())?,
+            readers: ReadLanes::new(path.to_owned(), port.clone(), 2, here),
+            writer: WriteLane::start(writer, port.clone())?,
             port,
         })
+    }
+
+    /// Waits until it can be written too, so that no store is half open. Fails as opening it does.
+    pub fn ready(&self) -> Result<()> {
+        self.writer.ready()
     }
 
     pub fn path(&self) -> &Path {

@@ -99,7 +99,7 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
     let (who, org) = reach::who(tx, caller)?;
     let found = reach::credential_or_deleted(tx, caller, &who, wanted, Need::See)?;
     let c = &found.credential;
-    let mut names = Names::new(tx, &org.id);
+    let mut names = Names::knowing(tx, &org.id, &who);
     let used = tx.usage(&c.id)?;
     let row = row(&mut names, &org, c, &used, tx.now())?;
     let a = found.access;

@@ -179,7 +179,7 @@ fn page(
     let needle = input.text.as_deref().map(|t| t.trim().to_lowercase()).filter(|t| !t.is_empty());
     let now = tx.now();
     let mut after = input.cursor.as_deref().map(read_cursor).transpose()?;
-    let mut names = Names::new(tx, &org.id);
+    let mut names = Names::knowing(tx, &org.id, &who);
     let mut rows = Vec::new();
     let mut next_cursor = None;
     let mut bytes = 0;

@@ -2,6 +2,7 @@
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::{OrgId, TeamId, UserId};
+use crate::model::access::Standing;
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, Source};
 use crate::model::org::Org;
 use crate::model::status::{StatusReport, status};
@@ -51,6 +52,12 @@ pub struct Names<'r, 't> {
 impl<'r, 't> Names<'r, 't> {
     pub fn new(tx: &'r Reader<'t>, org: &OrgId) -> Self {
         Self { tx, org: org.clone(), known: HashMap::new() }
+    }
+
+    /// As [`Names::new`], where one name is known already: the caller's own.
+    pub fn knowing(tx: &'r Reader<'t>, org: &OrgId, who: &Standing) -> Self {
+        let known = HashMap::from([(who.user.0.clone(), who.login.clone())]);
+        Self { known, ..Self::new(tx, org) }
     }
 
     pub fn user(&mut self, id: &str) -> Result<String> {
