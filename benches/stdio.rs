@@ -1,7 +1,8 @@
 //! What a person waits for, process by process: starting, calling and listing over stdio, and `unsaid run`.
 //!
 //! `cargo bench --bench stdio [-- start|call|list|memory|run …]`. Every figure stands beside the same one of a bare rmcp
-//! echo server, which is this very binary started again: it links nothing of unsaid. Runs take turns, figures are medians.
+//! echo server, which is this very binary started again: it links nothing of unsaid. It runs on one thread, as our server
+//! does, and once more on the many that `#[tokio::main]` gives. Runs take turns, figures are medians.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use rmcp::model::{
@@ -18,19 +19,20 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Set where this binary is to be the echo server.
+/// Set where this binary is to be the echo server: on `one` thread or on `many`.
 const ECHO: &str = "UNSAID_BENCH_ECHO";
+const ECHOES: [&str; 2] = ["one", "many"];
 const FIVE: [&str; 5] = ["K_A", "K_B", "K_C", "K_D", "K_E"];
 
 fn main() {
-    if std::env::var_os(ECHO).is_some() {
-        return echo();
+    if let Some(threads) = std::env::var_os(ECHO) {
+        return echo(threads == "many");
     }
     let parts: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wants = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
     let folder = tempfile::tempdir().unwrap();
     let small = Home::make(folder.path(), "small", 0);
-    println!("{:<44} {:>10} {:>10} {:>7}   target", "", "unsaid", "echo", "ratio");
+    println!("{:<40} {:>10} {:>20} {:>20}   target", "", "unsaid", "echo, one thread", "echo, many");
     if wants("start") {
         starts(&small);
     }
@@ -57,19 +59,22 @@ fn micros(mut taken: Vec<Duration>) -> f64 {
     taken[taken.len() / 2].as_nanos() as f64 / 1000.0
 }
 
-fn line(what: &str, ours: f64, bare: f64, target: &str) {
-    println!("{what:<44} {ours:>7.0} µs {bare:>7.0} µs {:>7.2}   {target}", ours / bare);
+fn line(what: &str, ours: f64, bare: [f64; 2], target: &str) {
+    let beside = bare.map(|bare| format!("{bare:>7.0} µs = {:>5.2} ×", ours / bare)).join("  ");
+    println!("{what:<40} {ours:>7.0} µs  {beside}   {target}");
 }
 
 /// From fork to the first answer to `tools/list`, in both eras.
 fn starts(home: &Home) {
     for era in [Era::PerRequest, Era::Handshake] {
-        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        let (mut ours, mut bare) = (Vec::new(), [Vec::new(), Vec::new()]);
         for _ in 0..100 {
             ours.push(start(home.serve(), era));
-            bare.push(start(echo_command(), era));
+            for (bare, threads) in bare.iter_mut().zip(ECHOES) {
+                bare.push(start(echo_command(threads), era));
+            }
         }
-        line(&format!("start to tools/list, {era:?}"), micros(ours), micros(bare), "≤ 2");
+        line(&format!("start to tools/list, {era:?}"), micros(ours), bare.map(micros), "≤ 2");
     }
 }
 
@@ -107,37 +112,36 @@ fn lists(ten: &Home, hundred: &Home) {
     }
     let [ten, hundred] = taken.map(micros);
     println!(
-        "{:<44} {hundred:>7.0} µs {ten:>7.0} µs {:>7.2}   ≤ 1.2 (beside 10,000)",
+        "{:<40} {hundred:>7.0} µs  {ten:>7.0} µs = {:>5.2} ×   ≤ 1.2 (beside 10,000)",
         "list_credentials, 50 of 100,000",
         hundred / ten
     );
 }
 
 /// Medians of a tool of ours and of `echo`, turn by turn in blocks of 100.
-fn beside(home: &Home, era: Era, tool: &str, arguments: Value, count: usize) -> (f64, f64) {
+fn beside(home: &Home, era: Era, tool: &str, arguments: Value, count: usize) -> (f64, [f64; 2]) {
     let mut ours = Server::start(home.serve());
-    let mut bare = Server::start(echo_command());
+    let mut bare = ECHOES.map(|threads| Server::start(echo_command(threads)));
     ours.greet(era);
-    bare.greet(era);
-    let mut taken = [Vec::new(), Vec::new()];
+    bare.iter_mut().for_each(|bare| bare.greet(era));
+    let mut taken = [Vec::new(), Vec::new(), Vec::new()];
     let spoken = json!({ "text": "hello" });
     for block in 0..(count / 100 + 3) {
         for _ in 0..100 {
-            let one = ours.call(tool, &arguments, era);
-            // The first blocks warm up.
-            if block >= 3 {
-                taken[0].push(one);
+            taken[0].push(ours.call(tool, &arguments, era));
+        }
+        for (n, bare) in bare.iter_mut().enumerate() {
+            for _ in 0..100 {
+                taken[n + 1].push(bare.call("echo", &spoken, era));
             }
         }
-        for _ in 0..100 {
-            let one = bare.call("echo", &spoken, era);
-            if block >= 3 {
-                taken[1].push(one);
-            }
+        // The first blocks warm up.
+        if block == 2 {
+            taken.iter_mut().for_each(Vec::clear);
         }
     }
-    let [ours, bare] = taken.map(micros);
-    (ours, bare)
+    let [ours, one, many] = taken.map(micros);
+    (ours, [one, many])
 }
 
 /// What the server holds after 10,000 calls of several kinds.
@@ -156,7 +160,7 @@ fn memory(home: &Home) {
         line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or_default()
     };
     println!(
-        "{:<44} {:>6.1} MiB {:>6.1} MiB           ≤ 24 (at the end, at most)",
+        "{:<40} {:>6.1} MiB {:>6.1} MiB   ≤ 24 (at the end, at most)",
         "memory, after 10,000 calls",
         kib("VmRSS") / 1024.0,
         kib("VmHWM") / 1024.0
@@ -178,7 +182,7 @@ fn runs(home: &Home) {
         }
     }
     println!(
-        "{:<44} {:>7.0} µs {:>7.0} µs           ≤ 5000 over: {:.0} µs over",
+        "{:<40} {:>7.0} µs {:>7.0} µs   ≤ 5000 over: {:.0} µs over",
         "unsaid run with 5 values, and true",
         micros(ours),
         micros(bare),
@@ -316,17 +320,19 @@ impl Drop for Server {
     }
 }
 
-fn echo_command() -> Command {
+fn echo_command(threads: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(ECHO, "1");
+    command.env(ECHO, threads);
     command
 }
 
 /// The least that a server on this library can be: one tool that answers with what it was given.
 struct Echo;
 
-fn echo() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+fn echo(is_threaded: bool) {
+    use tokio::runtime::Builder;
+    let mut builder = if is_threaded { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    let runtime = builder.enable_all().build().unwrap();
     runtime.block_on(async {
         let running = Echo.serve(stdio_pipes()).await.unwrap();
         running.waiting().await.unwrap();

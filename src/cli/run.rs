@@ -73,7 +73,7 @@ impl Run {
         let wanted = self.wanted(&app)?;
         let (handed, strip) = runtime.block_on(async {
             let caller = cx.caller(&app).await?;
-            let slots = app.store.read(|tx| tx.slots()).await?;
+            let slots = app.store.read_here(|tx| tx.slots()).await?;
             Ok::<_, Error>((hand_over(&app, &caller, wanted).await?, ours(&slots)))
         })?;
         let launch = Launch {

@@ -81,10 +81,12 @@ impl Server {
 
     /// Opens the vault and makes the tools ahead of the first call; what goes wrong is told by that call.
     pub async fn warm(&self) {
-        // The vault opens on a thread of its own; this one has nothing else to do before the first answer.
-        let (opened, ()) = tokio::join!(self.door.opening.app(), async { catalogue::prepare() });
-        if let Err(e) = opened {
+        let tools = tokio::task::spawn_blocking(catalogue::prepare);
+        if let Err(e) = self.door.opening.app().await {
             tracing::info!(code = e.code.name(), "the vault is not open yet");
+        }
+        if tools.await.is_err() {
+            tracing::error!("the tools could not be made");
         }
     }
 }
