@@ -7,6 +7,7 @@ mod audit_log;
 mod bit_rot;
 mod command_line;
 mod crashing;
+mod handing_over;
 mod house;
 mod leak_args;
 mod permissions;

@@ -195,10 +195,12 @@ async fn c_36_an_unknown_argument_is_refused_and_not_repeated() {
         for (field, planted) in
             [("PLANTED_name", "words"), ("value", "PLANTED_words"), ("Credential", "PLANTED")]
         {
+            // Whoever fills in a value, however harmless it looks, hears that it leaked.
+            let code = if field == "value" { Code::SecretInArgument } else { Code::InvalidInput };
             let mut arguments = valid(e.name);
             arguments[field] = planted.into();
             let refused = w.refused(&w.person("ada"), e.name, arguments).await;
-            assert_eq!(refused.code, Code::InvalidInput, "{}", e.name);
+            assert_eq!(refused.code, code, "{}", e.name);
             assert!(!refused.to_json().to_string().contains("PLANTED"), "{}: {refused:?}", e.name);
         }
     }

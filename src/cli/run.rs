@@ -36,6 +36,9 @@ pub struct Run {
     /// Hand over every credential that you may use
     #[arg(long)]
     all: bool,
+    /// Leave these out of --all
+    #[arg(long, value_name = "A,B", value_delimiter = ',', requires = "all")]
+    except: Vec<String>,
     /// Take the credential of this account where there are several
     #[arg(long)]
     account: Option<String>,
@@ -113,14 +116,14 @@ impl Run {
 
     /// What is asked for: by the command line, else by the project's file.
     fn wanted(&self, app: &App) -> Result<HandOver> {
+        let named = |names: &[String]| -> Vec<String> {
+            names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+        };
         let mut wanted = HandOver {
-            names: self
-                .only
-                .iter()
-                .map(|name| name.trim().to_owned())
-                .filter(|name| !name.is_empty())
-                .collect(),
+            // Who says which file to make has named what goes into it.
+            names: named(if self.only.is_empty() && !self.all { &self.files } else { &self.only }),
             all: self.all,
+            except: named(&self.except),
             account: self.account.clone(),
             environment: self.env,
             team: self.team.clone(),

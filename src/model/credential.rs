@@ -1,6 +1,8 @@
 //! A credential and its versions, as the database keeps them: everything but the values.
 use crate::clock::Millis;
+use crate::error::{Code, Error, Result};
 use crate::ids::{CredentialId, OrgId, ProviderId, UserId, VersionId};
+use crate::model::name::Reserved;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +114,35 @@ impl Credential {
             CredentialType::File => vec![secret("content")],
             CredentialType::Custom => self.fields.clone(),
         }
+    }
+
+    /// The variable that a program finds `field` under: `NAME` where there is one value, else `NAME_FIELD`.
+    pub fn variable(&self, field: &str) -> String {
+        match self.kind {
+            CredentialType::ApiKey | CredentialType::OAuth | CredentialType::File => self.name.clone(),
+            CredentialType::Basic | CredentialType::Custom => {
+                format!("{}_{}", self.name, field.to_ascii_uppercase())
+            }
+        }
+    }
+
+    /// Fails with `reserved_name` where a program could never be given one of the fields.
+    pub fn expect_usable_variables(&self) -> Result<()> {
+        for spec in self.field_specs() {
+            let variable = self.variable(&spec.name);
+            if let Some(reserved) = Reserved::of(&variable) {
+                return Err(Error::new(
+                    Code::ReservedName,
+                    format!(
+                        "its field {} would fill {variable}, which is reserved: {}",
+                        spec.name,
+                        reserved.reason()
+                    ),
+                )
+                .next("Give the credential or that field another name."));
+            }
+        }
+        Ok(())
     }
 
     /// `name`, with account and environment where they tell it from another of that name.

@@ -3,11 +3,11 @@
 //! 1 no secret in an argument · 2 limits of the server · 3 parse without echo · 4 an answer kept under this
 //! idempotency key · 5 permission and confirmation · 6 run · 7 a refusal leaves its event.
 use super::confirm::{Answer, Confirm, Confirmer, Question, digest};
-use super::{Effect, Entry, Operation, Toolset};
+use super::{Effect, Entry, Operation, Toolset, refusal};
 use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, invalid};
 use crate::model::access::{Caller, Idempotency};
-use crate::model::event::{Event, Outcome};
+use crate::model::event::Event;
 use crate::model::suspicion;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -71,7 +71,34 @@ pub async fn call(
     outcome
 }
 
+/// Fields that no tool has, and in which nobody would put anything but a value.
+const VALUE_FIELDS: [&str; 12] = [
+    "value",
+    "values",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "token",
+    "access_token",
+    "api_key",
+    "apikey",
+    "client_secret",
+    "private_key",
+];
+
 fn refuse_secrets(app: &App, entry: &Entry, arguments: &Map<String, Value>) -> Result<()> {
+    let is_given = |value: &Value| !matches!(value, Value::Null | Value::Bool(_)) && value != "";
+    if let Some(field) = VALUE_FIELDS
+        .iter()
+        .find(|field| !entry.has_property(field) && arguments.get(**field).is_some_and(is_given))
+    {
+        return Err(Error::new(
+            Code::SecretInArgument,
+            format!("{} takes no {field}: a value never goes through a tool", entry.name),
+        )
+        .detail("field", *field));
+    }
     match app.detector.check_arguments(arguments, &argument_kind) {
         None => Ok(()),
         Some(suspect) => {
@@ -116,16 +143,7 @@ async fn remember_refusal(app: &App, caller: &Caller, entry: &Entry, e: &Error) 
     if !worth_it {
         return;
     }
-    let outcome = if e.kind().outcome() == "failed" { Outcome::Failed } else { Outcome::Refused };
-    let mut event = Event::of(entry.name).ended(outcome, e.code.name());
-    for (name, text) in e.details() {
-        event = event.with(name, text.clone());
-    }
-    let mut caller = caller.clone();
-    caller.idempotency = None;
-    if let Err(e) = app.store.write(&caller, move |tx| tx.record(event, ())).await {
-        tracing::error!(operation = entry.name, code = e.code.name(), "a refusal could not be recorded");
-    }
+    refusal::remember(app, caller, Event::of(entry.name), e).await;
 }
 
 /// The typed part of a call. `catalog` makes one of these for each operation.

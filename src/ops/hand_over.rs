@@ -4,12 +4,13 @@
 use super::credential::explain::{advice, own_team, resolve_for};
 use super::credential::value::open_fields;
 use super::reach;
+use super::refusal::remember;
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::{Caller, access};
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, SealedField, Version};
-use crate::model::event::{Event, Outcome};
-use crate::model::name::{CredentialName, Reserved};
+use crate::model::event::Event;
+use crate::model::name::CredentialName;
 use crate::model::resolution::Narrowing;
 use crate::model::suspicion::Kind;
 use crate::secret::SecretBytes;
@@ -26,6 +27,8 @@ pub struct HandOver {
     pub names: Vec<String>,
     /// Everything the caller may use, said aloud.
     pub all: bool,
+    /// Left out of `all`, so that one that cannot be used does not stop the others.
+    pub except: Vec<String>,
     pub account: Option<String>,
     pub environment: Option<Environment>,
     /// Whose value is meant where several of the caller's teams have one: name or id.
@@ -57,7 +60,9 @@ struct Chosen {
 /// where that is the one problem. The audit rows are committed before the first value is decrypted.
 pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<Vec<Handed>> {
     if wanted.names.iter().any(|name| app.detector.check_text(name, Kind::Identifier).is_some()) {
-        return Err(Error::new(Code::SecretInArgument, "a name that is asked for looks like a secret"));
+        let e = Error::new(Code::SecretInArgument, "a name that is asked for looks like a secret");
+        remember(app, caller, Event::of("use"), &e).await;
+        return Err(e);
     }
     let asking = caller.clone();
     let chosen = app
@@ -70,10 +75,11 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
             };
             let narrowing =
                 Narrowing { account: wanted.account.clone(), environment: wanted.environment, team };
-            let names = match wanted.all {
+            let mut names = match wanted.all {
                 true => every_name(tx, &asking, &who)?,
                 false => wanted.names.clone(),
             };
+            names.retain(|name| !wanted.except.iter().any(|other| other.eq_ignore_ascii_case(name)));
             if names.is_empty() {
                 return Err(invalid("no credential is named")
                     .next("Name some with `--only A,B`, write them into .unsaid.toml, or say `--all`."));
@@ -95,13 +101,13 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
                     {
                         return Err(e);
                     }
-                    // With --all, what cannot be used is left out only if nothing at all is behind the name.
                     Err(e) => problems.push((e.code, e.message().to_owned(), e.next_step().to_owned())),
                 }
             }
             if !problems.is_empty() {
-                return Err(together(problems));
+                return Err(together(problems, wanted.all));
             }
+            expect_one_each(&chosen)?;
             let mut events = Vec::new();
             for c in &chosen {
                 tx.count_use(&c.credential.id, true)?;
@@ -138,38 +144,51 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
                 return Err(e);
             }
         };
-        spread(&one.credential, &one.version, fields, &mut handed)?;
-    }
-    for (i, h) in handed.iter().enumerate() {
-        if handed[..i].iter().any(|other| other.variable == h.variable) {
-            return Err(Error::new(
-                Code::AmbiguousName,
-                format!("two credentials would fill the variable {}", h.variable),
-            ));
+        if let Err(e) = spread(&one.credential, &one.version, fields, &mut handed) {
+            remember(app, caller, Event::of("use").on(&one.credential), &e).await;
+            return Err(e);
         }
     }
     Ok(handed)
 }
 
-/// A refused use leaves its event too.
-async fn remember(app: &App, caller: &Caller, event: Event, e: &Error) {
-    let outcome = if e.kind().outcome() == "failed" { Outcome::Failed } else { Outcome::Refused };
-    let mut event = event.ended(outcome, e.code.name());
-    for (name, text) in e.details() {
-        event = event.with(name, text.clone());
+/// A variable holds one value: two credentials that would fill the same are refused before anything is recorded.
+fn expect_one_each(chosen: &[Chosen]) -> Result<()> {
+    let mut filled = std::collections::HashSet::new();
+    for one in chosen {
+        for spec in one.credential.field_specs() {
+            let variable = one.credential.variable(&spec.name);
+            if !filled.insert(variable.clone()) {
+                return Err(Error::new(
+                    Code::AmbiguousName,
+                    format!("two credentials would fill the variable {variable}"),
+                )
+                .next("Hand over one of them at a time, or rename one."));
+            }
+        }
     }
-    if let Err(e) = app.store.write(caller, move |tx| tx.record_step(event, ())).await {
-        tracing::error!(code = e.code.name(), "a refused use could not be recorded");
-    }
+    Ok(())
 }
 
-fn together(mut problems: Vec<(Code, String, String)>) -> Error {
-    if problems.len() == 1 {
+fn together(mut problems: Vec<(Code, String, String)>, all: bool) -> Error {
+    if let ([_], false) = (&problems[..], all) {
         let (code, message, next) = problems.remove(0);
         return Error::new(code, message).next(next);
     }
     let lines: Vec<_> = problems.iter().map(|(_, message, next)| format!("{message} ({next})")).collect();
-    Error::new(Code::Unresolved, format!("{} credentials cannot be used: {}", lines.len(), lines.join("; ")))
+    let e = Error::new(
+        Code::Unresolved,
+        format!(
+            "{} credential{} cannot be used: {}",
+            lines.len(),
+            if lines.len() == 1 { "" } else { "s" },
+            lines.join("; ")
+        ),
+    );
+    match all {
+        true => e.next("Put that right, or leave them out: `--all --except A,B`."),
+        false => e,
+    }
 }
 
 fn choose(
@@ -205,6 +224,7 @@ fn choose(
             format!("a field of {} is missing from the database", credential.name),
         ));
     }
+    credential.expect_usable_variables()?;
     Ok(Chosen { credential, version, fields })
 }
 
@@ -229,8 +249,7 @@ fn every_name(tx: &Reader<'_>, caller: &Caller, who: &crate::model::access::Stan
     Ok(names)
 }
 
-/// Which variables a credential's fields go into: `NAME` alone for one value, `NAME_USERNAME` and `NAME_PASSWORD` for a
-/// login, `NAME_FIELD` for named fields.
+/// The values of a credential, each for its variable. Reserved ones were refused before.
 fn spread(
     c: &Credential,
     v: &Version,
@@ -238,25 +257,14 @@ fn spread(
     handed: &mut Vec<Handed>,
 ) -> Result<()> {
     for (field, value) in fields {
-        let (variable, file_name) = match c.kind {
-            CredentialType::ApiKey | CredentialType::OAuth => (c.name.clone(), None),
-            CredentialType::File => {
-                let name = if v.file_name.is_empty() { c.name.to_lowercase() } else { v.file_name.clone() };
-                (c.name.clone(), Some(name))
-            }
-            CredentialType::Basic | CredentialType::Custom => {
-                (format!("{}_{}", c.name, field.to_ascii_uppercase()), None)
-            }
-        };
+        let variable = c.variable(&field);
         if value.size_bytes() == 0 {
             return Err(Error::new(Code::ValueMissing, format!("the value of {variable} is empty")));
         }
-        if let Some(reserved) = Reserved::of(&variable) {
-            return Err(Error::new(
-                Code::ReservedName,
-                format!("{variable} cannot be filled: {}", reserved.reason()),
-            ));
-        }
+        let file_name = (c.kind == CredentialType::File).then(|| match v.file_name.is_empty() {
+            true => c.name.to_lowercase(),
+            false => v.file_name.clone(),
+        });
         handed.push(Handed { variable, label: c.name.clone(), value, file_name });
     }
     Ok(())

@@ -13,6 +13,7 @@ pub mod org;
 pub mod provider;
 pub mod quota;
 pub mod reach;
+pub mod refusal;
 pub mod service;
 pub mod session;
 

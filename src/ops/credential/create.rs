@@ -211,6 +211,7 @@ pub fn prepare(
         deleted_by: None,
         revision: 0,
     };
+    credential.expect_usable_variables()?;
     Ok((who, org, credential))
 }
 

@@ -104,6 +104,7 @@ impl UpdateCredential {
             note("name", name.as_str() != after.name);
             after.name_key = name.key();
             after.name = name.into();
+            after.expect_usable_variables()?;
         }
         if let Some(text) = &self.description {
             let text = if text.trim().is_empty() { String::new() } else { Description::parse(text)?.into() };

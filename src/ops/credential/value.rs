@@ -11,6 +11,7 @@ use crate::model::credential::{Credential, CredentialType, Environment, Scope, S
 use crate::model::event::Event;
 use crate::model::suspicion::Kind;
 use crate::ops::reach::{self, Need};
+use crate::ops::refusal;
 use crate::secret::SecretBytes;
 use crate::store::Writer;
 use crate::vault::{Context, Vault};
@@ -108,7 +109,17 @@ pub async fn enter_value(
 ///
 /// Fails with `invalid_input` where a field is not the credential's, is empty, or is missing; `too_large` beyond the
 /// limits; `not_allowed` and `credential_not_found` as for every change.
+///
+/// A refusal leaves its event, as every change's does.
 pub async fn enter_many(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Entered>> {
+    let entered = enter_all(app, caller, entries).await;
+    if let Err(e) = &entered {
+        refusal::remember(app, caller, Event::of("enter_value"), e).await;
+    }
+    entered
+}
+
+async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Entered>> {
     for entry in &entries {
         if let Target::New(input) = &entry.target {
             refuse_secrets(app, input)?;

@@ -323,5 +323,5 @@ async fn a_client_secret_in_an_argument_is_refused() {
     assert_eq!(refused.code, Code::SecretInArgument);
     assert!(!format!("{refused:?}").contains(&planted));
     let unknown = json!({ "service": "google", "client_id": "abc", "client_secret": "x" });
-    assert_eq!(by_model(&world, CREATE, unknown).await.unwrap_err().code, Code::InvalidInput);
+    assert_eq!(by_model(&world, CREATE, unknown).await.unwrap_err().code, Code::SecretInArgument);
 }
