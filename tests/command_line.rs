@@ -64,13 +64,15 @@ fn a_value_among_the_arguments_is_refused_without_being_repeated() {
         assert!(!format!("{}{}", done.out, done.err).contains(&value), "{args:?} {}", done.err);
     }
     assert!(!shell.ok(&["log", "export"], "").contains(&value));
-    assert!(shell.ok(&["list"], "").contains("no such credential"));
+    assert!(shell.ok(&["list"], "").contains("no credential that you can see"));
+    assert!(shell.ok(&["list", "--tag", "none"], "").contains("is like that"));
 }
 
 #[test]
 fn exit_codes_tell_the_kinds_apart() {
     let shell = Shell::new();
     shell.ok(&["set", "A"], "value-of-a");
+    shell.ok(&["team", "create", "core", "--owner", "ada"], "");
 
     for (args, code, error) in [
         (&["show", "MISSING"][..], 4, "credential_not_found"),
@@ -80,7 +82,10 @@ fn exit_codes_tell_the_kinds_apart() {
         (&["--org", "Other", "list"], 4, "org_not_found"),
         (&["--as", "nobody", "list"], 4, "user_not_found"),
         (&["rm", "A"], 3, "approval_required"),
-        (&["team", "delete", "x"], 2, "needs_terminal"),
+        (&["team", "delete", "core"], 2, "needs_terminal"),
+        (&["team", "delete", "x"], 4, "team_not_found"),
+        (&["policy", "set"], 2, "invalid_input"),
+        (&["run", "--all", "--except", "A", "--", "true"], 125, "invalid_input"),
         (&["import", "missing.env"], 2, "invalid_file"),
         (&["run", "--only", "MISSING", "--", "true"], 125, "unresolved"),
         (&["run", "--", "true"], 125, "invalid_input"),
@@ -94,6 +99,7 @@ fn exit_codes_tell_the_kinds_apart() {
     }
     assert_eq!(shell.run(&["run", "--nonsense"], "").code, 125);
     assert_eq!(shell.run(&["list", "--nonsense"], "").code, 2);
+    assert_eq!(shell.run(&["list", "--limit", "0"], "").code, 2);
     assert_eq!(shell.run(&["run", "--only", "A", "--", "sh", "-c", "exit 7"], "").code, 7);
     assert_eq!(shell.run(&["run", "--only", "A", "--", "sh", "-c", "kill -9 $$"], "").code, 137);
 }

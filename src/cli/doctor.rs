@@ -1,5 +1,6 @@
 //! `unsaid doctor`: one line for each thing that was looked at, and what to do.
 use super::init::prompt;
+use super::phrase::for_people;
 use super::{Context, output};
 use crate::clock::SystemClock;
 use crate::error::{Result, internal};
@@ -36,7 +37,7 @@ fn line(check: &Check) -> String {
     };
     let mut text = output::line(&format!("{level}  {}: {}", check.name, check.what));
     if !check.next.is_empty() {
-        text.push_str(&output::line(&format!("      {}", check.next)));
+        text.push_str(&output::line(&format!("      {}", for_people(&check.next))));
     }
     text
 }

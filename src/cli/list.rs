@@ -44,8 +44,8 @@ pub struct List {
     #[arg(long, value_name = "DATE")]
     expires_before: Option<Millis>,
     /// At most this many; all of them where it is left out
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    limit: Option<u16>,
 }
 
 /// Rows that are asked for at a time.
@@ -55,7 +55,19 @@ impl List {
     pub async fn run(self, cx: &Context) -> Result<()> {
         let session = cx.session().await?;
         let answer = self.all(&session).await?;
-        cx.print(&answer, told)
+        let nothing = match self.has_filter() {
+            true => "None of the credentials that you can see is like that.",
+            false => "There is no credential that you can see. Add one with `unsaid set NAME`.",
+        };
+        cx.print(&answer, |answer| told(answer, nothing))
+    }
+
+    fn has_filter(&self) -> bool {
+        let Self { text, kind, status, scope, service, env, tag, unused_since, expires_before, limit: _ } =
+            self;
+        let texts = [text, service, tag].iter().any(|text| text.is_some());
+        let dates = unused_since.is_some() || expires_before.is_some();
+        texts || dates || kind.is_some() || status.is_some() || scope.is_some() || env.is_some()
     }
 
     /// Every page, or as many as were asked for, as one answer.
@@ -63,7 +75,8 @@ impl List {
         let mut rows: Vec<Value> = Vec::new();
         let mut cursor = Value::Null;
         loop {
-            let wanted = self.limit.map_or(PAGE, |limit| limit.saturating_sub(rows.len()).min(PAGE));
+            let wanted =
+                self.limit.map_or(PAGE, |limit| usize::from(limit).saturating_sub(rows.len()).min(PAGE));
             if wanted == 0 {
                 break;
             }
@@ -92,7 +105,7 @@ impl List {
     }
 }
 
-fn told(answer: &Value) -> String {
+fn told(answer: &Value, nothing: &str) -> String {
     let rows = items(answer, "/credentials");
     let mut table =
         Table::new(&["NAME", "ACCOUNT", "ENV", "SCOPE", "TYPE", "SERVICE", "STATUS", "LAST USED", "EXPIRES"]);
@@ -110,8 +123,7 @@ fn told(answer: &Value) -> String {
             when(row, "/expires_at"),
         ]);
     }
-    let mut text =
-        table.text("There is no such credential that you can see. Add one with `unsaid set NAME`.");
+    let mut text = table.text(nothing);
     if !answer["next_cursor"].is_null() {
         text.push_str(&line("There are more: raise --limit."));
     }

@@ -17,6 +17,7 @@ mod log;
 mod mcp_config;
 mod org;
 mod output;
+mod phrase;
 mod place;
 mod policy;
 mod project;
@@ -254,8 +255,12 @@ fn report(e: &Error, json: bool) {
         format!("{}\n", e.to_json())
     } else {
         let show = telemetry::escaped;
-        let mut text =
-            format!("error[{}]: {}\nnext: {}\n", e.code.name(), show(e.message()), show(e.next_step()));
+        let mut text = format!(
+            "error[{}]: {}\nnext: {}\n",
+            e.code.name(),
+            show(e.message()),
+            show(&phrase::for_people(e.next_step()))
+        );
         for (name, fact) in e.details().iter().filter(|(name, _)| *name == "approval_id") {
             text.push_str(&format!("{name}: {}\n", show(fact)));
         }

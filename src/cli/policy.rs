@@ -1,7 +1,7 @@
 //! `unsaid policy`: what the org allows.
 use super::Context;
 use super::output::{at, items, line, pairs};
-use crate::error::Result;
+use crate::error::{Result, invalid};
 use crate::model::org::SharingPlan;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -35,6 +35,10 @@ impl Policy {
     pub async fn run(self, cx: &Context) -> Result<()> {
         let answer = match self.action {
             None | Some(Action::Show) => cx.call("get_policy", json!({})).await?,
+            Some(Action::Set { sharing_plan: None, bin_days: None, warn_days: None }) => {
+                return Err(invalid("nothing is to be changed")
+                    .next("Say what: --sharing-plan, --bin-days or --warn-days."));
+            }
             Some(Action::Set { sharing_plan, bin_days, warn_days }) => {
                 let arguments =
                     json!({ "sharing_plan": sharing_plan, "bin_days": bin_days, "warn_days": warn_days });

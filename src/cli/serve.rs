@@ -31,7 +31,8 @@ pub struct Serve {
 fn toolset(text: &str) -> Result<Toolset, String> {
     match text.parse::<Toolset>() {
         Ok(Toolset::People) => Err("what is for people only is never a tool".into()),
-        other => other,
+        // `people` is a toolset that no server offers.
+        other => other.map_err(|e| e.replace(", people", "")),
     }
 }
 

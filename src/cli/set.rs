@@ -103,6 +103,9 @@ impl Set {
         let entered = enter_value(&session.app, &session.caller, aim.target, values, file_name).await?;
         let answer =
             serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
+        if self.expires.is_some_and(|end| end <= session.app.now()) {
+            note("it has expired already: no program will be given it until its expiry is changed");
+        }
         cx.print(&answer, |_| told(&entered, &aim.label))
     }
 

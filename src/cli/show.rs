@@ -2,6 +2,7 @@
 use super::Context;
 use super::list::scope;
 use super::output::{Table, at, items, line, pairs, when};
+use super::phrase::for_people;
 use crate::error::Result;
 use crate::model::credential::Environment;
 use clap::Args;
@@ -61,7 +62,7 @@ fn detail(c: &Value) -> String {
         ("id", at(c, "/id")),
         ("status", [at(c, "/status/status"), at(c, "/status/message")].join(": ")),
         ("reasons", at(c, "/status/reasons")),
-        ("next", at(c, "/status/next")),
+        ("next", for_people(&at(c, "/status/next"))),
         ("scope", scope(c)),
         ("type", at(c, "/type")),
         ("fields", if c["type"] == "custom" { fields.join(", ") } else { String::new() }),

@@ -1,6 +1,7 @@
 //! `unsaid status`: who you are here, and what needs attention.
 use super::Context;
 use super::output::{Table, at, items, line, pairs, when};
+use super::phrase::for_people;
 use crate::error::Result;
 use clap::Args;
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ fn told(me: &Value, cx: &Context) -> String {
             at(row, "/name"),
             at(row, "/status/status"),
             at(row, "/status/message"),
-            at(row, "/status/next"),
+            for_people(&at(row, "/status/next")),
         ]);
     }
     text.push('\n');

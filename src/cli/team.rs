@@ -1,7 +1,7 @@
 //! `unsaid team`: teams, and who is in them.
 use super::Context;
 use super::output::{Table, at, items, line};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::model::org::TeamRole;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -64,6 +64,7 @@ impl Team {
                 })
             }
             Action::Delete { team, yes } => {
+                expect_team(&session.call("list_teams", json!({})).await?, &team)?;
                 super::confirm::ask(&format!("delete team {team}"), yes)?;
                 let answer = session.call_with("delete_team", json!({ "team": team }), yes).await?;
                 cx.print(&answer, |_| line("the team is deleted"))
@@ -82,6 +83,15 @@ impl Team {
                 })
             }
         }
+    }
+}
+
+/// Nobody is asked about a team that there is not.
+fn expect_team(teams: &Value, wanted: &str) -> Result<()> {
+    let is_it = |team: &Value| team["name"] == wanted || team["id"] == wanted;
+    match items(teams, "/teams").iter().any(is_it) {
+        true => Ok(()),
+        false => Err(Error::new(Code::TeamNotFound, "there is no such team").next("Run `unsaid team list`.")),
     }
 }
 

@@ -145,6 +145,27 @@ impl Credential {
         Ok(())
     }
 
+    /// The command with which a person enters its value.
+    pub fn set_command(&self) -> String {
+        let mut text = format!("unsaid set {}", self.name);
+        match self.scope {
+            Scope::Personal => {}
+            Scope::Team => text.push_str(&format!(" --scope team:{}", self.owner_id)),
+            Scope::Org => text.push_str(" --scope org"),
+        }
+        if !self.account.is_empty() {
+            let quoted = self.account.replace('\'', "'\\''");
+            text.push_str(&format!(" --account '{quoted}'"));
+        }
+        if self.environment != Environment::Any {
+            text.push_str(&format!(" --env {}", self.environment));
+        }
+        if self.kind == CredentialType::File {
+            text.push_str(" --file PATH");
+        }
+        text
+    }
+
     /// `name`, with account and environment where they tell it from another of that name.
     pub fn label(&self) -> String {
         let mut text = self.name.clone();

@@ -72,11 +72,11 @@ pub fn status(c: &Credential, now: Millis, warn_days: i64, bin_days: i64) -> Sta
                 Status::NeedsAttention,
                 vec![StatusReason::ValueMissing],
                 "no value has been entered yet".into(),
-                format!("Ask the person to run `unsaid set {}` in a terminal.", c.name),
+                format!("Ask the person to run `{}` in a terminal.", c.set_command()),
             ),
         };
     }
-    let replace = format!("Ask the person to run `unsaid set {}` with a new value.", c.name);
+    let replace = format!("Ask the person to run `{}` with a new value.", c.set_command());
     let mut reasons = Vec::new();
     let rotation_due = c.rotation_days.zip(c.value_set_at).map(|(days, set)| set.plus_days(days));
     if rotation_due.is_some_and(|due| due <= now) {

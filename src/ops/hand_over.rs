@@ -202,7 +202,7 @@ fn choose(
     let (mut candidates, resolved) = resolve_for(tx, caller, who, name.as_str(), narrowing)?;
     let Some(winner) = resolved.winner else {
         use crate::model::resolution::Problem as P;
-        let (message, next) = advice(name.as_str(), &resolved);
+        let (message, next) = advice(name.as_str(), &resolved, narrowing);
         let code = match resolved.problem {
             Some(P::Ambiguous) => Code::AmbiguousName,
             Some(P::AmbiguousTeam) => Code::AmbiguousTeam,

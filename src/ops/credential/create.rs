@@ -323,7 +323,7 @@ fn created(
         status: status(c, now, org.warn_days, org.bin_days),
         next: format!(
             "Ask the person to run `{}` in a terminal and enter the value there. Never ask for it in the chat.",
-            super::value::command(c)
+            c.set_command()
         ),
         same_name: described(tx, caller, others)?,
     })

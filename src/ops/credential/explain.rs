@@ -5,6 +5,7 @@ use crate::model::access::{Caller, access};
 use crate::model::credential::{Credential, Environment};
 use crate::model::name::CredentialName;
 use crate::model::resolution::{Considered, Narrowing, Problem, Resolved, resolve};
+use crate::model::text::shown;
 use crate::ops::{Effect, Operation, Permission, Toolset, reach};
 use crate::store::Reader;
 use schemars::JsonSchema;
@@ -72,7 +73,7 @@ pub fn own_team(
 }
 
 /// What a problem means and what to do about it.
-pub fn advice(name: &str, resolved: &Resolved) -> (String, String) {
+pub fn advice(name: &str, resolved: &Resolved, narrowing: &Narrowing) -> (String, String) {
     match (resolved.winner, resolved.problem) {
         (Some(_), _) => (format!("{name} resolves"), String::new()),
         (None, Some(Problem::Ambiguous)) => (
@@ -93,10 +94,17 @@ pub fn advice(name: &str, resolved: &Resolved) -> (String, String) {
             (format!("the {name} that wins has no value"), format!("Enter it with `unsaid set {name}`."))
         }
         (None, Some(Problem::NotFound) | None) => (
-            format!("there is no {name} that you may use"),
+            format!("there is no {name}{} that you may use", narrowed(narrowing)),
             format!("Add it with `unsaid set {name}`, or ask an admin to share it."),
         ),
     }
+}
+
+/// What else was asked for, as a part of a sentence.
+fn narrowed(by: &Narrowing) -> String {
+    let account = by.account.as_ref().map(|account| format!(" of the account {}", shown(account)));
+    let environment = by.environment.map(|environment| format!(" for {environment}"));
+    [account, environment].into_iter().flatten().collect()
 }
 
 impl Operation for ExplainResolution {
@@ -123,7 +131,7 @@ impl Operation for ExplainResolution {
                 };
                 let narrowing = Narrowing { account: self.account, environment: self.environment, team };
                 let (candidates, resolved) = resolve_for(tx, &asking, &who, name.as_str(), &narrowing)?;
-                let (message, next) = advice(name.as_str(), &resolved);
+                let (message, next) = advice(name.as_str(), &resolved, &narrowing);
                 Ok(Explained {
                     name: name.to_string(),
                     winner: resolved.winner.map(|i| candidates[i].id.0.clone()),

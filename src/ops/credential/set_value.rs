@@ -1,5 +1,4 @@
 //! `set_credential_value`: tells where a person enters the value. It never takes one.
-use super::value;
 use crate::app::App;
 use crate::error::Result;
 use crate::model::access::Caller;
@@ -47,7 +46,7 @@ impl Operation for SetCredentialValue {
                 let output = WhereToEnter {
                     id: c.id.0.clone(),
                     name: c.name.clone(),
-                    command: value::command(&c),
+                    command: c.set_command(),
                     fields: c.field_specs().into_iter().map(|f| f.name).collect(),
                     next: "Ask the person to run the command in a terminal. Then call get_credential to see that it is done. Never ask for the value in the chat.".into(),
                 };

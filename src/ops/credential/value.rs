@@ -7,7 +7,7 @@ use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
 use crate::ids::VersionId;
 use crate::model::access::Caller;
-use crate::model::credential::{Credential, CredentialType, Environment, Scope, SealedField, Stage, Version};
+use crate::model::credential::{Credential, CredentialType, Scope, SealedField, Stage, Version};
 use crate::model::event::Event;
 use crate::model::suspicion::Kind;
 use crate::ops::reach::{self, Need};
@@ -53,24 +53,6 @@ pub struct Entered {
     pub replaced: bool,
     /// Other visible credentials of this name that it comes before.
     pub comes_before: Vec<String>,
-}
-
-/// The command with which a person enters this credential's value.
-pub fn command(c: &Credential) -> String {
-    let mut text = format!("unsaid set {}", c.name);
-    match c.scope {
-        Scope::Personal => {}
-        Scope::Team => text.push_str(&format!(" --scope team:{}", c.owner_id)),
-        Scope::Org => text.push_str(" --scope org"),
-    }
-    if !c.account.is_empty() {
-        let quoted = c.account.replace('\'', "'\\''");
-        text.push_str(&format!(" --account '{quoted}'"));
-    }
-    if c.environment != Environment::Any {
-        text.push_str(&format!(" --env {}", c.environment));
-    }
-    text
 }
 
 /// Where the data key of a version belongs.

@@ -87,6 +87,14 @@ pub fn failure(checks: &[Check]) -> Option<Error> {
 /// Looks at everything. `thorough` reads every page and every row instead of what a start relies on.
 pub async fn doctor(config: &Config, clock: Arc<dyn Clock>, thorough: bool, prompt: Prompt) -> Vec<Check> {
     let mut found = vec![checks::configuration(config)];
+    if let Err(e) = check_place(&config.places.database())
+        && e.code == Code::NotInitialised
+    {
+        // Nothing of it can be looked at, and once is enough to say so.
+        found.push(Check::fail("vault", &e));
+        found.extend(checks::machine());
+        return found;
+    }
     found.extend(folders(config));
     found.extend(checks::machine());
     match Store::open(&config.places.database(), clock.clone()) {

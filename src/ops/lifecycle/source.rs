@@ -45,7 +45,7 @@ impl FromStr for KeySource {
             ("systemd", _) => named(KeySource::Systemd, "systemd:NAME"),
             // What was written may be a passphrase, so it is not repeated.
             _ => {
-                Err("choose one of: keyring, file, file:PATH, passphrase, env:NAME, systemd:NAME, command"
+                Err("choose one of: keyring, file, file:PATH, passphrase, env:NAME, systemd:NAME, command, and with `key add` also recovery"
                     .into())
             }
         }

@@ -1,0 +1,52 @@
+//! What an operation says to an assistant, said to a person at a command line: the same steps, as commands.
+
+/// A tool in a sentence, and the command that does the same.
+const STEPS: [(&str, &str); 11] = [
+    ("Call list_credentials", "Run `unsaid list`"),
+    ("Call get_credential", "Run `unsaid show NAME`"),
+    ("Call list_services", "Run `unsaid service list`"),
+    ("Call list_oauth_providers", "Run `unsaid provider list`"),
+    ("Call whoami", "Run `unsaid status`"),
+    ("Call restore_credential", "Run `unsaid restore NAME`"),
+    ("Call get_rotation_guide for", "Read `unsaid service guide`, about"),
+    ("Ask the person to run", "Run"),
+    ("Call again", "Run it again"),
+    ("and call again", "and run it again"),
+    ("then call again", "then run it again"),
+];
+
+/// `text` without the names of tools.
+pub fn for_people(text: &str) -> String {
+    STEPS.iter().fold(text.to_owned(), |text, (tool, command)| text.replace(tool, command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Code, Error};
+    use crate::ops::catalog;
+
+    #[test]
+    fn no_step_that_a_person_is_told_names_a_tool() {
+        for code in Code::ALL {
+            let told = for_people(Error::new(*code, "").next_step());
+            let names_one =
+                catalog().iter().any(|entry| entry.name.contains('_') && told.contains(entry.name));
+            // These two are protocol methods, which no command meets.
+            let is_protocol = matches!(code, Code::ToolNotFound | Code::ResourceNotFound);
+            assert!(
+                is_protocol || !(names_one || told.contains("Call ") || told.contains("call again")),
+                "{code:?}: {told}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_command_takes_the_place_of_a_tool() {
+        assert_eq!(
+            for_people("Call list_credentials to see the names that exist."),
+            "Run `unsaid list` to see the names that exist."
+        );
+        assert_eq!(for_people("Wait a moment and call again."), "Wait a moment and run it again.");
+    }
+}
