@@ -105,6 +105,25 @@ fn exit_codes_tell_the_kinds_apart() {
 }
 
 #[test]
+fn who_serves_as_another_is_named_beside_the_client() {
+    let shell = Shell::new();
+    shell.ok(&["user", "add", "bob"], "");
+    let meta = serde_json::json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "editor", "version": "3" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let params = serde_json::json!({ "name": "create_credential", "arguments": { "name": "A", "scope": "org" }, "_meta": meta });
+    let call = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+
+    let answer = shell.ok(&["--as", "bob", "serve"], &format!("{call}\n"));
+
+    assert!(answer.contains("not_allowed"), "{answer}");
+    let log = shell.ok(&["log", "export"], "");
+    assert!(log.contains("editor/3 stdio as bob by ada"), "{log}");
+}
+
+#[test]
 fn with_json_an_error_is_an_object_on_standard_error() {
     let shell = Shell::new();
 

@@ -184,7 +184,10 @@ impl Who {
             Some(name) => in_org(tx, &here, name)?,
         };
         let mut caller = Caller::new(me.org_id.clone(), me.id.clone(), door);
-        caller.client = concat!("unsaid/", env!("CARGO_PKG_VERSION")).into();
+        // Over another door the client says itself what it is.
+        if door == Door::Cli {
+            caller.client = concat!("unsaid/", env!("CARGO_PKG_VERSION")).into();
+        }
         let Some(other) = other else { return Ok(Who::Caller(Box::new(caller))) };
         let shown = ops::reach::shown(other);
         if me.role != Role::Admin || me.disabled_at.is_some() {

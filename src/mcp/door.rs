@@ -149,7 +149,12 @@ impl Door {
         let app = self.opening.app().await?;
         let mut caller = self.identity.caller(app, cx).await?;
         caller.request = crate::ids::fresh();
-        caller.client = client(app, cx);
+        // Who acts as another is named beside what their client calls itself.
+        let said = client(app, cx);
+        caller.client = match caller.client.is_empty() {
+            true => said,
+            false => format!("{said} {}", caller.client).trim_start().to_owned(),
+        };
         Ok((app, caller))
     }
 }
