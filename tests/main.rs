@@ -9,6 +9,8 @@ mod command_line;
 mod crashing;
 mod handing_over;
 mod house;
+#[cfg(target_os = "linux")]
+mod io_faults;
 mod leak_args;
 mod permissions;
 mod rules;
