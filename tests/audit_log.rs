@@ -78,6 +78,7 @@ fn life() -> Vec<(&'static str, Value)> {
         ("set_member", json!({"team": "fresh", "user": "new", "role": "member"})),
         ("remove_member", json!({"team": "fresh", "user": "new"})),
         ("delete_team", json!({"team": "fresh"})),
+        ("erase_user", json!({"user": "new"})),
     ]
 }
 

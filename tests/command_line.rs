@@ -119,7 +119,7 @@ fn who_serves_as_another_is_named_beside_the_client() {
     let answer = shell.ok(&["--as", "bob", "serve"], &format!("{call}\n"));
 
     assert!(answer.contains("not_allowed"), "{answer}");
-    let log = shell.ok(&["log", "export"], "");
+    let log = shell.ok(&["--json", "log"], "");
     assert!(log.contains("editor/3 stdio as bob by ada"), "{log}");
 }
 
@@ -190,7 +190,7 @@ fn an_admin_acts_as_another_and_the_log_says_so() {
 
     let refused = shell.run(&["--as", "bob", "user", "add", "eve"], "");
     assert_eq!((refused.code, refused.error()), (3, "not_allowed"));
-    assert!(shell.ok(&["log", "export"], "").contains("cli as bob by ada"));
+    assert!(shell.ok(&["--json", "log"], "").contains("cli as bob by ada"));
 }
 
 #[test]

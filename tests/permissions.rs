@@ -152,6 +152,7 @@ const OPERATIONS: &str = "
   add_user                govern     people
   create_team             govern     people
   update_user             govern-user  people
+  erase_user              govern-user  people
   delete_team             govern-team  people
   set_member              members    people
   remove_member           members    people
@@ -483,7 +484,11 @@ fn cases(row: &str, n: usize, w: &World) -> Vec<(&'static str, Value)> {
             ("create_team", json!({"name": format!("team {n}")})),
         ],
         "govern this user" => {
-            vec![("update_user", json!({"user": format!("user-{}-max", w.org), "display_name": "MAX"}))]
+            let max = format!("user-{}-max", w.org);
+            vec![
+                ("update_user", json!({"user": max, "display_name": "MAX"})),
+                ("erase_user", json!({"user": max})),
+            ]
         }
         "govern team core" => vec![("delete_team", json!({"team": core}))],
         "members of core" => vec![

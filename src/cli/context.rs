@@ -192,7 +192,9 @@ impl Who {
         let shown = ops::reach::shown(other);
         if me.role != Role::Admin || me.disabled_at.is_some() {
             let error = Error::new(Code::NotAllowed, "only an admin of the org may act as another user");
-            let event = Event::of("act_as").ended(Outcome::Refused, error.code.name()).with("as", shown);
+            let whom =
+                tx.user_named(&me.org_id, other).map_or_else(|_| "nobody here".into(), |them| them.id.0);
+            let event = Event::of("act_as").ended(Outcome::Refused, error.code.name()).with("as", whom);
             return Ok(Who::Refused(Box::new(Refusal { caller, event, error })));
         }
         let them = tx.user_named(&me.org_id, other).map_err(|e| match e.code {
@@ -201,7 +203,8 @@ impl Who {
             }
             _ => e,
         })?;
-        caller.client = format!("{door} as {} by {}", them.login, me.login);
+        // By id: a login can be erased, and an entry of the log cannot.
+        caller.client = format!("{door} as {} by {}", them.id, me.id);
         caller.user = them.id;
         Ok(Who::Caller(Box::new(caller)))
     }

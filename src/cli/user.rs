@@ -1,4 +1,4 @@
-//! `unsaid user`: the people of the org. Nobody is removed, for the log names them: they are disabled.
+//! `unsaid user`: the people of the org. Nobody is removed, for the log names them: they are disabled, or erased.
 use super::Context;
 use super::output::{Table, at, items, line};
 use crate::error::Result;
@@ -50,6 +50,11 @@ enum Action {
         /// Login or id
         user: String,
     },
+    /// Take a person's name out of the vault and destroy what was theirs alone, for good
+    Erase {
+        /// Login or id
+        user: String,
+    },
     /// Let a disabled person use the vault again
     Enable {
         /// Login or id
@@ -76,11 +81,22 @@ impl User {
             Action::Add { login, name, role } => {
                 ("add_user", json!({ "login": login, "display_name": name, "role": role }))
             }
+            Action::Erase { user } => ("erase_user", json!({ "user": user })),
             Action::Role { user, role } => ("update_user", json!({ "user": user, "role": role })),
             Action::Rename { user, name } => ("update_user", json!({ "user": user, "display_name": name })),
             Action::Disable { user } => ("update_user", json!({ "user": user, "disabled": true })),
             Action::Enable { user } => ("update_user", json!({ "user": user, "disabled": false })),
         };
+        if operation == "erase_user" {
+            let answer = session.call(operation, arguments).await?;
+            return cx.print(&answer, |erased| {
+                let destroyed = at(erased, "/credentials_destroyed");
+                let mut text = line(&format!("erased; the log goes on naming {}", at(erased, "/login")));
+                text.push_str(&line(&format!("personal credentials destroyed: {destroyed}")));
+                text.push_str(&line(&at(erased, "/note")));
+                text
+            });
+        }
         let answer = session.call(operation, arguments).await?;
         cx.print(&answer, |user| {
             let disabled = if user["disabled"] == true { ", disabled" } else { "" };

@@ -158,6 +158,7 @@ pub fn catalog() -> &'static [Entry] {
             entry::<org::ListUsers>(),
             entry::<org::AddUser>(),
             entry::<org::UpdateUser>(),
+            entry::<org::EraseUser>(),
             entry::<org::ListTeams>(),
             entry::<org::CreateTeam>(),
             entry::<org::DeleteTeam>(),

@@ -7,12 +7,20 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{OrgId, UserId};
 use crate::model::access::Caller;
 use crate::model::approval::Approval;
+use crate::model::org::User;
 use serde::Serialize;
 
 entity!(Approval, "approval", 1, org_id, {
     id, org_id, requested_by, door, client, operation, arguments, digest, impact, reason, state, created_at, expires_at,
     decided_at, decided_by, outcome
 });
+
+/// Whether `text` names this person: their login as a word, or their display name.
+fn mentions(text: &str, user: &User) -> bool {
+    let in_login = |c: char| c.is_ascii_alphanumeric() || "._-@+".contains(c);
+    text.split(|c| !in_login(c)).any(|word| word.trim_matches('.') == user.login)
+        || text.contains(&user.display_name)
+}
 
 fn text(s: &str) -> Value {
     Value::Text(s.into())
@@ -86,6 +94,28 @@ impl Writer<'_> {
             None => Ok(()),
             Some(_) => Err(Error::new(Code::IdempotencyConflict, "done already").detail("replay", "1")),
         }
+    }
+
+    /// Removes the requests and kept answers of a person, and those that name them.
+    pub fn forget_mentions(&mut self, user: &User) -> Result<()> {
+        let org = user.org_id.clone();
+        for a in self.approvals(&org, Millis(0), 100_000)? {
+            let texts = [&a.arguments, &a.impact, &a.reason, &a.outcome, &a.client];
+            if a.requested_by == user.id || texts.iter().any(|text| mentions(text, user)) {
+                self.remove::<Approval>(&[a.id.as_str()])?;
+            }
+        }
+        let kept = "SELECT user_id, operation, key, answer FROM idempotency WHERE org_id = $1";
+        for mut row in self.conn().query(kept, &[text(org.as_str())])? {
+            let (by, operation, key, answer) = (row.text()?, row.text()?, row.text()?, row.text()?);
+            if by == user.id.as_str() || mentions(&answer, user) {
+                self.conn().execute(
+                    "DELETE FROM idempotency WHERE org_id = $1 AND user_id = $2 AND operation = $3 AND key = $4",
+                    &[text(org.as_str()), text(&by), text(&operation), text(&key)],
+                )?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn keep_answer<T: Serialize>(&mut self, answer: &T) -> Result<()> {

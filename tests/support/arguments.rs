@@ -29,6 +29,7 @@ pub fn valid(operation: &str) -> Value {
         "delete_oauth_provider" => json!({"provider": "hub"}),
         "set_policy" => json!({"bin_days": 31}),
         "add_user" => json!({"login": "new"}),
+        "erase_user" => json!({"user": "max"}),
         "update_user" => json!({"user": "max", "display_name": "Max"}),
         "create_team" => json!({"name": "fresh"}),
         "delete_team" => json!({"team": "ops"}),

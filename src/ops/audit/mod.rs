@@ -27,11 +27,11 @@ fn reader_of_all(who: &Standing, what: &str) -> Result<()> {
 
 /// Logins by user id, each looked up once.
 #[derive(Default)]
-pub(super) struct Logins(HashMap<String, String>);
+pub(in crate::ops) struct Logins(HashMap<String, String>);
 
 impl Logins {
     /// The login, or the id itself where there is no such user.
-    pub(super) fn of(&mut self, tx: &Reader<'_>, org: &OrgId, id: &str) -> Result<String> {
+    pub(in crate::ops) fn of(&mut self, tx: &Reader<'_>, org: &OrgId, id: &str) -> Result<String> {
         if let Some(login) = self.0.get(id) {
             return Ok(login.clone());
         }
@@ -42,5 +42,15 @@ impl Logins {
         };
         self.0.insert(id.to_owned(), login.clone());
         Ok(login)
+    }
+
+    /// `text` with logins where it has ids: how a client is named that acts for somebody.
+    pub(in crate::ops) fn in_text(&mut self, tx: &Reader<'_>, org: &OrgId, text: &str) -> Result<String> {
+        let is_id = |word: &str| word.len() == 26 && word.bytes().all(|b| b.is_ascii_alphanumeric());
+        let mut words = Vec::new();
+        for word in text.split(' ') {
+            words.push(if is_id(word) { self.of(tx, org, word)? } else { word.to_owned() });
+        }
+        Ok(words.join(" "))
     }
 }

@@ -90,12 +90,16 @@ pub struct EventPage {
 impl EventRow {
     pub(super) fn of(tx: &Reader<'_>, logins: &mut Logins, row: AuditRow) -> Result<Self> {
         let has_object = !row.object_kind.is_empty();
+        let object_name = match row.object_kind.as_str() {
+            "user" => logins.of(tx, &row.org, &row.object_id)?,
+            _ => row.object_name,
+        };
         Ok(Self {
             seq: row.seq,
             at: row.at,
             user: logins.of(tx, &row.org, &row.user)?,
             door: row.door,
-            client: row.client,
+            client: logins.in_text(tx, &row.org, &row.client)?,
             consumer: row.consumer,
             operation: row.operation,
             outcome: row.outcome,
@@ -103,7 +107,7 @@ impl EventRow {
             object: has_object.then_some(ObjectRow {
                 kind: row.object_kind,
                 id: row.object_id,
-                name: row.object_name,
+                name: object_name,
                 version: row.version,
             }),
             reason: row.reason,

@@ -8,8 +8,12 @@ use crate::model::text::Reason;
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
+use crate::store::Writer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The operation, as events name it.
+pub const NAME: &str = "purge_credential";
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +33,7 @@ pub struct Purged {
 }
 
 impl Operation for PurgeCredential {
-    const NAME: &'static str = "purge_credential";
+    const NAME: &'static str = NAME;
     const TITLE: &'static str = "Purge a credential";
     const ABOUT: &'static str = "Destroy a deleted credential for good.";
     const TOOLSET: Toolset = Toolset::People;
@@ -71,19 +75,11 @@ impl Operation for PurgeCredential {
                 let found = reach::credential_or_deleted(tx, &asking, &who, &self.credential, Need::Manage)?;
                 let c = found.credential;
                 must_be_deleted(&c)?;
-                let versions = tx.versions(&c.org_id, &c.id, 100_000)?;
-                for version in &versions {
-                    tx.remove_fields(&version.id)?;
-                    tx.remove::<Version>(&[version.id.as_str()])?;
-                }
-                for grant in &found.grants {
-                    tx.remove::<Grant>(&[grant.id.as_str()])?;
-                }
-                tx.remove::<Credential>(&[c.id.as_str()])?;
+                let versions_destroyed = destroy(tx, &c, &found.grants)?;
                 let output = Purged {
                     id: c.id.0.clone(),
                     name: c.name.clone(),
-                    versions_destroyed: versions.len() as i64,
+                    versions_destroyed,
                     note: "The keys are destroyed here; backups made before still hold them.".into(),
                 };
                 tx.record(Event::of(Self::NAME).on(&c).because(reason.as_str()), output)
@@ -93,6 +89,20 @@ impl Operation for PurgeCredential {
         app.store.forget_old_pages().await?;
         Ok(purged)
     }
+}
+
+/// Removes a credential with its versions, whose keys go with them, and its grants. Returns how many versions.
+pub fn destroy(tx: &mut Writer<'_>, c: &Credential, grants: &[Grant]) -> Result<i64> {
+    let versions = tx.versions(&c.org_id, &c.id, 100_000)?;
+    for version in &versions {
+        tx.remove_fields(&version.id)?;
+        tx.remove::<Version>(&[version.id.as_str()])?;
+    }
+    for grant in grants {
+        tx.remove::<Grant>(&[grant.id.as_str()])?;
+    }
+    tx.remove::<Credential>(&[c.id.as_str()])?;
+    Ok(versions.len() as i64)
 }
 
 fn must_be_deleted(c: &Credential) -> Result<()> {

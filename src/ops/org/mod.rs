@@ -1,6 +1,7 @@
 //! People, teams and the org's policy: what people alone change, on the command line or the web.
 //!
 //! A model may read the policy. Everything else here refuses every other door with `people_only`.
+mod erase;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod members;
@@ -9,6 +10,7 @@ mod policy;
 mod teams;
 mod users;
 
+pub use erase::{EraseUser, Erased};
 pub use members::{MemberRow, RemoveMember, Removed, SetMember};
 pub use orgs::{FirstAdmin, NewOrg, OrgRow, create_org, list_orgs, rename};
 pub use policy::{GetPolicy, Policy, SetPolicy};

@@ -77,9 +77,8 @@ pub async fn create_org(app: &App, name: DisplayName, admin: FirstAdmin) -> Resu
                 revision: 0,
             };
             tx.insert(&mut user)?;
-            let event = about("create_org", "org", id.as_str(), &name, org.revision)
-                .with("admin", user.id.0.clone())
-                .with("login", login.clone());
+            let event =
+                about("create_org", "org", id.as_str(), &name, org.revision).with("admin", user.id.0.clone());
             tx.record(event, NewOrg { org: id, name, admin: user_id, login })
         })
         .await;

@@ -1,4 +1,5 @@
-//! The people of an org: list, add, change. Nobody is ever removed, for the log names them: they are disabled.
+//! The people of an org: list, add, change. Nobody is ever removed, for the log names them: they are disabled, or
+//! erased, which leaves their id.
 use super::{about, named};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
@@ -90,7 +91,7 @@ pub(super) fn parse_login(text: &str) -> Result<String> {
 }
 
 /// Refuses to leave the org without an enabled admin (Z-27).
-fn keep_an_admin(tx: &Reader<'_>, leaving: &User) -> Result<()> {
+pub(super) fn keep_an_admin(tx: &Reader<'_>, leaving: &User) -> Result<()> {
     let others =
         |user: &User| user.role == Role::Admin && user.disabled_at.is_none() && user.id != leaving.id;
     match tx.users(&leaving.org_id)?.iter().any(others) {
@@ -170,7 +171,7 @@ impl Operation for AddUser {
                     revision: 0,
                 };
                 tx.insert(&mut user)?;
-                let event = about(Self::NAME, "user", user.id.as_str(), &user.login, user.revision)
+                let event = about(Self::NAME, "user", user.id.as_str(), "", user.revision)
                     .with("role", user.role.to_string());
                 tx.record(event, UserRow::from(&user))
             })
@@ -213,7 +214,7 @@ impl Operation for UpdateUser {
                     keep_an_admin(tx, &before)?;
                 }
                 tx.save(&mut user)?;
-                let event = about(Self::NAME, "user", user.id.as_str(), &user.login, user.revision)
+                let event = about(Self::NAME, "user", user.id.as_str(), "", user.revision)
                     .with("role", user.role.to_string())
                     .with("role_before", before.role.to_string())
                     .with("disabled", user.disabled_at.is_some());
