@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, internal};
 use crate::model::access::Caller;
 use crate::model::org::Role;
-use crate::model::suspicion;
+use crate::model::suspicion::{self, Detector};
 use crate::model::text::clean;
 use crate::ops::{self, Effect, Entry, Limits, NoOne, Reply, find_entry};
 use futures_util::FutureExt;
@@ -19,7 +19,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, Error
 use rmcp::service::RequestContext;
 use serde_json::Value;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -43,12 +43,24 @@ impl Door {
         gone: &CancellationToken,
     ) -> Result<CallToolResponse, ErrorData> {
         let Some((entry, _)) = find_tool(&request.name) else {
-            return Err(ErrorData::invalid_params("there is no such tool", None));
+            let looks_secret = request.arguments.as_ref().is_some_and(|arguments| {
+                DETECTOR.check_arguments(arguments, &|_| suspicion::Kind::FreeText).is_some()
+            });
+            return Err(ErrorData::invalid_params(
+                match looks_secret {
+                    true => {
+                        "there is no such tool, and an argument looks like a secret: it has leaked, rotate it"
+                    }
+                    false => "there is no such tool",
+                },
+                None,
+            ));
         };
         let mut unroutable = None;
         let answered = self
             .guarded(cx, entry.name, async {
-                let (app, caller) = self.caller(cx).await?;
+                let (app, caller) =
+                    self.caller(cx).await.map_err(|e| leaked(entry, &request).unwrap_or(e))?;
                 match self.run(app, &caller, entry, request, cx, gone).await {
                     Ok(answered) => answered.map_err(|e| remember(&caller, entry.name, e)),
                     Err(refused) => {
@@ -157,6 +169,14 @@ impl Door {
         };
         Ok((app, caller))
     }
+}
+
+/// For calls that no open vault looks at. It knows no shapes of a catalogue of one's own.
+static DETECTOR: LazyLock<Detector> = LazyLock::new(|| Detector::new(Vec::new));
+
+/// What is said about a secret among the arguments where the vault, which says it otherwise, does not open.
+fn leaked(entry: &Entry, request: &CallToolRequestParams) -> Option<Error> {
+    ops::refuse_secrets(&DETECTOR, entry, request.arguments.as_ref()?).err()
 }
 
 /// Whether this call could end with a question: it may change something, and its era asks that way.

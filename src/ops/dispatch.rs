@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, invalid};
 use crate::model::access::{Caller, Idempotency};
 use crate::model::event::Event;
-use crate::model::suspicion;
+use crate::model::suspicion::{self, Detector};
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -49,7 +49,7 @@ pub async fn call(
 ) -> Result<Reply> {
     let outcome = async {
         // First of all: whoever put a secret there hears that it leaked, whatever else would be said.
-        refuse_secrets(app, entry, &arguments)?;
+        refuse_secrets(&app.detector, entry, &arguments)?;
         if !limits.allow(entry) {
             return Err(match limits.read_only && entry.effect != Effect::Reads {
                 true => Error::new(
@@ -87,7 +87,8 @@ const VALUE_FIELDS: [&str; 12] = [
     "private_key",
 ];
 
-fn refuse_secrets(app: &App, entry: &Entry, arguments: &Map<String, Value>) -> Result<()> {
+/// Fails with `secret_in_argument` where an argument looks like a secret, which it does not repeat.
+pub fn refuse_secrets(detector: &Detector, entry: &Entry, arguments: &Map<String, Value>) -> Result<()> {
     let is_given = |value: &Value| !matches!(value, Value::Null | Value::Bool(_)) && value != "";
     if let Some(field) = VALUE_FIELDS
         .iter()
@@ -99,7 +100,7 @@ fn refuse_secrets(app: &App, entry: &Entry, arguments: &Map<String, Value>) -> R
         )
         .detail("field", *field));
     }
-    match app.detector.check_arguments(arguments, &argument_kind) {
+    match detector.check_arguments(arguments, &argument_kind) {
         None => Ok(()),
         Some(suspect) => {
             // The field's name is the caller's text where the field is unknown: name only known ones.

@@ -19,7 +19,7 @@ pub mod session;
 
 pub use catalog::{Entry, catalog, find_entry};
 pub use confirm::{Answer, Confirm, Confirmer, NoOne, Question};
-pub use dispatch::{Limits, Reply, call};
+pub use dispatch::{Limits, Reply, call, refuse_secrets};
 
 use crate::app::App;
 use crate::error::Result;

@@ -26,6 +26,26 @@ async fn before_init_every_tool_is_listed_and_says_what_to_run_and_works_once_it
     }
 }
 
+/// C-20: the vault says it where it is open; where it is not, the answer still tells that the secret leaked.
+#[tokio::test]
+async fn a_secret_in_an_argument_is_told_as_a_leak_before_there_is_a_vault_and_for_no_tool_at_all() {
+    let rig = Rig::new().await;
+    rig.is_initialised.store(false, Ordering::SeqCst);
+    let planted = format!("ghp_{}", "aB3xK9".repeat(6));
+    for era in ERAS {
+        let mut client = rig.client(era).await;
+
+        let told = client.call("create_credential", json!({ "name": "A", "description": planted })).await;
+        assert_eq!(told["structuredContent"]["code"], "secret_in_argument");
+        let told = client.call("create_credential", json!({ "name": "A", "value": "words" })).await;
+        assert_eq!(told["structuredContent"]["code"], "secret_in_argument");
+        let call = json!({ "name": "store_secret", "arguments": { "text": planted } });
+        let unknown = client.request("tools/call", call).await;
+        assert!(unknown["error"]["message"].as_str().unwrap().contains("leaked"), "{unknown}");
+        assert!(!format!("{told}{unknown}").contains(&planted));
+    }
+}
+
 /// C-13: a panicking handler answers `internal`, says nothing of what it held, and the process serves on.
 #[tokio::test]
 async fn c_13_a_panicking_handler_still_answers() {
