@@ -100,6 +100,7 @@ fn c_30_no_answer_has_a_place_for_a_value_or_anything_made_of_one() {
     }
 }
 
+/// C-38: none of an argument goes into a header either.
 #[test]
 fn c_36_no_argument_can_carry_a_value_and_none_is_unknown() {
     const FORBIDDEN: [&str; 10] = [

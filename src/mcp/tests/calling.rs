@@ -40,6 +40,35 @@ async fn a_failure_is_a_result_with_code_message_and_next_and_the_same_as_text()
 }
 
 #[tokio::test]
+async fn m_03_a_request_without_what_its_era_asks_for_is_refused_with_the_specifications_code() {
+    const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+    const ABLE: &str = "io.modelcontextprotocol/clientCapabilities";
+    let rig = Rig::new().await;
+
+    for (meta, code, named) in [
+        (json!({ VERSION: "2026-07-28" }), -32602, ABLE),
+        (json!({ ABLE: {} }), -32602, VERSION),
+        (json!({ VERSION: 7, ABLE: {} }), -32602, VERSION),
+        (json!({}), -32602, VERSION),
+        (json!({ VERSION: "2030-01-01", ABLE: {} }), -32022, "Unsupported protocol version"),
+    ] {
+        for (method, params) in
+            [("tools/call", json!({ "name": "whoami", "arguments": {} })), ("tools/list", json!({}))]
+        {
+            let mut client = rig.client(Era::PerRequest).await;
+            let mut request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+            request["params"]["_meta"] = meta.clone();
+            client.line(&request.to_string()).await;
+
+            let reply = client.receive().await;
+
+            assert_eq!(reply["error"]["code"], code, "{method} {meta}");
+            assert!(reply["error"]["message"].as_str().unwrap().contains(named), "{reply}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_tool_that_does_not_exist_is_a_protocol_error_and_what_only_people_do_is_no_tool() {
     let rig = Rig::new().await;
     for era in ERAS {
