@@ -151,3 +151,25 @@ async fn m_32_nothing_irreversible_and_nobodys_rights_are_a_models_to_change() {
     }
     assert!(w.chain_is_whole().await);
 }
+
+/// Z-36: what was asked for by somebody who lost the right meanwhile is not done, whoever says yes.
+#[tokio::test]
+async fn z_36_a_request_is_carried_out_with_the_rights_that_its_asker_has_then() {
+    let w = World::new().await;
+    w.add("tess", "core", "TEAM_KEY", "v").await;
+    let wish = json!({"credential": "TEAM_KEY", "level": "use", "user": "max", "reason": "on call"});
+    let asked = w.refused(&w.caller("tess"), "share_credential", wish).await;
+    let id = asked.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone();
+    for (login, role) in [("mia", "owner"), ("tess", "member")] {
+        let change = json!({"team": "core", "user": login, "role": role});
+        w.call(&w.person("ada"), "set_member", change).await.unwrap();
+    }
+
+    let refused = unsaid::ops::approval::approve(&w.app, &w.person("tess"), &id).await.unwrap_err();
+
+    assert!(
+        matches!(refused.code, Code::NotAllowed | Code::ApprovalNotFound | Code::ApprovalClosed),
+        "{refused:?}"
+    );
+    assert!(value(&w, "max", "TEAM_KEY").await.is_err());
+}
