@@ -2,6 +2,7 @@
 use crate::support::world::{FormYes, PersonYes, World};
 use serde_json::json;
 use unsaid::error::{Code, Result};
+use unsaid::model::access::{Caller, Door};
 use unsaid::ops::catalog;
 use unsaid::ops::hand_over::{HandOver, hand_over};
 
@@ -172,4 +173,20 @@ async fn z_36_a_request_is_carried_out_with_the_rights_that_its_asker_has_then()
         "{refused:?}"
     );
     assert!(value(&w, "max", "TEAM_KEY").await.is_err());
+}
+
+/// Z-05: an admin decides what their own org asks for, and learns of no other's.
+#[tokio::test]
+async fn z_05_requests_of_another_org_are_not_listed_for_its_admins() {
+    let w = World::new().await;
+    w.add("ada", "org", "ORG_KEY", "v").await;
+    let wish = json!({"credential": "ORG_KEY", "level": "use", "user": "max", "reason": "on call"});
+    w.refused(&w.caller("ada"), "share_credential", wish).await;
+    let other = Caller { door: Door::Cli, ..w.stranger("ada") };
+
+    let ours = w.call(&w.person("ada"), "list_approvals", json!({"all": true})).await.unwrap();
+    let theirs = w.call(&other, "list_approvals", json!({"all": true})).await.unwrap();
+
+    assert_eq!(ours["approvals"].as_array().unwrap().len(), 1);
+    assert!(theirs["approvals"].as_array().unwrap().is_empty(), "{theirs}");
 }
