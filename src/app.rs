@@ -1,7 +1,7 @@
 //! The program's parts, built once: store, vault, catalogue, clock.
 use crate::clock::{Clock, Millis, SystemClock};
 use crate::config::Config;
-use crate::error::{Code, Error, Result, internal};
+use crate::error::{Code, Error, Result};
 use crate::ids::{self, OrgId, SlotId};
 use crate::model::suspicion::Detector;
 use crate::secret::Secret;
@@ -245,9 +245,4 @@ pub fn slot_named<'a>(slots: &'a [SlotRow], name: &str) -> Result<&'a SlotRow> {
         .iter()
         .find(|slot| slot.id == SlotId::from(name) || slot.label == name || slot.kind.as_str() == name)
         .ok_or_else(|| Error::new(Code::SlotNotFound, "there is no such unlock method"))
-}
-
-/// For a state that only a programming error can reach.
-pub fn impossible(what: &'static str) -> Error {
-    internal(what)
 }

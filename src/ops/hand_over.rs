@@ -8,7 +8,7 @@ use super::refusal::remember;
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::{Caller, access};
-use crate::model::credential::{Credential, CredentialType, Environment, Scope, SealedField, Version};
+use crate::model::credential::{Credential, CredentialType, Environment, SealedField, Version};
 use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::resolution::Narrowing;
@@ -268,9 +268,4 @@ fn spread(
         handed.push(Handed { variable, label: c.name.clone(), value, file_name });
     }
     Ok(())
-}
-
-/// Where a scope stands in words, for messages.
-pub fn scope_word(scope: Scope) -> &'static str {
-    crate::model::Word::as_str(scope)
 }

@@ -259,10 +259,6 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    pub fn find_provider(&self, org: &OrgId, id: &ProviderId) -> Result<Option<Provider>> {
-        Ok(self.find::<Provider>(&[id.as_str()])?.filter(|p| p.org_id == *org))
-    }
-
     /// By id or name.
     pub fn provider_named(&self, org: &OrgId, name: &str) -> Result<Provider> {
         self.select::<Provider>(
@@ -285,18 +281,6 @@ impl Reader<'_> {
             "WHERE provider_id = $2 AND org_id = $1 AND deleted_at IS NULL ORDER BY name_key, id LIMIT 200",
             &[text(org.as_str()), text(provider.as_str())],
         )
-    }
-
-    /// Versions whose data key is wrapped under an older org key, for re-wrapping in batches.
-    pub fn versions_under(&self, org: &OrgId, older_than: i64, limit: i64) -> Result<Vec<Version>> {
-        let rest = format!("WHERE org_id = $1 AND key_version < $2 AND destroyed_at IS NULL LIMIT {limit}");
-        self.select(&rest, &[text(org.as_str()), Value::Int(older_than)])
-    }
-
-    /// Deleted before `before`: their time in the bin is over.
-    pub fn deleted_before(&self, org: &OrgId, before: Millis, limit: i64) -> Result<Vec<Credential>> {
-        let rest = format!("WHERE org_id = $1 AND deleted_at IS NOT NULL AND deleted_at < $2 LIMIT {limit}");
-        self.select(&rest, &[text(org.as_str()), Value::Int(before.0)])
     }
 }
 
