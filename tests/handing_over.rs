@@ -99,6 +99,9 @@ async fn with_all_one_that_cannot_be_used_stops_the_others_until_it_is_left_out(
     assert!(e.next_step().contains("--except"), "{e:?}");
     assert_eq!(uses(&w, "GOOD").await, 0);
 
+    let misspelt = HandOver { all: true, except: vec!["OLDD".into()], ..all() };
+    let e = refused(given(&w, misspelt).await);
+    assert!(e.code == Code::InvalidInput && e.message().contains("OLDD"), "{e:?}");
     let except = HandOver { all: true, except: vec!["old".into()], ..all() };
     assert_eq!(given(&w, except).await.unwrap(), ["GOOD"]);
 }

@@ -1,10 +1,13 @@
 //! Rules of the product that stand in no other journey: resolution in every combination, and rights that end at once.
 use crate::support::world::{FormYes, PersonYes, World};
 use serde_json::json;
+use unsaid::clock::Millis;
 use unsaid::error::{Code, Result};
-use unsaid::model::access::{Caller, Door};
+use unsaid::model::access::{Caller, Door, Standing};
+use unsaid::model::credential::Scope;
 use unsaid::ops::catalog;
 use unsaid::ops::hand_over::{HandOver, hand_over};
+use unsaid::store::Place;
 
 async fn value(w: &World, login: &str, name: &str) -> Result<String> {
     let wanted = HandOver { names: vec![name.into()], command: "true".into(), ..HandOver::default() };
@@ -189,4 +192,46 @@ async fn z_05_requests_of_another_org_are_not_listed_for_its_admins() {
 
     assert_eq!(ours["approvals"].as_array().unwrap().len(), 1);
     assert!(theirs["approvals"].as_array().unwrap().is_empty(), "{theirs}");
+}
+
+/// Z-03: each query asks for its org, whatever id it is given. A run that takes one such term out at a time must fail here.
+#[tokio::test]
+async fn z_03_ids_of_another_org_find_nothing_in_this_one() {
+    let w = World::new().await;
+    let them = Caller { door: Door::Cli, ..w.stranger("ada") };
+    w.add_as(&them, "org", "THEIRS", "v").await;
+    let wish = json!({"credential": "THEIRS", "level": "use", "user": "max", "reason": "on call"});
+    w.call_with(&them, "share_credential", wish.clone(), &PersonYes).await.unwrap();
+    let wish = json!({"credential": "THEIRS", "level": "manage", "user": "max", "reason": "on call"});
+    w.refused(&w.stranger("ada"), "share_credential", wish).await;
+    let (ours, theirs, ada) = (w.org.clone(), them.org.clone(), them.user.clone());
+    let mixed = Caller { org: ours.clone(), ..them.clone() };
+
+    let found = w.app.store.read(move |tx| {
+        let c = tx.candidates(&theirs, "THEIRS", &[Place::Owned(Scope::Org, theirs.0.clone())])?.remove(0);
+        let team = tx.teams(&theirs)?.remove(0);
+        let member = tx.members(&theirs, &team.id)?.remove(0).user_id;
+        let max = tx.user_named(&theirs, "max")?;
+        let holder = Standing { user: max.id, login: "max".into(), role: max.role, teams: Vec::new() };
+        assert_eq!(tx.grants_held(&theirs, &holder)?.len(), 1);
+        assert_eq!(tx.approvals_by(&theirs, &ada, Millis(0), 9)?.len(), 1);
+        assert_eq!(tx.versions(&theirs, &c.id, 9)?.len(), 1);
+        Ok([
+            ("user", usize::from(tx.user(&ours, &ada).is_ok())),
+            ("standing", usize::from(tx.standing(&mixed).is_ok())),
+            ("team", usize::from(tx.team(&ours, &team.id).is_ok())),
+            ("memberships", tx.memberships_of(&ours, &member)?.len()),
+            ("members", tx.members(&ours, &team.id)?.len()),
+            ("credential", usize::from(tx.find_credential(&ours, &c.id)?.is_some())),
+            ("versions", tx.versions(&ours, &c.id, 9)?.len()),
+            ("version", usize::from(tx.find_version(&ours, &c.id, 1)?.is_some())),
+            ("grants", tx.grants_on(&ours, &c.id)?.len()),
+            ("grants held", tx.grants_held(&ours, &holder)?.len()),
+            ("requests", tx.approvals_by(&ours, &ada, Millis(0), 9)?.len()),
+        ])
+    });
+
+    for (what, count) in found.await.unwrap() {
+        assert_eq!(count, 0, "{what}");
+    }
 }

@@ -120,8 +120,7 @@ impl Run {
             names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
         };
         let mut wanted = HandOver {
-            // Who says which file to make has named what goes into it.
-            names: named(if self.only.is_empty() && !self.all { &self.files } else { &self.only }),
+            names: named(&self.only),
             all: self.all,
             except: named(&self.except),
             account: self.account.clone(),
@@ -132,6 +131,11 @@ impl Run {
         if !wanted.all && wanted.names.is_empty() {
             let here = std::env::current_dir().map_err(|e| invalid("this folder is gone").because(e))?;
             let Some((path, project)) = project::find(&here, &app.detector)? else {
+                // Who says which file to make has named what goes into it.
+                if !self.files.is_empty() {
+                    wanted.names = named(&self.files);
+                    return Ok(wanted);
+                }
                 return Err(invalid(
                     "no credential is named, and there is no .unsaid.toml at or above this folder",
                 )

@@ -12,8 +12,11 @@ use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use std::io;
+use std::marker::PhantomData;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Empty};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -56,15 +59,16 @@ where
                 self.complaint = None;
                 said.ok()?.ok()?;
             }
-            let length = match self.lines.next().await {
-                Ok(length) => length?,
+            match self.lines.next().await {
+                Ok(true) => {}
+                Ok(false) => return None,
                 Err(e) => {
                     tracing::error!(kind = ?e.kind(), "the client's stream cannot be read");
                     return None;
                 }
-            };
-            let read = parse(&self.lines.buffer[..length]);
-            self.lines.wipe(length + 1);
+            }
+            let read = parse(self.lines.line());
+            self.lines.wipe();
             match read {
                 Parsed::Message(message) => return Some(*message),
                 Parsed::Nothing => {}
@@ -125,7 +129,7 @@ fn parse(line: &[u8]) -> Parsed {
     if line.is_empty() {
         return Parsed::Nothing;
     }
-    if let Ok(call) = serde_json::from_slice::<Call>(line) {
+    if let Ok(MapOnly(call)) = serde_json::from_slice::<MapOnly<Call>>(line) {
         return Parsed::Message(Box::new(call.into()));
     }
     match serde_json::from_slice::<RxJsonRpcMessage<RoleServer>>(line) {
@@ -149,12 +153,31 @@ struct Call {
     id: RequestId,
     #[serde(rename = "method")]
     _method: CallToolRequestMethod,
-    params: CallToolRequestParams,
+    params: MapOnly<CallToolRequestParams>,
+}
+
+/// An object. Derived types would take an array for one, too, which the library does not.
+struct MapOnly<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for MapOnly<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = MapOnly<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MapOnly<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(MapOnly)
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData))
+    }
 }
 
 impl From<Call> for RxJsonRpcMessage<RoleServer> {
     fn from(call: Call) -> Self {
-        let mut params = call.params;
+        let MapOnly(mut params) = call.params;
         let meta = params.meta.take();
         let mut request = Request::new(params);
         if let Some(meta) = meta {
@@ -175,9 +198,10 @@ struct Outline {
 struct Lines<R> {
     from: R,
     buffer: Zeroizing<Vec<u8>>,
-    /// Bytes at the front of the buffer that the stream has filled; behind them are zeros.
+    /// What the stream has given and nobody has taken: `buffer[start..filled]`. All else in the buffer is zeros.
+    start: usize,
     filled: usize,
-    /// Bytes of those that are known to hold no end of a line.
+    /// Up to here there is no end of a line.
     searched: usize,
     /// In the rest of a line that was too long.
     is_skipping: bool,
@@ -185,49 +209,67 @@ struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     fn new(from: R) -> Self {
-        Self { from, buffer: Zeroizing::new(vec![0; BLOCK]), filled: 0, searched: 0, is_skipping: false }
+        let buffer = Zeroizing::new(vec![0; BLOCK]);
+        Self { from, buffer, start: 0, filled: 0, searched: 0, is_skipping: false }
     }
 
-    /// The length of the next line, which is at the front of the buffer until [`Self::wipe`]; `None` at the end of the
-    /// stream.
-    async fn next(&mut self) -> io::Result<Option<usize>> {
+    /// Waits for the next line, which is [`Self::line`] until [`Self::wipe`]. `false` at the end of the stream.
+    async fn next(&mut self) -> io::Result<bool> {
         loop {
-            if let Some(at) = self.buffer[self.searched..self.filled].iter().position(|byte| *byte == b'\n') {
-                let length = self.searched + at;
-                if !self.is_skipping && length < MAX_MESSAGE_BYTES {
-                    return Ok(Some(length));
+            let unseen = &self.buffer[self.searched..self.filled];
+            if let Some(at) = unseen.iter().position(|byte| *byte == b'\n') {
+                self.searched += at;
+                if !self.is_skipping && self.searched - self.start < MAX_MESSAGE_BYTES {
+                    return Ok(true);
                 }
                 tracing::error!(most = MAX_MESSAGE_BYTES, "a message was too long, and was skipped");
                 self.is_skipping = false;
-                self.wipe(length + 1);
+                self.wipe();
                 continue;
             }
             self.searched = self.filled;
-            if self.is_skipping || self.filled >= MAX_MESSAGE_BYTES {
+            if self.is_skipping || self.filled - self.start >= MAX_MESSAGE_BYTES {
                 self.is_skipping = true;
-                self.wipe(self.filled);
+                self.wipe();
             }
-            if self.filled == self.buffer.len() {
-                let mut larger = Zeroizing::new(vec![0; self.filled * 2]);
-                larger[..self.filled].copy_from_slice(&self.buffer);
-                self.buffer = larger;
-            }
+            self.make_room();
             match self.from.read(&mut self.buffer[self.filled..]).await? {
-                0 => return Ok(None),
+                0 => return Ok(false),
                 read => self.filled += read,
             }
         }
     }
 
-    /// Writes over the first `count` bytes, and moves up what came after them.
-    fn wipe(&mut self, count: usize) {
-        let rest = self.filled - count;
-        self.buffer.copy_within(count..self.filled, 0);
-        self.buffer[rest..self.filled].zeroize();
-        (self.filled, self.searched) = (rest, 0);
-        if rest == 0 && self.buffer.len() > BLOCK {
-            self.buffer = Zeroizing::new(vec![0; BLOCK]);
+    /// The line that [`Self::next`] found, without its end.
+    fn line(&self) -> &[u8] {
+        &self.buffer[self.start..self.searched]
+    }
+
+    /// Writes over all up to where was searched, and the end of the line there.
+    fn wipe(&mut self) {
+        let end = (self.searched + 1).min(self.filled);
+        self.buffer[self.start..end].zeroize();
+        (self.start, self.searched) = (end, end);
+    }
+
+    /// Moves what is left to the front, and makes the buffer larger where that is full, smaller where it is empty.
+    fn make_room(&mut self) {
+        let left = self.filled - self.start;
+        let size = match left {
+            0 => BLOCK,
+            left if left == self.buffer.len() => left * 2,
+            _ => self.buffer.len(),
+        };
+        if size != self.buffer.len() {
+            let mut other = Zeroizing::new(vec![0; size]);
+            other[..left].copy_from_slice(&self.buffer[self.start..self.filled]);
+            self.buffer = other;
+        } else if self.start > 0 {
+            self.buffer.copy_within(self.start..self.filled, 0);
+            self.buffer[left..self.filled].zeroize();
         }
+        self.searched -= self.start;
+        (self.start, self.filled) = (0, left);
     }
 }
 
@@ -244,9 +286,11 @@ mod tests {
     }
 
     async fn taken(lines: &mut Lines<DuplexStream>) -> Option<String> {
-        let length = lines.next().await.unwrap()?;
-        let text = String::from_utf8(lines.buffer[..length].to_vec()).unwrap();
-        lines.wipe(length + 1);
+        if !lines.next().await.unwrap() {
+            return None;
+        }
+        let text = String::from_utf8(lines.line().to_vec()).unwrap();
+        lines.wipe();
         Some(text)
     }
 
@@ -258,6 +302,11 @@ mod tests {
         assert_eq!(taken(&mut lines).await.map(|line| line.len()), Some(5_000));
         assert!(!lines.buffer.contains(&b'k'));
         assert_eq!(taken(&mut lines).await.as_deref(), Some("next"));
+        let left = lines.start..lines.filled;
+        assert_eq!(&lines.buffer[left.clone()], b"ha");
+        let outside = |at: &usize| !left.contains(at);
+        assert!((0..lines.buffer.len()).filter(outside).all(|at| lines.buffer[at] == 0));
+        assert!(tokio::time::timeout(Duration::from_millis(20), lines.next()).await.is_err());
         assert_eq!(&lines.buffer[..2], b"ha");
         assert!(lines.buffer[2..].iter().all(|byte| *byte == 0));
     }
@@ -268,6 +317,8 @@ mod tests {
         client.write_all(format!("{}\n", "k".repeat(40_000)).as_bytes()).await.unwrap();
 
         assert_eq!(taken(&mut lines).await.map(|line| line.len()), Some(40_000));
+        assert!(lines.buffer.iter().all(|byte| *byte == 0));
+        assert!(tokio::time::timeout(Duration::from_millis(20), lines.next()).await.is_err());
         assert!(lines.buffer.len() == BLOCK && lines.buffer.iter().all(|byte| *byte == 0));
     }
 
@@ -338,8 +389,10 @@ mod tests {
             json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": 3 } }),
             json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "name": "whoami" } }),
             json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "whoami" }, "result": 1 }),
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": [null, "whoami", {}, null, null] }),
+            json!(["2.0", 1, "tools/call", { "name": "whoami" }]),
         ] {
-            assert!(serde_json::from_value::<Call>(line.clone()).is_err(), "{line}");
+            assert!(serde_json::from_value::<MapOnly<Call>>(line.clone()).is_err(), "{line}");
         }
     }
 

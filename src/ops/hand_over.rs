@@ -13,6 +13,7 @@ use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::resolution::Narrowing;
 use crate::model::suspicion::Kind;
+use crate::model::text::shown;
 use crate::secret::SecretBytes;
 use crate::store::{ListFilter, Reader};
 
@@ -79,6 +80,12 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
                 true => every_name(tx, &asking, &who)?,
                 false => wanted.names.clone(),
             };
+            // A misspelt exception would hand over what was to be left out.
+            let is_there = |except: &String| names.iter().any(|name| name.eq_ignore_ascii_case(except));
+            if let Some(unknown) = wanted.except.iter().find(|except| !is_there(except)) {
+                return Err(invalid(format!("{} is not among the credentials you may use", shown(unknown)))
+                    .next("Correct the name after --except: nothing was handed over."));
+            }
             names.retain(|name| !wanted.except.iter().any(|other| other.eq_ignore_ascii_case(name)));
             if names.is_empty() {
                 return Err(invalid("no credential is named")

@@ -54,6 +54,9 @@ pub struct Usage {
     pub last_user: String,
 }
 
+/// How many places one statement looks through: SQLite joins at most 500 of them.
+const PLACES: usize = 100;
+
 fn text(s: &str) -> Value {
     Value::Text(s.into())
 }
@@ -81,21 +84,21 @@ impl Reader<'_> {
 
     fn named(&self, org: &OrgId, name_key: &str, places: &[Place], deleted: bool) -> Result<Vec<Credential>> {
         let state = if deleted { "NOT NULL" } else { "NULL" };
-        let mut all = vec![text(org.as_str()), text(name_key)];
-        let mut arms = Vec::new();
-        for place in places {
-            let (term, mut values) = place_term(place, all.len() + 1);
-            arms.push(format!(
-                "{} WHERE org_id = $1 AND name_key = $2 AND {term} AND deleted_at IS {state}",
-                Credential::sql().select
-            ));
-            all.append(&mut values);
+        let mut found = Vec::new();
+        // Each place by its own index, as many in one statement as a database takes.
+        for places in places.chunks(PLACES) {
+            let mut all = vec![text(org.as_str()), text(name_key)];
+            let mut arms = Vec::new();
+            for place in places {
+                let (term, mut values) = place_term(place, all.len() + 1);
+                arms.push(format!(
+                    "{} WHERE org_id = $1 AND name_key = $2 AND {term} AND deleted_at IS {state}",
+                    Credential::sql().select
+                ));
+                all.append(&mut values);
+            }
+            found.extend(self.rows::<Credential>(&arms.join(" UNION ALL "), &all)?);
         }
-        if arms.is_empty() {
-            return Ok(Vec::new());
-        }
-        // Each place by its own index, in one statement.
-        let mut found = self.rows::<Credential>(&arms.join(" UNION ALL "), &all)?;
         found.sort_by(|a, b| a.id.cmp(&b.id));
         found.dedup_by(|a, b| a.id == b.id);
         Ok(found)

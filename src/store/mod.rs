@@ -172,12 +172,16 @@ impl Store {
     /// As [`Store::open`], but the writer's connection opens beside what the caller does next: see [`Store::ready`].
     pub fn begin(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         check_place(path)?;
-        let conn = Conn::open(path, false)?;
-        if migrate::is_current(&conn)? {
+        // A journal that a kill left in the middle of making the vault is rolled back by a writer only.
+        let looked = Conn::open(path, false).and_then(|conn| Ok(migrate::is_current(&conn)?.then_some(conn)));
+        let current = match looked {
+            Err(e) if e.code == Code::StoreReadOnly => None,
+            looked => looked?,
+        };
+        if let Some(conn) = current {
             let written = path.to_owned();
             return Self::with(path, clock, Some(conn), move || Conn::open(&written, true));
         }
-        drop(conn);
         let conn = Conn::open(path, true)?;
         migrate::bring_up(&conn, path)?;
         Self::over(conn, path, clock)
@@ -264,17 +268,12 @@ impl Store {
 
     /// Writes the log back into the database and empties it, so that overwritten and removed rows are gone from disk.
     ///
-    /// Another process that reads right now can keep a part alive until the next time; that is no error.
-    pub async fn forget_old_pages(&self) -> Result<()> {
+    /// `false`: another process that reads right now keeps a part alive until the next time; that is no error.
+    pub async fn forget_old_pages(&self) -> Result<bool> {
         let path = self.path.clone();
         let work = tokio::task::spawn_blocking(move || Conn::open(&path, true)?.checkpoint());
         match work.await {
-            Ok(done) => {
-                if !done? {
-                    tracing::info!("removed rows stay in the log until other readers are done");
-                }
-                Ok(())
-            }
+            Ok(done) => done,
             Err(e) => Err(crate::error::internal("the store's maintenance stopped").because(e)),
         }
     }

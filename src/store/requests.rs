@@ -15,11 +15,58 @@ entity!(Approval, "approval", 1, org_id, {
     decided_at, decided_by, outcome
 });
 
-/// Whether `text` names this person: their login as a word, or their display name.
-fn mentions(text: &str, user: &User) -> bool {
-    let in_login = |c: char| c.is_ascii_alphanumeric() || "._-@+".contains(c);
-    text.split(|c| !in_login(c)).any(|word| word.trim_matches('.') == user.login)
-        || text.contains(&user.display_name)
+/// A person whose name is to stand nowhere.
+struct Hidden<'a> {
+    user: &'a User,
+    instead: &'a str,
+}
+
+impl Hidden<'_> {
+    fn in_text(&self, text: &str) -> String {
+        let in_login = |c: char| c.is_ascii_alphanumeric() || "._-@+".contains(c);
+        let text = replaced(text, &self.user.login, self.instead, in_login);
+        replaced(&text, &self.user.display_name, self.instead, char::is_alphanumeric)
+    }
+
+    /// In every text of a JSON document, and in none of its keys. What is no JSON is a text.
+    fn in_json(&self, text: &str) -> String {
+        let Ok(mut document) = serde_json::from_str::<serde_json::Value>(text) else {
+            return self.in_text(text);
+        };
+        let before = document.clone();
+        self.walk(&mut document);
+        if document == before { text.to_owned() } else { document.to_string() }
+    }
+
+    fn walk(&self, value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => *text = self.in_text(text),
+            serde_json::Value::Array(all) => all.iter_mut().for_each(|one| self.walk(one)),
+            serde_json::Value::Object(map) => map.values_mut().for_each(|one| self.walk(one)),
+            _ => {}
+        }
+    }
+}
+
+/// `text` with `instead` for each `word` that stands by itself; the end of a sentence does not belong to it.
+fn replaced(text: &str, word: &str, instead: &str, is_part: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    for (at, _) in text.match_indices(word) {
+        let behind = &text[at + word.len()..];
+        let mut next = behind.chars();
+        let ends = match next.next() {
+            Some('.') => next.next().is_none_or(|c| !is_part(c)),
+            after => after.is_none_or(|c| !is_part(c)),
+        };
+        if at >= from && ends && text[..at].chars().next_back().is_none_or(|c| !is_part(c)) {
+            out.push_str(&text[from..at]);
+            out.push_str(instead);
+            from = at + word.len();
+        }
+    }
+    out.push_str(&text[from..]);
+    out
 }
 
 fn text(s: &str) -> Value {
@@ -96,26 +143,42 @@ impl Writer<'_> {
         }
     }
 
-    /// Removes the requests and kept answers of a person, and those that name them.
-    pub fn forget_mentions(&mut self, user: &User) -> Result<()> {
+    /// Removes a person's own requests and kept answers, and puts `instead` where those of others name them.
+    /// Returns how many of others' were changed.
+    pub fn forget_mentions(&mut self, user: &User, instead: &str) -> Result<i64> {
         let org = user.org_id.clone();
-        for a in self.approvals(&org, Millis(0), 100_000)? {
-            let texts = [&a.arguments, &a.impact, &a.reason, &a.outcome, &a.client];
-            if a.requested_by == user.id || texts.iter().any(|text| mentions(text, user)) {
+        let hidden = Hidden { user, instead };
+        let mut changed = 0;
+        for mut a in self.approvals(&org, Millis(0), i64::MAX)? {
+            if a.requested_by == user.id {
                 self.remove::<Approval>(&[a.id.as_str()])?;
+                continue;
+            }
+            let before = a.clone();
+            a.arguments = hidden.in_json(&a.arguments);
+            for text in [&mut a.impact, &mut a.reason, &mut a.outcome, &mut a.client] {
+                *text = hidden.in_text(text);
+            }
+            if a != before {
+                self.save(&mut a)?;
+                changed += 1;
             }
         }
         let kept = "SELECT user_id, operation, key, answer FROM idempotency WHERE org_id = $1";
+        let same = "WHERE org_id = $1 AND user_id = $2 AND operation = $3 AND key = $4";
         for mut row in self.conn().query(kept, &[text(org.as_str())])? {
             let (by, operation, key, answer) = (row.text()?, row.text()?, row.text()?, row.text()?);
-            if by == user.id.as_str() || mentions(&answer, user) {
-                self.conn().execute(
-                    "DELETE FROM idempotency WHERE org_id = $1 AND user_id = $2 AND operation = $3 AND key = $4",
-                    &[text(org.as_str()), text(&by), text(&operation), text(&key)],
-                )?;
+            let mut key = vec![text(org.as_str()), text(&by), text(&operation), text(&key)];
+            let shown = hidden.in_json(&answer);
+            if by == user.id.as_str() {
+                self.conn().execute(&format!("DELETE FROM idempotency {same}"), &key)?;
+            } else if shown != answer {
+                key.push(Value::Text(shown));
+                self.conn().execute(&format!("UPDATE idempotency SET answer = $5 {same}"), &key)?;
+                changed += 1;
             }
         }
-        Ok(())
+        Ok(changed)
     }
 
     pub(crate) fn keep_answer<T: Serialize>(&mut self, answer: &T) -> Result<()> {
@@ -138,5 +201,43 @@ impl Writer<'_> {
             ],
         )?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::org::Role;
+
+    fn hide(login: &str, display: &str, text: &str) -> String {
+        let user = User {
+            id: "u".into(),
+            org_id: "o".into(),
+            login: login.into(),
+            display_name: display.into(),
+            role: Role::Member,
+            created_at: Millis(0),
+            disabled_at: None,
+            revision: 1,
+        };
+        Hidden { user: &user, instead: "X" }.in_json(text)
+    }
+
+    #[test]
+    fn a_name_is_replaced_as_a_word_and_nothing_else_is() {
+        for (text, shown) in [
+            ("let ada use KEY", "let X use KEY"),
+            ("by ada.", "by X."),
+            ("ada.lovelace, canada and adas stay", "ada.lovelace, canada and adas stay"),
+            ("ada", "X"),
+            ("Ada L, not Ada Lovelace", "X, not Ada Lovelace"),
+            (r#"{"ada":"ada","user":["ada","a \"Ada L\""]}"#, r#"{"ada":"X","user":["X","a \"X\""]}"#),
+            ("{}", "{}"),
+            ("", ""),
+        ] {
+            assert_eq!(hide("ada", "Ada L", text), shown);
+        }
+        assert_eq!(hide("ada.", "ada.", "ask ada. first"), "ask X first");
+        assert_eq!(hide("user", "e", r#"{"user":"somebody else"}"#), r#"{"user":"somebody else"}"#);
     }
 }

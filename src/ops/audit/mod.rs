@@ -46,11 +46,15 @@ impl Logins {
 
     /// `text` with logins where it has ids: how a client is named that acts for somebody.
     pub(in crate::ops) fn in_text(&mut self, tx: &Reader<'_>, org: &OrgId, text: &str) -> Result<String> {
-        let is_id = |word: &str| word.len() == 26 && word.bytes().all(|b| b.is_ascii_alphanumeric());
-        let mut words = Vec::new();
-        for word in text.split(' ') {
-            words.push(if is_id(word) { self.of(tx, org, word)? } else { word.to_owned() });
+        // Only what we ourselves put at the end: what a client calls itself ends with its version, which is shorter.
+        let mut words: Vec<_> = text.rsplitn(5, ' ').collect();
+        words.reverse();
+        match words[..] {
+            [.., "as", them, "by", me] if them.len() == 26 && me.len() == 26 => {
+                let start = &text[..text.len() - them.len() - me.len() - " by ".len()];
+                Ok(format!("{start}{} by {}", self.of(tx, org, them)?, self.of(tx, org, me)?))
+            }
+            _ => Ok(text.to_owned()),
         }
-        Ok(words.join(" "))
     }
 }

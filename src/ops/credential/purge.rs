@@ -85,9 +85,18 @@ impl Operation for PurgeCredential {
                 tx.record(Event::of(Self::NAME).on(&c).because(reason.as_str()), output)
             })
             .await?;
-        // The log still holds the old pages until it is written back and emptied.
-        app.store.forget_old_pages().await?;
-        Ok(purged)
+        Ok(Purged { note: format!("{}{}", purged.note, sweep(app).await), ..purged })
+    }
+}
+
+/// Empties the write-ahead log, which still holds the old pages. What was done stays done where that fails: then this
+/// says so, as the end of a note.
+pub async fn sweep(app: &App) -> &'static str {
+    match app.store.forget_old_pages().await {
+        Ok(true) => "",
+        _ => {
+            " What was removed is on disk until the vault is next left alone for a moment: run `unsaid doctor`."
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl Operation for ShareCredential {
         let reason = Reason::parse(&self.reason)?;
         app.store
             .read(move |tx| {
-                let (found, (_, _, name)) = input.check(tx, &asking)?;
+                let (found, (kind, grantee, name)) = input.check(tx, &asking)?;
                 let c = &found.credential;
                 Ok(Confirm::Person(Question {
                     summary: format!("let {name} {} {} ({}, {})", input.level, c.label(), c.scope, c.id),
@@ -112,7 +112,11 @@ impl Operation for ShareCredential {
                         Level::Manage => format!("{name} can use, change, share and delete it"),
                     }],
                     reason: reason.to_string(),
-                    pins: vec![("credential", c.id.0.clone())],
+                    // By id: a name may pass to somebody else before a person says yes.
+                    pins: vec![
+                        ("credential", c.id.0.clone()),
+                        (if kind == GranteeKind::Team { "team" } else { "user" }, grantee),
+                    ],
                 }))
             })
             .await

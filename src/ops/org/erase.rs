@@ -44,11 +44,14 @@ impl EraseUser {
             return Err(Error::new(Code::NotAllowed, "nobody erases themselves")
                 .next("Ask another admin of the org, after making one."));
         }
-        if user.login == pseudonym(&user) {
-            return Err(Error::new(Code::NothingToDo, "this person is erased already"));
-        }
         users::keep_an_admin(tx, &user)?;
         let theirs = personal(tx, &user)?;
+        let name = pseudonym(&user);
+        // Somebody may have given an erased person a name again.
+        if user.login == name && user.display_name == name && user.disabled_at.is_some() && theirs.is_empty()
+        {
+            return Err(Error::new(Code::NothingToDo, "this person is erased already"));
+        }
         Ok((user, theirs))
     }
 }
@@ -99,9 +102,10 @@ impl Operation for EraseUser {
                     summary: format!("erase {} for good", user.login),
                     impact: vec![
                         format!("personal credentials destroyed: {}", theirs.len()),
-                        "teams, grants and open requests of theirs end".into(),
-                        "what others wrote about them (descriptions, reasons) stays, and so do backups"
+                        "teams, grants and requests of theirs end".into(),
+                        "names of credentials, reasons and descriptions that anybody wrote stay in the log, and so do backups"
                             .into(),
+                        "their login is free again: in this vault's other orgs the same login is the same person".into(),
                     ],
                     reason: String::new(),
                     pins: vec![("user", user.id.0.clone())],
@@ -120,7 +124,9 @@ impl Operation for EraseUser {
                 for credential in &theirs {
                     let grants = tx.grants_on(&credential.org_id, &credential.id)?;
                     purge::destroy(tx, credential, &grants)?;
-                    tx.note(Event::of(purge::NAME).on(credential).because("its owner was erased"))?;
+                    let mut event = Event::of(purge::NAME).on(credential).because("its owner was erased");
+                    event.object.name.clear();
+                    tx.note(event)?;
                 }
                 for m in tx.memberships_of(&user.org_id, &user.id)? {
                     tx.remove::<Membership>(&[m.team_id.as_str(), m.user_id.as_str()])?;
@@ -134,15 +140,16 @@ impl Operation for EraseUser {
                 for grant in tx.grants_held(&user.org_id, &alone)? {
                     tx.remove::<Grant>(&[grant.id.as_str()])?;
                 }
-                tx.forget_mentions(&user)?;
                 let login = pseudonym(&user);
+                let mentions = tx.forget_mentions(&user, &login)?;
                 user.login.clone_from(&login);
                 user.display_name.clone_from(&login);
                 user.role = Role::Member;
                 user.disabled_at = user.disabled_at.or(Some(tx.now()));
                 tx.save(&mut user)?;
                 let event = about(Self::NAME, "user", user.id.as_str(), "", user.revision)
-                    .with("credentials", theirs.len());
+                    .with("credentials", theirs.len())
+                    .with("mentions", mentions);
                 let output = Erased {
                     id: user.id.0.clone(),
                     login,
@@ -152,9 +159,7 @@ impl Operation for EraseUser {
                 tx.record(event, output)
             })
             .await?;
-        // The log still holds the old pages until it is written back and emptied.
-        app.store.forget_old_pages().await?;
-        Ok(erased)
+        Ok(Erased { note: format!("{}{}", erased.note, purge::sweep(app).await), ..erased })
     }
 }
 
@@ -235,6 +240,40 @@ mod tests {
         w.call(&w.person("ada"), "get_credential", json!({ "credential": "OURS" })).await.unwrap();
         let e = w.refused(&w.caller("mia"), "list_credentials", json!({})).await;
         assert_eq!(e.code, Code::NotAllowed);
+    }
+
+    #[tokio::test]
+    async fn an_erasure_that_was_approved_is_told_and_logged_as_done_and_leaves_others_requests() {
+        let w = World::new().await;
+        w.add("ada", "org", "SHARED", "words").await;
+        let share = |user: &str| json!({ "credential": "SHARED", "user": user, "level": "view", "reason": "mia asked" });
+        w.refused(&w.caller("ada"), "share_credential", share("max")).await;
+        let asked = w.refused(&w.person("ada"), "erase_user", erase("mia")).await;
+        let id = asked.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone();
+
+        crate::ops::approval::approve(&w.app, &w.person("ada"), &id).await.unwrap();
+
+        assert!(w.log().await.iter().any(|line| line.starts_with("erase_user ok")));
+        assert!(w.log().await.last().unwrap().starts_with("approve"), "{:?}", w.log().await);
+        let left = w.call(&w.person("ada"), "list_approvals", json!({ "all": true })).await.unwrap();
+        let left = left["approvals"].as_array().unwrap();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(left.iter().any(|a| a["reason"].as_str().unwrap().starts_with("erased-")), "{left:?}");
+        assert!(!left.iter().any(|a| a["impact"].as_str().unwrap().contains("erase mia")), "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn an_erased_person_who_was_named_again_is_erased_again() {
+        let w = World::new().await;
+        let done = w.call_with(&w.person("ada"), "erase_user", erase("mia"), &PersonYes).await.unwrap();
+        let login = done["login"].as_str().unwrap();
+        let named = json!({ "user": login, "display_name": "Mia Again" });
+        w.call_with(&w.person("ada"), "update_user", named, &PersonYes).await.unwrap();
+
+        w.call_with(&w.person("ada"), "erase_user", erase(login), &PersonYes).await.unwrap();
+
+        let people = w.call(&w.person("ada"), "list_users", json!({})).await.unwrap();
+        assert!(!people.to_string().contains("Again"), "{people}");
     }
 
     #[tokio::test]
