@@ -4,6 +4,7 @@
 //! process (S-04, S-09, S-12, panics, batches) is tested beside the store.
 use crate::support::rig;
 use crate::support::world::World;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use unsaid::app::App;
@@ -154,4 +155,44 @@ async fn sixteen_processes_open_and_write_at_once_and_none_is_turned_away() {
     let log = world.log().await;
     assert_eq!(log.iter().filter(|line| line.starts_with("create_credential ok")).count(), 17);
     assert!(world.chain_is_whole().await);
+}
+
+/// Copies the folders of a vault; what lies beside its database only where `beside` says so.
+fn copied(from: &Path, to: &Path, beside: &[&str]) {
+    for folder in ["data", "config", "keys"] {
+        let (from, to) = (from.join(folder), to.join(folder));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&to).unwrap();
+        for entry in std::fs::read_dir(from).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if !name.starts_with("vault.db-") || beside.contains(&name) {
+                std::fs::copy(&path, to.join(name)).unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn s_17_a_journal_that_a_kill_left_is_rolled_back_when_the_vault_is_opened() {
+    let (world, home) = home().await;
+    world.app.store.forget_old_pages().await.unwrap();
+    let (halfway, killed) = (world.folder.path().join("halfway"), world.folder.path().join("killed"));
+    copied(&home, &halfway, &[]);
+    let conn = rusqlite::Connection::open(halfway.join("data/vault.db")).unwrap();
+    // As the journal is before the vault's own settings are made; so little memory that pages go to disk at once.
+    conn.execute_batch(
+        "PRAGMA journal_mode=DELETE; PRAGMA cache_size=1; BEGIN IMMEDIATE; CREATE TABLE late (x);",
+    )
+    .unwrap();
+    for _ in 0..50 {
+        conn.execute("INSERT INTO late VALUES (randomblob(4000))", []).unwrap();
+    }
+    copied(&halfway, &killed, &["vault.db-journal"]);
+    assert!(std::fs::metadata(killed.join("data/vault.db-journal")).unwrap().len() > 512);
+
+    let app = rig::open(&killed).unwrap();
+
+    let wanted = HandOver { names: vec!["BEFORE".into()], ..HandOver::default() };
+    assert_eq!(hand_over(&app, &caller(), wanted).await.unwrap().len(), 1);
+    assert_eq!(app.store.integrity(true).unwrap(), "ok");
 }
