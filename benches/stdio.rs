@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Set where this binary is to be the echo server: on `one` thread or on `many`.
@@ -31,6 +31,7 @@ fn main() {
     let parts: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wants = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
     let folder = tempfile::tempdir().unwrap();
+    install(folder.path());
     let small = Home::make(folder.path(), "small", 0);
     println!("{:<40} {:>10} {:>20} {:>20}   target", "", "unsaid", "echo, one thread", "echo, many");
     if wants("start") {
@@ -52,6 +53,19 @@ fn main() {
     if wants("run") {
         runs(&small);
     }
+}
+
+/// Where both programs are, copied as `cargo install` copies them: what a linker has written starts more slowly.
+static PLACE: OnceLock<PathBuf> = OnceLock::new();
+
+fn install(folder: &Path) {
+    std::fs::copy(env!("CARGO_BIN_EXE_unsaid"), folder.join("unsaid")).unwrap();
+    std::fs::copy(std::env::current_exe().unwrap(), folder.join("echo")).unwrap();
+    PLACE.set(folder.to_owned()).unwrap();
+}
+
+fn installed(program: &str) -> PathBuf {
+    PLACE.get().unwrap().join(program)
 }
 
 fn micros(mut taken: Vec<Duration>) -> f64 {
@@ -220,7 +234,7 @@ impl Home {
     }
 
     fn unsaid(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_unsaid"));
+        let mut command = Command::new(installed("unsaid"));
         command.env("UNSAID_HOME", &self.0);
         command
     }
@@ -321,7 +335,7 @@ impl Drop for Server {
 }
 
 fn echo_command(threads: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = Command::new(installed("echo"));
     command.env(ECHO, threads);
     command
 }
