@@ -69,7 +69,7 @@ impl WriteLane {
         Ok(Self { jobs, short_log, opened: Mutex::new(Some(opened)) })
     }
 
-    /// Waits until the connection is open. Fails as opening it did; asked again, only where it failed.
+    /// Waits until the connection is open. Fails as opening it did, to whoever asks first.
     pub fn ready(&self) -> Result<()> {
         let mut opened = self.opened.lock().unwrap_or_else(|e| e.into_inner());
         match opened.take() {
