@@ -44,8 +44,8 @@ pub struct List {
     #[arg(long, value_name = "DATE")]
     expires_before: Option<Millis>,
     /// At most this many; all of them where it is left out
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    limit: Option<u16>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
 }
 
 /// Rows that are asked for at a time.
@@ -76,7 +76,7 @@ impl List {
         let mut cursor = Value::Null;
         loop {
             let wanted =
-                self.limit.map_or(PAGE, |limit| usize::from(limit).saturating_sub(rows.len()).min(PAGE));
+                self.limit.map_or(PAGE, |limit| (limit as usize).saturating_sub(rows.len()).min(PAGE));
             if wanted == 0 {
                 break;
             }

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, internal};
 use crate::model::access::Caller;
 use crate::model::org::Role;
-use crate::model::suspicion::{self, Detector};
+use crate::model::suspicion;
 use crate::model::text::clean;
 use crate::ops::{self, Effect, Entry, Limits, NoOne, Reply, find_entry};
 use futures_util::FutureExt;
@@ -19,7 +19,7 @@ use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, Error
 use rmcp::service::RequestContext;
 use serde_json::Value;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -44,7 +44,7 @@ impl Door {
     ) -> Result<CallToolResponse, ErrorData> {
         let Some((entry, _)) = find_tool(&request.name) else {
             let looks_secret = request.arguments.as_ref().is_some_and(|arguments| {
-                DETECTOR.check_arguments(arguments, &|_| suspicion::Kind::FreeText).is_some()
+                suspicion::PLAIN.check_arguments(arguments, &|_| suspicion::Kind::FreeText).is_some()
             });
             return Err(ErrorData::invalid_params(
                 match looks_secret {
@@ -171,12 +171,9 @@ impl Door {
     }
 }
 
-/// For calls that no open vault looks at. It knows no shapes of a catalogue of one's own.
-static DETECTOR: LazyLock<Detector> = LazyLock::new(|| Detector::new(Vec::new));
-
 /// What is said about a secret among the arguments where the vault, which says it otherwise, does not open.
 fn leaked(entry: &Entry, request: &CallToolRequestParams) -> Option<Error> {
-    ops::refuse_secrets(&DETECTOR, entry, request.arguments.as_ref()?).err()
+    ops::refuse_secrets(&suspicion::PLAIN, entry, request.arguments.as_ref()?).err()
 }
 
 /// Whether this call could end with a question: it may change something, and its era asks that way.

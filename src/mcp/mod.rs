@@ -17,6 +17,7 @@ mod server;
 pub mod stdio;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use opening::{Identify, Identity, Local, Open};
 pub use server::Server;

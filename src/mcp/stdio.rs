@@ -2,9 +2,9 @@
 //!
 //! Nothing but protocol messages is ever written to standard output. Clients hand over pipes, socketpairs (those
 //! on Node do) or files; each kind is read in the way that costs least.
-use super::lines::Wire;
 use super::opening::{Identify, Local, Open};
 use super::server::Server;
+use super::wire::Wire;
 use crate::error::{Error, Result, internal};
 use crate::ops::Limits;
 use rmcp::ServiceExt;

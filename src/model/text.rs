@@ -2,13 +2,12 @@
 //!
 //! Text is cleaned as it comes in, once. It refuses what is too long, and drops what a reader cannot see but a
 //! model would obey or a terminal would act on: control, bidi, zero-width, tag and filler characters.
-use super::suspicion::{self, Detector};
+use super::suspicion;
 use crate::error::{Error, Result, invalid};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization;
 
 macro_rules! text {
@@ -153,8 +152,7 @@ pub fn is_unseen(c: char) -> bool {
 /// Nothing of a text that holds a long run of letters and digits, for that may be a value in the wrong place (C-20).
 pub fn shown(name: &str) -> String {
     // A value in the wrong place is not repeated (C-21).
-    static DETECTOR: LazyLock<Detector> = LazyLock::new(|| Detector::new(Vec::new));
-    if DETECTOR.check_text(name, suspicion::Kind::Identifier).is_some() {
+    if suspicion::PLAIN.check_text(name, suspicion::Kind::Identifier).is_some() {
         return "of that name".into();
     }
     let clean: String =

@@ -179,12 +179,9 @@ pub fn line(tx: &Reader<'_>, a: &Approval) -> Result<ApprovalLine> {
         impact: a.impact.clone(),
         reason: a.reason.clone(),
         requested_by: tx.user(&a.org_id, &a.requested_by).map(|u| u.login).unwrap_or_default(),
-        client: match a.client.is_empty() {
-            true => a.door.clone(),
-            false => {
-                let client = super::audit::Logins::default().in_text(tx, &a.org_id, &a.client)?;
-                format!("{client} over {}", a.door)
-            }
+        client: match super::audit::Logins::default().in_text(tx, &a.org_id, &a.client)? {
+            client if client.is_empty() => a.door.clone(),
+            client => format!("{client} over {}", a.door),
         },
         state: a.state,
         created_at: a.created_at,

@@ -95,7 +95,7 @@ pub async fn sweep(app: &App) -> &'static str {
     match app.store.forget_old_pages().await {
         Ok(true) => "",
         _ => {
-            " What was removed is on disk until the vault is next left alone for a moment: run `unsaid doctor`."
+            " Another process was reading, so what was removed is still on disk: stop it; the next purge, erasure or key rotation clears it."
         }
     }
 }
