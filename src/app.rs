@@ -7,9 +7,10 @@ use crate::model::suspicion::Detector;
 use crate::secret::Secret;
 use crate::services::Catalogue;
 use crate::store::{Mac, OrgKeyRecord, SlotRecord, Store};
+use futures_util::future::BoxFuture;
 use crate::vault::{KeyState, OrgKeyRow, SlotKind, SlotRow, Unlocking, Vault};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 /// Everything an operation can reach.
 pub struct App {
@@ -19,6 +20,16 @@ pub struct App {
     pub catalogue: &'static Catalogue,
     pub detector: Detector,
     pub clock: Arc<dyn Clock>,
+    /// What serves the pages where people enter values, in a process that has such a thing.
+    pub pages: OnceLock<Arc<dyn Pages>>,
+}
+
+/// The pages as operations see them: a port, for what serves them stands above.
+pub trait Pages: Send + Sync {
+    /// Where they are reached, as `http://127.0.0.1:8740`; starts what serves them if need be.
+    fn base(&self) -> BoxFuture<'_, Result<String>>;
+    /// The code that shows a visitor of this link to be its asker. `None` where visitors sign in.
+    fn code(&self, link: &str) -> Option<String>;
 }
 
 /// Opens the vault again with these slots, asking nobody.
@@ -187,6 +198,7 @@ impl App {
             keys,
             catalogue,
             clock,
+            pages: OnceLock::new(),
         }
     }
 

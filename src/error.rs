@@ -93,6 +93,8 @@ codes! {
     Declined "declined" Denied "Nothing was changed. Ask the person what they would rather do."
     ApprovalRequired "approval_required" Denied "Ask a person to run `unsaid approve ID` in a terminal. Repeating this call changes nothing."
     PolicyForbids "policy_forbids" Denied "The org's policy does not allow it. An admin can change it with `unsaid policy set`."
+    TokenInvalid "token_invalid" Denied "Make a token with `unsaid token create` and give it to the client."
+    CodeWrong "code_wrong" Denied "Type the code as it was shown to whoever asked for the link."
     ChallengeFailed "challenge_failed" Denied "Nothing was changed. Run the command again and type the challenge as shown."
 
     CredentialNotFound "credential_not_found" Missing "Call list_credentials to see the names that exist."
@@ -103,6 +105,8 @@ codes! {
     TeamNotFound "team_not_found" Missing "Call whoami to see your teams."
     OrgNotFound "org_not_found" Missing "Run `unsaid org list` to see the orgs of this vault."
     GrantNotFound "grant_not_found" Missing "Call get_credential to see who may use it."
+    TokenNotFound "token_not_found" Missing "Run `unsaid token list` to see the tokens there are."
+    EntryNotFound "entry_not_found" Missing "Ask the assistant for a new link, or run `unsaid set NAME`."
     ApprovalNotFound "approval_not_found" Missing "Run `unsaid approve` without an id to see the open ones."
     ConsumerNotFound "consumer_not_found" Missing "Name a consumer that exists."
     ToolNotFound "tool_not_found" Missing "Call tools/list to see the tools there are."
@@ -125,6 +129,7 @@ codes! {
     HasDependents "has_dependents" Conflict "Deal with what this message lists, then call again."
     AlreadyInitialised "already_initialised" Conflict "This vault exists. Set UNSAID_HOME to another folder for another one."
     ApprovalClosed "approval_closed" Conflict "It was decided, or its time is over. Ask for a new one."
+    EntryClosed "entry_closed" Conflict "Ask the assistant for a new link, or run `unsaid set NAME`."
     NothingToDo "nothing_to_do" Conflict "It is that way already."
 
     TooManyRequests "too_many_requests" Limited "Wait, then call again more slowly."

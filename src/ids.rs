@@ -49,6 +49,7 @@ id! {
     VersionId
     GrantId
     TokenId
+    EntryId
     ProviderId
     ConsumerId
     ApprovalId

@@ -15,6 +15,7 @@ mod key;
 mod list;
 mod log;
 mod mcp_config;
+mod open;
 mod org;
 mod output;
 mod phrase;
@@ -35,6 +36,7 @@ mod show;
 mod status;
 mod team;
 pub mod terminal;
+mod token;
 mod typed;
 mod unshare;
 mod usage;
@@ -130,6 +132,8 @@ enum Command {
     Backup(backup::Backup),
     /// Restore a backup to a new place
     RestoreBackup(restore_backup::RestoreBackup),
+    /// Sign a browser in to the pages of a running server, once
+    Open(open::Open),
     /// List the orgs of this vault, or make another
     Org(org::Org),
     /// Show or change what the org allows
@@ -138,6 +142,8 @@ enum Command {
     User(user::User),
     /// Administer teams and who is in them
     Team(team::Team),
+    /// Make, list and revoke the tokens that clients and browsers show
+    Token(token::Token),
     /// Administer OAuth providers and enter their client secrets
     Provider(provider::Provider),
     /// Look up a service: its keys, how to rotate them, who uses it
@@ -219,6 +225,8 @@ impl Command {
             Command::Import(command) => command.run(cx).await,
             Command::Backup(command) => command.run(cx).await,
             Command::RestoreBackup(command) => command.run(cx).await,
+            Command::Open(command) => command.run(cx).await,
+            Command::Token(command) => command.run(cx).await,
             Command::Org(command) => command.run(cx).await,
             Command::Policy(command) => command.run(cx).await,
             Command::User(command) => command.run(cx).await,
@@ -286,7 +294,7 @@ mod tests {
         assert_eq!(
             names.join(" "),
             "init serve status list show set edit rm restore purge share unshare run approve log import backup \
-             restore-backup org policy user team provider service key mcp-config doctor completions"
+             restore-backup open org policy user team token provider service key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {
             let about = command.get_about().expect("every command says what it does").to_string();

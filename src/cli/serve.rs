@@ -28,7 +28,7 @@ pub struct Serve {
     toolsets: Vec<Toolset>,
 }
 
-fn toolset(text: &str) -> Result<Toolset, String> {
+pub(super) fn toolset(text: &str) -> Result<Toolset, String> {
     match text.parse::<Toolset>() {
         Ok(Toolset::People) => Err("what is for people only is never a tool".into()),
         // `people` is a toolset that no server offers.

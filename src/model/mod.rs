@@ -5,6 +5,7 @@ mod words;
 pub mod access;
 pub mod approval;
 pub mod credential;
+pub mod entry;
 pub mod event;
 pub mod name;
 pub mod org;
@@ -13,5 +14,6 @@ pub mod resolution;
 pub mod status;
 pub mod suspicion;
 pub mod text;
+pub mod token;
 
 pub use words::Word;

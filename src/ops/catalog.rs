@@ -128,7 +128,7 @@ fn tidy(schema: Value) -> Map<String, Value> {
 /// Every operation there is, sorted by name.
 pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-        use super::{approval, audit, credential as c, org, provider as p, service as s, session};
+        use super::{approval, audit, credential as c, org, provider as p, service as s, session, token};
         let mut all = vec![
             entry::<session::Whoami>(),
             entry::<c::list::ListCredentials>(),
@@ -153,6 +153,8 @@ pub fn catalog() -> &'static [Entry] {
             entry::<p::UpdateOauthProvider>(),
             entry::<p::DeleteOauthProvider>(),
             entry::<approval::ListApprovals>(),
+            entry::<token::ListTokens>(),
+            entry::<token::RevokeToken>(),
             entry::<org::GetPolicy>(),
             entry::<org::SetPolicy>(),
             entry::<org::ListUsers>(),

@@ -3,7 +3,7 @@
 //! 1 no secret in an argument · 2 limits of the server · 3 parse without echo · 4 an answer kept under this
 //! idempotency key · 5 permission and confirmation · 6 run · 7 a refusal leaves its event.
 use super::confirm::{Answer, Confirm, Confirmer, Question, digest};
-use super::{Effect, Entry, Operation, Toolset, refusal};
+use super::{Effect, Entry, Operation, Toolset, entry, refusal};
 use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, invalid};
 use crate::model::access::{Caller, Idempotency};
@@ -170,7 +170,7 @@ pub fn typed<'a, O: Operation>(
             // A kept answer is for whoever may still call: a disabled user gets none.
             let kept = app.store.read(move |tx| tx.standing(&asking).and_then(|_| tx.kept_answer(&asking)));
             if let Some(answer) = kept.await? {
-                return replay(&answer);
+                return offered::<O>(app, &caller, replay(&answer)?).await;
             }
         }
         match operation.confirm(app, &caller).await? {
@@ -191,14 +191,41 @@ pub fn typed<'a, O: Operation>(
             {
                 let asking = caller.clone();
                 return match app.store.read(move |tx| tx.kept_answer(&asking)).await? {
-                    Some(answer) => replay(&answer),
+                    Some(answer) => offered::<O>(app, &caller, replay(&answer)?).await,
                     None => Err(e),
                 };
             }
             other => other?,
         };
-        to_reply(&output)
+        offered::<O>(app, &caller, to_reply(&output)?).await
     })
+}
+
+/// Adds the link to the page, after the answer was kept, so that no link is: a repeat gets one of its own.
+///
+/// What was done is done: where no link can be made, the answer stands without one.
+async fn offered<O: Operation>(app: &App, caller: &Caller, reply: Reply) -> Result<Reply> {
+    let Reply::Done(mut answer) = reply else { return Ok(reply) };
+    let Some((purpose, object)) = O::entry(&answer) else { return Ok(Reply::Done(answer)) };
+    match entry::offer(app, caller, purpose, &object).await {
+        Ok(Some(offer)) => {
+            answer["next"] = match answer["next"].take() {
+                Value::Array(mut steps) => {
+                    steps.push(offer.told().into());
+                    steps.into()
+                }
+                _ => offer.told().into(),
+            };
+            answer["entry"] = serde_json::to_value(&offer)
+                .map_err(|e| crate::error::internal("a link could not be written as JSON").because(e))?;
+            Ok(Reply::Done(answer))
+        }
+        Ok(None) => Ok(Reply::Done(answer)),
+        Err(e) => {
+            tracing::warn!(code = e.code.name(), "no entry link could be made");
+            Ok(Reply::Done(answer))
+        }
+    }
 }
 
 fn to_reply<T: serde::Serialize>(output: &T) -> Result<Reply> {

@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod confirm;
 pub mod credential;
 pub mod dispatch;
+pub mod entry;
 pub mod hand_over;
 pub mod lifecycle;
 pub mod org;
@@ -16,6 +17,7 @@ pub mod reach;
 pub mod refusal;
 pub mod service;
 pub mod session;
+pub mod token;
 
 pub use catalog::{Entry, catalog, find_entry};
 pub use confirm::{Answer, Confirm, Confirmer, NoOne, Question};
@@ -24,9 +26,11 @@ pub use dispatch::{Limits, Reply, call, refuse_secrets};
 use crate::app::App;
 use crate::error::Result;
 use crate::model::access::Caller;
+use crate::model::entry::EntryPurpose;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 words! {
     /// What an operation does to the world; doors turn it into hints and confirmations.
@@ -98,6 +102,12 @@ pub trait Operation: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// that nobody is asked about what would be refused.
     fn confirm(&self, _app: &App, _caller: &Caller) -> impl Future<Output = Result<Confirm>> + Send {
         async { Ok(Confirm::Nothing) }
+    }
+
+    /// What a person enters on a page after this `answer`, and of which object (an id). The answer then has `entry`,
+    /// and what to do as its `next`.
+    fn entry(_answer: &Value) -> Option<(EntryPurpose, String)> {
+        None
     }
 
     fn run(self, app: &App, caller: &Caller) -> impl Future<Output = Result<Self::Output>> + Send;

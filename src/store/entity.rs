@@ -130,7 +130,9 @@ macro_rules! id_cells {
         fn from_value(value: Value) -> Result<Self> { String::from_value(value).map($id) }
     })*};
 }
-id_cells! { OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId }
+id_cells! {
+    OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId
+}
 
 macro_rules! word_cells {
     ($($word:ty),* $(,)?) => {$(impl Cell for $word {
@@ -145,6 +147,7 @@ word_cells! {
     crate::model::credential::Environment, crate::model::credential::Stage, crate::model::org::Role,
     crate::model::org::TeamRole, crate::model::org::SharingPlan, crate::model::access::Level,
     crate::model::access::GranteeKind, crate::model::approval::ApprovalState, crate::model::provider::ClientAuth,
+    crate::model::token::Purpose, crate::model::entry::EntryPurpose, crate::model::entry::EntryState,
 }
 
 macro_rules! json_cells {

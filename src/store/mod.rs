@@ -13,6 +13,7 @@ mod orgs;
 mod place;
 mod rekey;
 mod requests;
+mod tickets;
 #[cfg(test)]
 mod tests;
 

@@ -51,6 +51,7 @@ impl Of {
 
 /// Prefix, what follows it, how many of those at least, and what it is.
 const PREFIXES: &[(&str, Of, usize, &str)] = &[
+    ("unsaid_", Of::Alnum, 40, "a token of unsaid"),
     ("AKIA", Of::Upper, 16, "an AWS access key"),
     ("ASIA", Of::Upper, 16, "an AWS access key"),
     ("ABSK", Of::Any, 60, "an AWS Bedrock key"),

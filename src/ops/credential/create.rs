@@ -11,12 +11,15 @@ use crate::model::name::CredentialName;
 use crate::model::org::{Org, Role};
 use crate::model::status::{StatusReport, status};
 use crate::model::text::{Description, Label, Tag};
+use crate::model::entry::EntryPurpose;
 use crate::ops::confirm::{Confirm, Question};
+use crate::ops::entry::Offer;
 use crate::ops::{Effect, Operation, Permission, Toolset, reach};
 use crate::services::Catalogue;
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 const MOST_TAGS: usize = 20;
 const MOST_FIELDS: usize = 20;
@@ -72,6 +75,9 @@ pub struct Created {
     /// Other credentials of this name that this one comes before, or behind.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub same_name: Vec<String>,
+    /// Where the person enters the value.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub entry: Option<Offer>,
 }
 
 /// Tags, cleaned and without doubles.
@@ -293,6 +299,10 @@ impl Operation for CreateCredential {
             .await
     }
 
+    fn entry(answer: &Value) -> Option<(EntryPurpose, String)> {
+        entered_by_hand(answer)
+    }
+
     async fn run(self, app: &App, caller: &Caller) -> Result<Created> {
         let (asking, catalogue) = (caller.clone(), app.catalogue);
         app.store
@@ -306,6 +316,11 @@ impl Operation for CreateCredential {
             })
             .await
     }
+}
+
+/// The value of the credential that `answer` is about, where a person enters it.
+pub(super) fn entered_by_hand(answer: &Value) -> Option<(EntryPurpose, String)> {
+    Some((EntryPurpose::Value, answer.get("id")?.as_str()?.to_owned()))
 }
 
 fn created(
@@ -326,5 +341,6 @@ fn created(
             c.set_command()
         ),
         same_name: described(tx, caller, others)?,
+        entry: None,
     })
 }

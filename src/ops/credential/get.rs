@@ -5,6 +5,7 @@ use crate::clock::Millis;
 use crate::error::Result;
 use crate::model::access::{Caller, GranteeKind, Level};
 use crate::model::credential::{FieldSpec, Scope, Stage};
+use crate::ops::entry::{self, EntryStatus};
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::store::{AuditFilter, Reader};
@@ -25,6 +26,9 @@ pub struct CredentialDetail {
     pub row: CredentialRow,
     /// What the caller may do with it: use, view, manage.
     pub you_may: Vec<Level>,
+    /// What became of your last entry link for it, within the hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<EntryStatus>,
     /// The rest is shown to whoever may view it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Configuration>,
@@ -108,7 +112,7 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         .filter_map(|(may, level)| may.then_some(level))
         .collect();
     if !(a.views || a.manages) {
-        return Ok(CredentialDetail { row, you_may, configuration: None });
+        return Ok(CredentialDetail { row, you_may, entry: None, configuration: None });
     }
     let mut versions = Vec::new();
     for v in tx.versions(&org.id, &c.id, 5)? {
@@ -181,5 +185,6 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         failures: used.failures,
         last_events,
     };
-    Ok(CredentialDetail { row, you_may, configuration: Some(configuration) })
+    let entry = entry::status(tx, caller, c.id.as_str())?;
+    Ok(CredentialDetail { row, you_may, entry, configuration: Some(configuration) })
 }

@@ -2,11 +2,15 @@
 use crate::app::App;
 use crate::error::Result;
 use crate::model::access::Caller;
+use super::create::entered_by_hand;
+use crate::model::entry::EntryPurpose;
 use crate::model::event::Event;
+use crate::ops::entry::Offer;
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -25,17 +29,24 @@ pub struct WhereToEnter {
     /// The parts they will be asked for.
     pub fields: Vec<String>,
     pub next: String,
+    /// Where the person enters it in a browser.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub entry: Option<Offer>,
 }
 
 impl Operation for SetCredentialValue {
     const NAME: &'static str = "set_credential_value";
     const TITLE: &'static str = "Have a value entered";
-    const ABOUT: &'static str = "Get the command with which a person enters or replaces a value, outside the chat. Takes no value itself.";
+    const ABOUT: &'static str = "Get the link or the command with which a person enters or replaces a value, outside the chat. Takes no value itself.";
     const TOOLSET: Toolset = Toolset::Credentials;
     const EFFECT: Effect = Effect::Changes;
     const NEEDS: Permission = Permission::Manage;
     const IDEMPOTENT: bool = true;
     type Output = WhereToEnter;
+
+    fn entry(answer: &Value) -> Option<(EntryPurpose, String)> {
+        entered_by_hand(answer)
+    }
 
     async fn run(self, app: &App, caller: &Caller) -> Result<WhereToEnter> {
         let asking = caller.clone();
@@ -49,6 +60,7 @@ impl Operation for SetCredentialValue {
                     command: c.set_command(),
                     fields: c.field_specs().into_iter().map(|f| f.name).collect(),
                     next: "Ask the person to run the command in a terminal. Then call get_credential to see that it is done. Never ask for the value in the chat.".into(),
+                    entry: None,
                 };
                 tx.record(Event::of(Self::NAME).on(&c), output)
             })

@@ -11,7 +11,7 @@ use crate::model::credential::{Credential, CredentialType, Scope, SealedField, S
 use crate::model::event::Event;
 use crate::model::suspicion::Kind;
 use crate::ops::reach::{self, Need};
-use crate::ops::refusal;
+use crate::ops::{entry, refusal};
 use crate::secret::SecretBytes;
 use crate::store::Writer;
 use crate::vault::{Context, Vault};
@@ -94,14 +94,37 @@ pub async fn enter_value(
 ///
 /// A refusal leaves its event, as every change's does.
 pub async fn enter_many(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Entered>> {
-    let entered = enter_all(app, caller, entries).await;
+    let entered = enter_all(app, caller, entries, None).await;
     if let Err(e) = &entered {
         refusal::remember(app, caller, Event::of("enter_value"), e).await;
     }
     entered
 }
 
-async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Entered>> {
+/// Enters the value of the credential `id` by an entry link, which is used up by it. See [`crate::ops::entry`].
+pub(in crate::ops) async fn enter_by_link(
+    app: &App,
+    caller: &Caller,
+    link: Vec<u8>,
+    id: String,
+    values: Vec<(String, SecretBytes)>,
+    file_name: String,
+) -> Result<Entered> {
+    let entry = Entry { target: Target::Existing(id), values, file_name };
+    let entered = enter_all(app, caller, vec![entry], Some(link)).await;
+    if let Err(e) = &entered {
+        refusal::remember(app, caller, Event::of("enter_value"), e).await;
+    }
+    entered?.pop().ok_or_else(|| crate::error::internal("one value gives one answer"))
+}
+
+/// `link`: the hash of the entry link that is used up by it.
+async fn enter_all(
+    app: &App,
+    caller: &Caller,
+    entries: Vec<Entry>,
+    link: Option<Vec<u8>>,
+) -> Result<Vec<Entered>> {
     for entry in &entries {
         if let Target::New(input) = &entry.target {
             refuse_secrets(app, input)?;
@@ -112,6 +135,7 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Ve
         .write(caller, move |tx| {
             // Taken inside: the transaction has followed every key rotation by now.
             let vault = keys.vault();
+            let link = link.map(|hash| entry::consume(tx, &asking, &hash)).transpose()?;
             let mut done = Vec::with_capacity(entries.len());
             let mut events = Vec::with_capacity(entries.len());
             for entry in entries {
@@ -136,7 +160,11 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Ve
                         .with("type", crate::model::Word::as_str(credential.kind));
                     events.push(made);
                 }
-                events.push(Event::of("enter_value").on(&credential).with("replaced", replaced));
+                let mut event = Event::of("enter_value").on(&credential).with("replaced", replaced);
+                if let Some(link) = &link {
+                    event = event.with("link", link.id.0.clone());
+                }
+                events.push(event);
                 done.push(Entered {
                     id: credential.id.0.clone(),
                     name: credential.name.clone(),

@@ -14,6 +14,8 @@ use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
+use crate::model::entry::EntryLink;
+use crate::model::token::Token;
 use crate::model::credential::{Credential, Version};
 use crate::model::event::{Event, Outcome};
 use crate::model::org::{Membership, Org, Team, User};
@@ -124,6 +126,8 @@ async fn pass(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) ->
     moved += table::<Grant>(app, caller, to, unsound).await?;
     moved += table::<Provider>(app, caller, to, unsound).await?;
     moved += table::<Approval>(app, caller, to, unsound).await?;
+    moved += table::<Token>(app, caller, to, unsound).await?;
+    moved += table::<EntryLink>(app, caller, to, unsound).await?;
     Ok(moved)
 }
 
@@ -191,6 +195,8 @@ impl Moves for Membership {}
 impl Moves for Credential {}
 impl Moves for Grant {}
 impl Moves for Approval {}
+impl Moves for Token {}
+impl Moves for EntryLink {}
 
 impl Moves for Version {
     fn move_key(&mut self, tx: &Reader<'_>, vault: &Vault) -> Result<()> {
@@ -257,7 +263,9 @@ async fn finish(app: &App, caller: &Caller, to: i64, rows: i64) -> Result<()> {
                 + tx.count_stale::<Version>(&org, to)?
                 + tx.count_stale::<Grant>(&org, to)?
                 + tx.count_stale::<Provider>(&org, to)?
-                + tx.count_stale::<Approval>(&org, to)?;
+                + tx.count_stale::<Approval>(&org, to)?
+                + tx.count_stale::<Token>(&org, to)?
+                + tx.count_stale::<EntryLink>(&org, to)?;
             if left > 0 {
                 return Err(Error::new(Code::Changed, format!("{left} rows are under the old key still")));
             }

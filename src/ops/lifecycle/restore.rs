@@ -15,6 +15,8 @@ use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
 use crate::model::access::{Caller, Door, Grant};
 use crate::model::approval::Approval;
+use crate::model::entry::EntryLink;
+use crate::model::token::Token;
 use crate::model::credential::{Credential, Version};
 use crate::model::event::Event;
 use crate::model::org::{Membership, Org, Team, User};
@@ -259,7 +261,9 @@ pub(super) fn every_row(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Resul
     sound::<Version>(tx, org, rows)?;
     sound::<Grant>(tx, org, rows)?;
     sound::<Provider>(tx, org, rows)?;
-    sound::<Approval>(tx, org, rows)
+    sound::<Approval>(tx, org, rows)?;
+    sound::<Token>(tx, org, rows)?;
+    sound::<EntryLink>(tx, org, rows)
 }
 
 fn sound<T: Entity>(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Result<()> {

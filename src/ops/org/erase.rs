@@ -140,6 +140,7 @@ impl Operation for EraseUser {
                 for grant in tx.grants_held(&user.org_id, &alone)? {
                     tx.remove::<Grant>(&[grant.id.as_str()])?;
                 }
+                tx.forget_tickets(&user.org_id, &user.id)?;
                 let login = pseudonym(&user);
                 let mentions = tx.forget_mentions(&user, &login)?;
                 user.login.clone_from(&login);

@@ -4,6 +4,7 @@ use super::{LOCAL_CALLBACK, ProviderAnswer, ProviderRow};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;
+use crate::model::entry::EntryPurpose;
 use crate::model::provider::{ClientAuth, Endpoints, Provider};
 use crate::model::text::Reason;
 use crate::ops::confirm::{Confirm, Question};
@@ -12,6 +13,7 @@ use crate::ops::{Effect, Operation, Permission, Toolset, reach};
 use crate::services::Catalogue;
 use crate::store::Reader;
 use schemars::JsonSchema;
+use serde_json::Value;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -168,6 +170,10 @@ impl Operation for UpdateOauthProvider {
         }))
     }
 
+    fn entry(answer: &Value) -> Option<(EntryPurpose, String)> {
+        super::wants_secret(answer)
+    }
+
     async fn run(self, app: &App, caller: &Caller) -> Result<ProviderAnswer> {
         let (asking, catalogue) = (caller.clone(), app.catalogue);
         app.store
@@ -184,7 +190,7 @@ impl Operation for UpdateOauthProvider {
                     .with("secret_voided", plan.voids_secret);
                 let next = super::next_steps(&p);
                 let warnings = plan.warnings;
-                tx.record(event, ProviderAnswer { provider: ProviderRow::of(&p, true), warnings, next })
+                tx.record(event, ProviderAnswer { provider: ProviderRow::of(&p, true), warnings, next, entry: None })
             })
             .await
     }

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::error::{Result, invalid};
 use crate::ids::ProviderId;
 use crate::model::access::Caller;
+use crate::model::entry::EntryPurpose;
 use crate::model::provider::{ClientAuth, Endpoints, Provider};
 use crate::model::text::Reason;
 use crate::ops::confirm::{Confirm, Question};
@@ -13,6 +14,7 @@ use crate::ops::{Effect, Operation, Permission, Toolset, reach};
 use crate::services::Service;
 use crate::store::Reader;
 use schemars::JsonSchema;
+use serde_json::Value;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,6 +132,10 @@ impl Operation for CreateOauthProvider {
         }))
     }
 
+    fn entry(answer: &Value) -> Option<(EntryPurpose, String)> {
+        super::wants_secret(answer)
+    }
+
     async fn run(self, app: &App, caller: &Caller) -> Result<ProviderAnswer> {
         let asking = caller.clone();
         // Rights come first: whoever may not do it learns nothing from what their input would lead to.
@@ -170,7 +176,7 @@ impl Operation for CreateOauthProvider {
                     .with("is_preset", p.is_preset)
                     .with("hosts", endpoints::hosts(&p.endpoints));
                 let next = super::next_steps(&p);
-                tx.record(event, ProviderAnswer { provider: ProviderRow::of(&p, true), warnings, next })
+                tx.record(event, ProviderAnswer { provider: ProviderRow::of(&p, true), warnings, next, entry: None })
             })
             .await
     }

@@ -188,7 +188,7 @@ fn authority(url: &str) -> &str {
 }
 
 /// A line for each address: what it is for, and its host.
-pub(super) fn hosts(e: &Endpoints) -> Vec<String> {
+pub fn hosts(e: &Endpoints) -> Vec<String> {
     addresses(e).iter().map(|(name, url)| format!("{name}: {}", host(url))).collect()
 }
 

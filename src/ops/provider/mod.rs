@@ -15,15 +15,20 @@ pub use change::UpdateOauthProvider;
 pub use create::CreateOauthProvider;
 pub use delete::{DeleteOauthProvider, DeletedProvider};
 pub use list::{ListOauthProviders, ProviderList};
+pub use endpoints::hosts;
+pub(in crate::ops) use secret::set_secret_by_link;
 pub use secret::{key_context, set_secret};
 
 use crate::clock::Millis;
 use crate::error::{Result, invalid};
 use crate::ids::ProviderId;
 use crate::model::provider::{ClientAuth, Endpoints, Provider};
+use crate::model::entry::EntryPurpose;
 use crate::model::text::clean;
+use crate::ops::entry::Offer;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use url::Url;
 
@@ -66,6 +71,17 @@ pub struct ProviderAnswer {
     pub warnings: Vec<String>,
     /// What to do now, in order.
     pub next: Vec<String>,
+    /// Where an admin enters the client secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Offer>,
+}
+
+/// The client secret of the provider that `answer` is about, where it has none and wants one.
+fn wants_secret(answer: &Value) -> Option<(EntryPurpose, String)> {
+    let provider = answer.get("provider")?;
+    let setup = provider.get("setup")?;
+    let wants = setup.get("has_secret")? == false && setup.get("client_auth")? != "none";
+    wants.then_some((EntryPurpose::ClientSecret, provider.get("id")?.as_str()?.to_owned()))
 }
 
 impl ProviderRow {

@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::Caller;
 use crate::model::provider::{ClientAuth, Provider};
 use crate::ops::org::{about, named};
-use crate::ops::{people_only, reach};
+use crate::ops::{entry, people_only, reach};
 use crate::secret::Secret;
 use crate::vault::Context;
 use sha2::{Digest, Sha256};
@@ -37,6 +37,27 @@ pub async fn set_secret(
     provider: &str,
     secret: Secret,
 ) -> Result<ProviderAnswer> {
+    seal_secret(app, caller, provider, secret, None).await
+}
+
+/// As [`set_secret`], by an entry link, which is used up by it. See [`crate::ops::entry`].
+pub(in crate::ops) async fn set_secret_by_link(
+    app: &App,
+    caller: &Caller,
+    provider: &str,
+    secret: Secret,
+    link: Vec<u8>,
+) -> Result<ProviderAnswer> {
+    seal_secret(app, caller, provider, secret, Some(link)).await
+}
+
+async fn seal_secret(
+    app: &App,
+    caller: &Caller,
+    provider: &str,
+    secret: Secret,
+    link: Option<Vec<u8>>,
+) -> Result<ProviderAnswer> {
     people_only(caller)?;
     let secret = secret.into_bytes();
     if !(1..=MOST).contains(&secret.size_bytes()) {
@@ -46,6 +67,9 @@ pub async fn set_secret(
     app.store
         .write(caller, move |tx| {
             reach::admin(tx, &asking)?;
+            if let Some(hash) = link {
+                entry::consume(tx, &asking, &hash)?;
+            }
             let mut p = tx.provider_named(&asking.org, &wanted)?;
             if p.client_auth == ClientAuth::None {
                 return Err(Error::new(
@@ -70,7 +94,7 @@ pub async fn set_secret(
             let next = super::next_steps(&p);
             tx.record(
                 event,
-                ProviderAnswer { provider: ProviderRow::of(&p, true), warnings: Vec::new(), next },
+                ProviderAnswer { provider: ProviderRow::of(&p, true), warnings: Vec::new(), next, entry: None },
             )
         })
         .await

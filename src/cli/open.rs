@@ -1,0 +1,50 @@
+//! `unsaid open`: signs the browser of the local person in, once.
+use super::Context;
+use super::output;
+use crate::error::{Code, Error, Result, invalid};
+use crate::ops::entry::offer_sign_in;
+use clap::Args;
+use serde_json::json;
+
+/// Sign a browser in to the pages of a running server, once
+#[derive(Args)]
+#[command(after_help = "\
+Prints an address that works once, within two minutes. Open it in your browser: it signs you in as the person of this
+vault's configuration (or of --as, for admins).
+
+Examples:
+  unsaid open
+  unsaid open --server https://vault.example.com")]
+pub struct Open {
+    /// Where the pages are; the server that was started last on this vault says it itself
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+}
+
+impl Open {
+    pub async fn run(self, cx: &Context) -> Result<()> {
+        let session = cx.session().await?;
+        let server = match self.server {
+            Some(server) => server,
+            None => session.app.store.meta("server")?.filter(|url| !url.is_empty()).ok_or_else(|| {
+                Error::new(Code::NothingToDo, "no server with pages runs on this vault")
+                    .next("Start one with `unsaid serve --http 127.0.0.1:8740`, or name it with --server URL.")
+            })?,
+        };
+        let url = url::Url::parse(&server).map_err(|_| invalid("--server is no address"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(invalid("--server is an address as http://127.0.0.1:8740"));
+        }
+        let (ticket, expires_at) = offer_sign_in(&session.app, &session.caller).await?;
+        ticket.expose(|ticket| {
+            let link = format!("{}/sign-in/{ticket}", server.trim_end_matches('/'));
+            match cx.json {
+                true => cx.print(&json!({ "url": link, "expires_at": expires_at }), |_| String::new()),
+                false => {
+                    output::note("Open this in your browser within two minutes; it works once.\n");
+                    output::put(&format!("{link}\n"))
+                }
+            }
+        })
+    }
+}

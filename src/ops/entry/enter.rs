@@ -1,0 +1,80 @@
+//! The value comes in: checked, sealed, the link used up, all in one transaction.
+use super::visit::expect_asker;
+use super::{expect_open, find, not_found};
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::model::access::Caller;
+use crate::model::entry::{EntryLink, EntryPurpose, EntryState};
+use crate::model::event::Event;
+use crate::ops::credential::value::{Entered, enter_by_link};
+use crate::ops::provider::{ProviderAnswer, set_secret_by_link};
+use crate::ops::people_only;
+use crate::secret::{Secret, SecretBytes};
+use crate::store::Writer;
+
+/// Uses the link up inside the transaction that stores what it was for: of two submits at once, one wins.
+pub(in crate::ops) fn consume(tx: &mut Writer<'_>, caller: &Caller, hash: &[u8]) -> Result<EntryLink> {
+    let mut link = tx
+        .entry_by_hash(hash)?
+        .filter(|link| link.org_id == caller.org && link.asked_by == caller.user)
+        .ok_or_else(not_found)?;
+    expect_open(&link, tx.now())?;
+    link.state = EntryState::Done;
+    link.ended_at = Some(tx.now());
+    tx.save(&mut link)?;
+    Ok(link)
+}
+
+async fn expect(app: &App, visitor: &Caller, link: &str, purpose: EntryPurpose) -> Result<EntryLink> {
+    people_only(visitor)?;
+    let row = find(app, link).await?;
+    expect_asker(app, visitor, &row).await?;
+    match row.purpose == purpose {
+        true => Ok(row),
+        false => Err(not_found()),
+    }
+}
+
+/// Enters the value of the link's credential. Fields that are not given keep what they have.
+///
+/// Fails as [`enter_value`](crate::ops::credential::value::enter_value) does, whereupon the link stays open, and with
+/// `entry_closed`, `entry_not_found`, `not_allowed` for a link that is not the visitor's or not good any more.
+pub async fn enter(
+    app: &App,
+    visitor: &Caller,
+    link: &str,
+    values: Vec<(String, SecretBytes)>,
+    file_name: String,
+) -> Result<Entered> {
+    let row = expect(app, visitor, link, EntryPurpose::Value).await?;
+    enter_by_link(app, visitor, row.hash, row.object_id, values, file_name).await
+}
+
+/// Enters the client secret of the link's provider.
+pub async fn enter_client_secret(
+    app: &App,
+    visitor: &Caller,
+    link: &str,
+    secret: Secret,
+) -> Result<ProviderAnswer> {
+    let row = expect(app, visitor, link, EntryPurpose::ClientSecret).await?;
+    set_secret_by_link(app, visitor, &row.object_id, secret, row.hash).await
+}
+
+/// Closes the link without entering anything.
+pub async fn decline(app: &App, visitor: &Caller, link: &str) -> Result<()> {
+    people_only(visitor)?;
+    let row = find(app, link).await?;
+    expect_asker(app, visitor, &row).await?;
+    app.store
+        .write(visitor, move |tx| {
+            let mut link = tx.entry_by_hash(&row.hash)?.ok_or_else(not_found)?;
+            expect_open(&link, tx.now())?;
+            link.state = EntryState::Declined;
+            link.ended_at = Some(tx.now());
+            tx.save(&mut link)?;
+            tx.record_step(Event::of("decline_entry").with("link", link.id.0.clone()), ())
+        })
+        .await
+        .map_err(|e: Error| if e.code == Code::Changed { not_found() } else { e })
+}

@@ -1,0 +1,54 @@
+//! Entry: a person is sent from the chat to a page, types there what no model may see, and the model learns only
+//! that it is done.
+//!
+//! A link is one-time, lives ten minutes and proves nothing: who opens it must be the one who asked, by signing in or
+//! by the code that was shown to the asker. It is stored as a hash, and is in no kept answer and no event.
+mod enter;
+mod look;
+mod offer;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+mod visit;
+
+pub use enter::{decline, enter, enter_client_secret};
+pub use look::{EntryView, FieldView, look, mine};
+pub use offer::{EntryStatus, Offer, offer, state_of, status, withdraw};
+pub use sign_in::{offer_sign_in, peek_sign_in, sign_in};
+pub use visit::{expect_code, find};
+
+pub(super) use enter::consume;
+
+use crate::clock::Millis;
+use crate::error::{Code, Error, Result, internal};
+use crate::model::entry::{EntryLink, EntryState};
+use sha2::{Digest, Sha256};
+
+/// 256 random bits, as they stand in the address.
+fn fresh_link() -> Result<String> {
+    let mut random = [0u8; 32];
+    getrandom::fill(&mut random).map_err(|_| internal("the operating system gave no random bytes"))?;
+    Ok(data_encoding::BASE64URL_NOPAD.encode(&random))
+}
+
+/// What is stored of a link.
+fn hash(link: &str) -> Vec<u8> {
+    Sha256::digest(link.as_bytes()).to_vec()
+}
+
+fn not_found() -> Error {
+    Error::new(Code::EntryNotFound, "there is no such link")
+}
+
+/// Fails with `entry_closed`, saying why, where the link is not open any more.
+fn expect_open(link: &EntryLink, now: Millis) -> Result<()> {
+    let closed = |why: &'static str| Err(Error::new(Code::EntryClosed, why));
+    match link.state {
+        EntryState::Done => closed("this link was used already"),
+        EntryState::Declined => closed("this link was declined"),
+        EntryState::Blocked => closed("this link is blocked: a wrong code was typed too often"),
+        EntryState::Replaced => closed("a newer link took this one's place"),
+        EntryState::Open if now >= link.expires_at => closed("this link's time is over"),
+        EntryState::Open => Ok(()),
+    }
+}

@@ -1,0 +1,205 @@
+//! Makes a link, for who asked and nobody else.
+use super::{fresh_link, hash};
+use crate::app::App;
+use crate::clock::Millis;
+use crate::error::{Code, Error, Result};
+use crate::ids::{EntryId, OrgId};
+use crate::model::Word;
+use crate::model::access::{Caller, Door};
+use crate::model::entry::{ENTRY_LIFE_MS, EntryLink, EntryPurpose, EntryState, MOST_OPEN};
+use crate::model::event::Event;
+use crate::model::provider::ClientAuth;
+use crate::ops::reach::{self, Need};
+use crate::store::{Reader, Writer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How long the row of a link stays after its time, so that an old one is told from one that never was.
+const KEPT_MS: i64 = 7 * crate::clock::DAY_MS;
+
+/// Where a person enters it. The address is no secret: it proves nothing about who opens it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Offer {
+    /// The page, for the person's browser; open it for nobody else.
+    pub url: String,
+    /// Where the page asks for it: what the asker types there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<String>,
+    pub expires_at: Millis,
+    /// The id of the link; it opens nothing.
+    pub id: EntryId,
+}
+
+impl Offer {
+    /// What the asker is told to do.
+    pub fn told(&self) -> String {
+        let code = match &self.code {
+            Some(code) => format!(", and give them the code {code}, which the page asks for"),
+            None => String::new(),
+        };
+        format!(
+            "Show the person this link, to enter the value there{code}: {}. It works once, for ten minutes, and for \
+             the person who asked. Do not open it yourself, and never ask for the value in the chat. Call the tool that \
+             shows it to see that it is done.",
+            self.url
+        )
+    }
+}
+
+/// What became of the last link for something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct EntryStatus {
+    /// `open`, `done`, `declined`, `blocked`, `replaced` or `expired`
+    pub state: String,
+    pub expires_at: Millis,
+    /// Somebody else opened it, and was refused.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub foreign_visits: i64,
+}
+
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+impl EntryStatus {
+    pub fn of(link: &EntryLink, now: Millis) -> Self {
+        let state = match link.state {
+            EntryState::Open if now >= link.expires_at => "expired",
+            state => state.as_str(),
+        };
+        Self { state: state.into(), expires_at: link.expires_at, foreign_visits: link.foreign_visits }
+    }
+}
+
+/// A link for `caller` to enter `purpose` of the credential or provider `object` (an id).
+///
+/// `None` where this process serves no pages, where no model stands behind the door, or where an approval is carried
+/// out, whose answer is kept. Fails with `not_allowed` and `…_not_found` as entering would, and `quota_exceeded` where
+/// 20 links of the caller are open.
+pub async fn offer(
+    app: &App,
+    caller: &Caller,
+    purpose: EntryPurpose,
+    object: &str,
+) -> Result<Option<Offer>> {
+    let Some(pages) = app.pages.get() else { return Ok(None) };
+    if !matches!(caller.door, Door::Stdio | Door::Http) || caller.approval.is_some() {
+        return Ok(None);
+    }
+    let base = pages.base().await?;
+    let text = fresh_link()?;
+    let (asking, hash, object) = (caller.clone(), hash(&text), object.to_owned());
+    let mut plain = caller.clone();
+    // The key belongs to the operation, whose answer is kept; the link is in no kept answer.
+    plain.idempotency = None;
+    let (id, expires_at) = app
+        .store
+        .write(&plain, move |tx| {
+            let event = about(tx, &asking, purpose, &object)?;
+            let now = tx.now();
+            let mine = tx.entries_by(&asking.org, &asking.user, now.plus_ms(-ENTRY_LIFE_MS))?;
+            let open: Vec<_> = mine.into_iter().filter(|link| link.is_open(now)).collect();
+            if open.len() >= MOST_OPEN {
+                return Err(Error::new(Code::Quota, format!("{MOST_OPEN} of your links are open already"))
+                    .next("Use one of them, or wait: each lives ten minutes."));
+            }
+            replace(tx, open, purpose, &object)?;
+            tx.forget_entries(now.plus_ms(-KEPT_MS))?;
+            let mut link = EntryLink {
+                id: EntryId::fresh(),
+                org_id: asking.org.clone(),
+                asked_by: asking.user.clone(),
+                door: asking.door.as_str().into(),
+                client: asking.client.clone(),
+                purpose,
+                object_id: object,
+                hash,
+                tries: 0,
+                foreign_visits: 0,
+                state: EntryState::Open,
+                created_at: now,
+                expires_at: now.plus_ms(ENTRY_LIFE_MS),
+                ended_at: None,
+                revision: 0,
+            };
+            tx.insert(&mut link)?;
+            let event = event.with("link", link.id.0.clone()).with("purpose", purpose.as_str());
+            tx.record_step(event, (link.id, link.expires_at))
+        })
+        .await?;
+    let code = pages.code(&text);
+    Ok(Some(Offer { url: format!("{base}/e/{text}"), code, expires_at, id }))
+}
+
+/// The event, once it is known that the caller may enter it.
+fn about(tx: &Reader<'_>, caller: &Caller, purpose: EntryPurpose, object: &str) -> Result<Event> {
+    let event = Event::of("offer_entry");
+    match purpose {
+        EntryPurpose::Value => {
+            let who = tx.standing(caller)?;
+            let found = reach::credential(tx, caller, &who, object, Need::Manage)?;
+            Ok(event.on(&found.credential))
+        }
+        EntryPurpose::ClientSecret => {
+            reach::admin(tx, caller)?;
+            let p = tx.provider_named(&caller.org, object)?;
+            if p.client_auth == ClientAuth::None {
+                return Err(Error::new(
+                    Code::PolicyForbids,
+                    format!("{} is a public client, which has no secret", p.name),
+                ));
+            }
+            Ok(event.about("provider", p.id.as_str(), &p.name))
+        }
+        EntryPurpose::SignIn => Err(crate::error::internal("a sign-in is not offered to a model")),
+    }
+}
+
+fn replace(tx: &mut Writer<'_>, open: Vec<EntryLink>, purpose: EntryPurpose, object: &str) -> Result<()> {
+    for mut link in open {
+        if link.purpose == purpose && link.object_id == object {
+            link.state = EntryState::Replaced;
+            link.ended_at = Some(tx.now());
+            tx.save(&mut link)?;
+        }
+    }
+    Ok(())
+}
+
+/// How the link stands now. For whoever waits for it.
+pub async fn state_of(app: &App, org: &OrgId, id: &EntryId) -> Result<Option<EntryStatus>> {
+    let (org, id) = (org.clone(), id.clone());
+    app.store
+        .read_here(move |tx| Ok(tx.entry(&org, &id)?.map(|link| EntryStatus::of(&link, tx.now()))))
+        .await
+}
+
+/// The caller's last link of the last hour for this object.
+pub fn status(tx: &Reader<'_>, caller: &Caller, object: &str) -> Result<Option<EntryStatus>> {
+    let now = tx.now();
+    let mine = tx.entries_by(&caller.org, &caller.user, now.plus_ms(-3_600_000))?;
+    Ok(mine.iter().find(|link| link.object_id == object).map(|link| EntryStatus::of(link, now)))
+}
+
+/// Closes a link whose asker does not want it: they declined to open it.
+pub async fn withdraw(app: &App, caller: &Caller, id: &EntryId) -> Result<()> {
+    let (asking, id) = (caller.clone(), id.clone());
+    let mut plain = caller.clone();
+    plain.idempotency = None;
+    app.store
+        .write(&plain, move |tx| {
+            let mut link = tx
+                .entry(&asking.org, &id)?
+                .filter(|link| link.asked_by == asking.user)
+                .ok_or_else(super::not_found)?;
+            super::expect_open(&link, tx.now())?;
+            link.state = EntryState::Declined;
+            link.ended_at = Some(tx.now());
+            tx.save(&mut link)?;
+            let event = Event::of("decline_entry").with("link", link.id.0.clone());
+            tx.record_step(event, ())
+        })
+        .await
+}

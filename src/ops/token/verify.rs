@@ -1,0 +1,117 @@
+//! Who shows a token, if it is one and is still good.
+use super::hash;
+use crate::app::App;
+use crate::clock::Millis;
+use crate::error::{Code, Error, Result};
+use crate::ids::{OrgId, TokenId};
+use crate::model::Word;
+use crate::model::access::{Caller, Door};
+use crate::model::event::{Event, Outcome};
+use crate::model::token::{Purpose, Token, is_well_formed};
+use crate::ops::{Limits, Toolset};
+use crate::store::Reader;
+
+/// A token that was good a moment ago, as whom, and for what.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    pub token: TokenId,
+    pub label: String,
+    pub caller: Caller,
+    pub limits: Limits,
+    pub expires_at: Millis,
+}
+
+/// What is behind `text`, for a caller by `door`.
+///
+/// Fails with `token_invalid`, and one and the same message whatever is wrong with it; the log keeps which known token
+/// it was. Whether a user is still enabled is asked here too, so that a door need not.
+pub async fn verify(app: &App, text: &str, purpose: Purpose, door: Door) -> Result<Verified> {
+    if !is_well_formed(text) {
+        return Err(invalid());
+    }
+    let hash = hash(text);
+    let found = app
+        .store
+        .read_here(move |tx| {
+            let Some(token) = tx.token_by_hash(&hash)? else { return Ok(None) };
+            let why = refused(tx, &token, purpose)?;
+            Ok(Some((token, why)))
+        })
+        .await?;
+    let Some((token, why)) = found else { return Err(invalid()) };
+    let mut caller = Caller::new(token.org_id.clone(), token.user_id.clone(), door);
+    // By id: a label is its maker's text, and the log is kept for good.
+    caller.client = format!("(token {})", token.id);
+    match why {
+        None => Ok(Verified {
+            limits: Limits {
+                read_only: token.read_only,
+                toolsets: token.toolsets.iter().filter_map(|t| Toolset::parse(t)).collect(),
+            },
+            expires_at: token.expires_at,
+            label: token.label,
+            token: token.id,
+            caller,
+        }),
+        Some(why) => {
+            let event = Event::of("sign_in")
+                .about("token", token.id.as_str(), &token.label)
+                .ended(Outcome::Refused, Code::TokenInvalid.name())
+                .with("why", why);
+            remember(app, &caller, event).await;
+            Err(match purpose {
+                // Whoever holds the token is told, for it costs nothing and saves a puzzle.
+                Purpose::SignIn if why == "purpose" => Error::new(
+                    Code::TokenInvalid,
+                    "this token is for a client; a browser signs in with another kind",
+                )
+                .next("Run `unsaid open`, or make a sign-in token with `unsaid token create --sign-in NAME`."),
+                Purpose::Mcp if why == "purpose" => Error::new(
+                    Code::TokenInvalid,
+                    "this token is for signing in on the page, not for a client",
+                ),
+                _ => invalid(),
+            })
+        }
+    }
+}
+
+fn invalid() -> Error {
+    Error::new(Code::TokenInvalid, "the token is not valid")
+}
+
+/// Why the token is not good, if it is not.
+fn refused(tx: &Reader<'_>, token: &Token, purpose: Purpose) -> Result<Option<&'static str>> {
+    let now = tx.now();
+    Ok(match token {
+        t if t.revoked_at.is_some() => Some("revoked"),
+        t if now >= t.expires_at => Some("expired"),
+        t if t.purpose != purpose => Some("purpose"),
+        t => {
+            let caller = Caller::new(t.org_id.clone(), t.user_id.clone(), Door::System);
+            match tx.standing(&caller) {
+                Ok(_) => None,
+                Err(e) if e.code == Code::NotAllowed => Some("disabled"),
+                Err(e) => return Err(e),
+            }
+        }
+    })
+}
+
+/// Whether what was verified before still is. For what stays open: streams, sessions.
+pub async fn still_valid(app: &App, org: OrgId, token: TokenId, purpose: Purpose) -> Result<bool> {
+    app.store
+        .read_here(move |tx| match tx.token(&org, &token) {
+            Ok(token) => Ok(refused(tx, &token, purpose)?.is_none()),
+            Err(e) if e.code == Code::TokenNotFound => Ok(false),
+            Err(e) => Err(e),
+        })
+        .await
+}
+
+/// A refusal is the answer; that it could not be written down goes to our own log.
+async fn remember(app: &App, caller: &Caller, event: Event) {
+    if let Err(e) = app.store.write(caller, move |tx| tx.record(event, ())).await {
+        tracing::error!(code = e.code.name(), "a failed sign-in could not be recorded");
+    }
+}
