@@ -7,8 +7,8 @@ use crate::model::suspicion::Detector;
 use crate::secret::Secret;
 use crate::services::Catalogue;
 use crate::store::{Mac, OrgKeyRecord, SlotRecord, Store};
-use futures_util::future::BoxFuture;
 use crate::vault::{KeyState, OrgKeyRow, SlotKind, SlotRow, Unlocking, Vault};
+use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 

@@ -49,6 +49,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod front;
 pub mod ids;
 pub mod import;
 pub mod inject;

@@ -29,6 +29,7 @@ mod restore_backup;
 mod rm;
 mod run;
 mod serve;
+mod serve_http;
 mod service;
 mod set;
 mod share;
@@ -195,7 +196,10 @@ impl Cli {
             Command::Run(command) => command.run(&context(globals)?),
             command => {
                 let cx = context(globals)?;
-                let runtime = runtime()?;
+                let runtime = match &command {
+                    Command::Serve(serve) if serve.is_for_many() => many_threads()?,
+                    _ => runtime()?,
+                };
                 let done = runtime.block_on(command.run(&cx));
                 // A thread may still be waiting for standard input: nothing is left to wait for.
                 runtime.shutdown_background();
@@ -245,6 +249,14 @@ impl Command {
 /// A runtime on this thread alone.
 fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| internal("the runtime could not be started").because(e))
+}
+
+/// A runtime on as many threads as there are processors.
+fn many_threads() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| internal("the runtime could not be started").because(e))

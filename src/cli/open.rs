@@ -27,8 +27,9 @@ impl Open {
         let server = match self.server {
             Some(server) => server,
             None => session.app.store.meta("server")?.filter(|url| !url.is_empty()).ok_or_else(|| {
-                Error::new(Code::NothingToDo, "no server with pages runs on this vault")
-                    .next("Start one with `unsaid serve --http 127.0.0.1:8740`, or name it with --server URL.")
+                Error::new(Code::NothingToDo, "no server with pages runs on this vault").next(
+                    "Start one with `unsaid serve --http 127.0.0.1:8740`, or name it with --server URL.",
+                )
             })?,
         };
         let url = url::Url::parse(&server).map_err(|_| invalid("--server is no address"))?;
@@ -41,7 +42,7 @@ impl Open {
             match cx.json {
                 true => cx.print(&json!({ "url": link, "expires_at": expires_at }), |_| String::new()),
                 false => {
-                    output::note("Open this in your browser within two minutes; it works once.\n");
+                    output::note("Open this in your browser within two minutes; it works once.");
                     output::put(&format!("{link}\n"))
                 }
             }

@@ -86,7 +86,7 @@ impl Token {
                     }
                     false => {
                         output::note(&format!(
-                            "token {} of {}, until {}. It is shown this once: put it where its client reads it.\n",
+                            "token {} of {}, until {}. It is shown this once: put it where its client reads it.",
                             at(&row, "/label"),
                             at(&row, "/user"),
                             when(&row, "/expires_at"),
@@ -112,7 +112,9 @@ impl Token {
 fn expiry(text: &str, now: Millis) -> Result<Millis> {
     match text.strip_suffix('d').map(str::parse::<i64>) {
         Some(Ok(days)) => Ok(now.plus_days(days)),
-        _ => text.parse().map_err(|_| invalid("--expires is a number of days as 30d, or a date as 2027-01-31")),
+        _ => {
+            text.parse().map_err(|_| invalid("--expires is a number of days as 30d, or a date as 2027-01-31"))
+        }
     }
 }
 

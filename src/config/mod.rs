@@ -88,6 +88,8 @@ pub struct File {
     pub key: Key,
     #[serde(skip_serializing_if = "Catalogue::is_empty")]
     pub catalogue: Catalogue,
+    #[serde(skip_serializing_if = "Http::is_empty")]
+    pub http: Http,
     /// Settings of outbound connections; used from a later part on.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub outbound: BTreeMap<String, String>,
@@ -136,6 +138,43 @@ pub struct Catalogue {
 impl Catalogue {
     fn is_empty(&self) -> bool {
         self.folder.is_none()
+    }
+}
+
+/// How `unsaid serve --http` serves; its flags come before these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// What people and clients type, as `https://vault.example.com`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// PEM files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// A proxy with TLS stands in front and writes `X-Forwarded-For`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_proxy: Option<bool>,
+    /// Calls a second of one token; twice that in a burst.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_per_second: Option<u32>,
+    /// Calls of one token at work at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_at_once: Option<usize>,
+    /// Sessions at once, of all and of one token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions_per_token: Option<usize>,
+    /// Issuers named in the protected-resource metadata (RFC 9728).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<String>,
+}
+
+impl Http {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 

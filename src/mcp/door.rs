@@ -5,7 +5,7 @@
 use super::asking::{Asker, Asking, binding, is_per_request};
 use super::catalogue::find_tool;
 use super::gate::Gate;
-use super::opening::{Identity, Opening};
+use super::opening::{Identity, Known, Opening};
 use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, internal};
 use crate::model::access::Caller;
@@ -25,7 +25,7 @@ use tracing::Instrument;
 
 /// What all connections of one server share.
 pub(super) struct Door {
-    pub(super) opening: Opening,
+    pub(super) opening: Arc<Opening>,
     pub(super) identity: Box<dyn Identity>,
     pub(super) limits: Limits,
     pub(super) asking: Asking,
@@ -59,9 +59,9 @@ impl Door {
         let mut unroutable = None;
         let answered = self
             .guarded(cx, entry.name, async {
-                let (app, caller) =
+                let (app, caller, limits) =
                     self.caller(cx).await.map_err(|e| leaked(entry, &request).unwrap_or(e))?;
-                match self.run(app, &caller, entry, request, cx, gone).await {
+                match self.run(app, (&caller, &limits), entry, request, cx, gone).await {
                     Ok(answered) => answered.map_err(|e| remember(&caller, entry.name, e)),
                     Err(refused) => {
                         unroutable = Some(refused);
@@ -80,7 +80,7 @@ impl Door {
     async fn run(
         &self,
         app: &App,
-        caller: &Caller,
+        (caller, limits): (&Caller, &Limits),
         entry: &Entry,
         request: CallToolRequestParams,
         cx: &RequestContext<RoleServer>,
@@ -95,7 +95,7 @@ impl Door {
         let asker = Asker::new(&self.asking, cx, gone, state, responses, &bound)?;
         let span = tracing::info_span!("call", operation = entry.name, request = %caller.request);
         let reply = tokio::select! {
-            reply = ops::call(app, caller, entry, &self.limits, arguments, &asker).instrument(span) => reply,
+            reply = ops::call(app, caller, entry, limits, arguments, &asker).instrument(span) => reply,
             // Only while a question was open, when nothing had been done: once it runs, an operation is never dropped.
             () = asker.abandoned.notified() => Err(cancelled()),
         };
@@ -116,9 +116,9 @@ impl Door {
         let entry = find_entry(operation)
             .ok_or_else(|| internal("an operation that does not exist was asked for"))?;
         self.guarded(cx, entry.name, async {
-            let (app, caller) = self.caller(cx).await?;
+            let (app, caller, limits) = self.caller(cx).await?;
             let Value::Object(arguments) = arguments else { return Err(internal("arguments are an object")) };
-            match ops::call(app, &caller, entry, &self.limits, arguments, &NoOne).await {
+            match ops::call(app, &caller, entry, &limits, arguments, &NoOne).await {
                 Ok(Reply::Done(value)) => Ok(value),
                 Ok(Reply::AskFirst(_)) => Err(internal("a reading operation asked for a confirmation")),
                 Err(e) => Err(remember(&caller, entry.name, e)),
@@ -127,11 +127,11 @@ impl Door {
         .await
     }
 
-    /// What the caller is, where that can be known.
-    pub(super) async fn role(&self, cx: &RequestContext<RoleServer>) -> Option<Role> {
+    /// What the caller is and what their way in allows, where that can be known.
+    pub(super) async fn role(&self, cx: &RequestContext<RoleServer>) -> Option<(Role, Limits)> {
         let role = async {
-            let (app, caller) = self.caller(cx).await?;
-            ops::reach::role(app, &caller).await
+            let (app, caller, limits) = self.caller(cx).await?;
+            Ok((ops::reach::role(app, &caller).await?, limits))
         };
         self.guarded(cx, "tools/list", role).await.ok()
     }
@@ -157,9 +157,9 @@ impl Door {
         }
     }
 
-    async fn caller(&self, cx: &RequestContext<RoleServer>) -> Result<(&Arc<App>, Caller)> {
+    async fn caller(&self, cx: &RequestContext<RoleServer>) -> Result<(&Arc<App>, Caller, Limits)> {
         let app = self.opening.app().await?;
-        let mut caller = self.identity.caller(app, cx).await?;
+        let Known { mut caller, limits } = self.identity.caller(app, cx).await?;
         caller.request = crate::ids::fresh();
         // Who acts as another is named beside what their client calls itself.
         let said = client(app, cx);
@@ -167,7 +167,7 @@ impl Door {
             true => said,
             false => format!("{said} {}", caller.client).trim_start().to_owned(),
         };
-        Ok((app, caller))
+        Ok((app, caller, self.limits.and(&limits)))
     }
 }
 

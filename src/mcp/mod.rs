@@ -9,6 +9,7 @@ mod catalogue;
 mod completion;
 mod door;
 mod gate;
+pub mod http;
 mod lines;
 mod opening;
 mod prompts;
@@ -19,6 +20,6 @@ pub mod stdio;
 mod tests;
 mod wire;
 
-pub use opening::{Identify, Identity, Local, Open};
+pub use opening::{Identify, Identity, Known, Local, Open};
 pub use server::Server;
 pub use stdio::serve_stdio;

@@ -5,6 +5,7 @@
 use crate::app::App;
 use crate::error::{Result, internal};
 use crate::model::access::{Caller, Door};
+use crate::ops::Limits;
 use futures_util::future::BoxFuture;
 use rmcp::RoleServer;
 use rmcp::service::RequestContext;
@@ -15,27 +16,29 @@ use tokio::sync::OnceCell;
 pub type Open = Arc<dyn Fn() -> Result<Arc<App>> + Send + Sync>;
 
 /// Says who the local caller is. Asked for every call, so it should be cheap.
-pub type Identify = Box<dyn for<'a> Fn(&'a App) -> BoxFuture<'a, Result<Caller>> + Send + Sync>;
+pub type Identify = Box<dyn for<'a> Fn(&'a App) -> BoxFuture<'a, Result<Known>> + Send + Sync>;
 
 /// A transport's way of knowing its caller: the local user on stdio, the bearer of the token over HTTP.
 pub trait Identity: Send + Sync + 'static {
-    fn caller<'a>(
-        &'a self,
-        app: &'a App,
-        cx: &'a RequestContext<RoleServer>,
-    ) -> BoxFuture<'a, Result<Caller>>;
+    fn caller<'a>(&'a self, app: &'a App, cx: &'a RequestContext<RoleServer>)
+    -> BoxFuture<'a, Result<Known>>;
+}
+
+/// A caller, and what their way in allows besides the server's own limits.
+pub struct Known {
+    pub caller: Caller,
+    pub limits: Limits,
 }
 
 /// The local user for all that comes in over stdio. Whoever they are, a model stands behind this door.
 pub struct Local(pub Identify);
 
 impl Identity for Local {
-    fn caller<'a>(
-        &'a self,
-        app: &'a App,
-        _: &'a RequestContext<RoleServer>,
-    ) -> BoxFuture<'a, Result<Caller>> {
-        Box::pin(async { Ok(Caller { door: Door::Stdio, ..(self.0)(app).await? }) })
+    fn caller<'a>(&'a self, app: &'a App, _: &'a RequestContext<RoleServer>) -> BoxFuture<'a, Result<Known>> {
+        Box::pin(async {
+            let known = (self.0)(app).await?;
+            Ok(Known { caller: Caller { door: Door::Stdio, ..known.caller }, ..known })
+        })
     }
 }
 

@@ -61,7 +61,7 @@ impl Server {
     /// Fails with `internal` when the operating system gives no random bytes.
     pub fn new(open: Open, identity: impl Identity, limits: Limits) -> Result<Self> {
         let door = Door {
-            opening: Opening::new(open),
+            opening: Arc::new(Opening::new(open)),
             identity: Box::new(identity),
             limits,
             asking: Asking::new()?,
@@ -77,6 +77,22 @@ impl Server {
     /// The same server for one more connection, which ends with `gone`.
     pub fn connection(&self, gone: CancellationToken) -> Self {
         Self { door: self.door.clone(), gone }
+    }
+
+    /// What stands in front of this server over HTTP, at `base`.
+    pub fn bearer(
+        &self,
+        rates: super::http::Rates,
+        base: String,
+        issuers: Vec<String>,
+    ) -> super::http::Bearer {
+        super::http::Bearer {
+            opening: self.door.opening.clone(),
+            rates,
+            living: super::http::Living::default(),
+            base,
+            issuers,
+        }
     }
 
     /// Opens the vault and makes the tools ahead of the first call; what goes wrong is told by that call.
@@ -101,8 +117,11 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         cx: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let role = self.door.role(&cx).await;
-        Ok(ListToolsResult::with_all_items(catalogue::offered(&self.door.limits, role)))
+        let (role, limits) = match self.door.role(&cx).await {
+            Some((role, limits)) => (Some(role), limits),
+            None => (None, self.door.limits.clone()),
+        };
+        Ok(ListToolsResult::with_all_items(catalogue::offered(&limits, role)))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

@@ -22,6 +22,20 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What both allow.
+    pub fn and(&self, other: &Limits) -> Limits {
+        let toolsets = match (&self.toolsets[..], &other.toolsets[..]) {
+            ([], theirs) => theirs.to_vec(),
+            (ours, []) => ours.to_vec(),
+            // What only one of them names is not allowed; a session's own tools always are.
+            (ours, theirs) => {
+                let both: Vec<_> = ours.iter().filter(|t| theirs.contains(t)).copied().collect();
+                if both.is_empty() { vec![Toolset::Session] } else { both }
+            }
+        };
+        Limits { read_only: self.read_only || other.read_only, toolsets }
+    }
+
     pub fn allow(&self, entry: &Entry) -> bool {
         (self.toolsets.is_empty()
             || entry.toolset == Toolset::Session

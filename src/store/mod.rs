@@ -13,9 +13,9 @@ mod orgs;
 mod place;
 mod rekey;
 mod requests;
-mod tickets;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 pub use audit::{AuditFilter, Checkpoint, Verified};
 pub use care::{BackupRow, Wal};

@@ -1,8 +1,8 @@
 //! `set_credential_value`: tells where a person enters the value. It never takes one.
+use super::create::entered_by_hand;
 use crate::app::App;
 use crate::error::Result;
 use crate::model::access::Caller;
-use super::create::entered_by_hand;
 use crate::model::entry::EntryPurpose;
 use crate::model::event::Event;
 use crate::ops::entry::Offer;

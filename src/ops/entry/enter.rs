@@ -7,8 +7,8 @@ use crate::model::access::Caller;
 use crate::model::entry::{EntryLink, EntryPurpose, EntryState};
 use crate::model::event::Event;
 use crate::ops::credential::value::{Entered, enter_by_link};
-use crate::ops::provider::{ProviderAnswer, set_secret_by_link};
 use crate::ops::people_only;
+use crate::ops::provider::{ProviderAnswer, set_secret_by_link};
 use crate::secret::{Secret, SecretBytes};
 use crate::store::Writer;
 

@@ -185,8 +185,11 @@ fn used_by(
 fn client_secret(tx: &Reader<'_>, caller: &Caller, row: &EntryLink) -> Result<EntryView> {
     reach::admin(tx, caller)?;
     let p = tx.provider_named(&caller.org, &row.object_id)?;
-    let mut view =
-        EntryView { name: p.name.clone(), command: format!("unsaid provider secret {}", p.name), ..begun(row) };
+    let mut view = EntryView {
+        name: p.name.clone(),
+        command: format!("unsaid provider secret {}", p.name),
+        ..begun(row)
+    };
     view.facts = vec![("OAuth provider", p.name.clone()), ("Client id", p.client_id.clone())];
     if !p.service.is_empty() {
         view.facts.push(("Service", p.service.clone()));
@@ -216,12 +219,11 @@ pub async fn mine(app: &App, visitor: &Caller) -> Result<Vec<(String, Millis)>> 
                     continue;
                 }
                 let name = match link.purpose {
-                    EntryPurpose::Value => {
-                        reach::credential(tx, &asking, &who, &link.object_id, Need::See).map(|f| f.credential.name)
-                    }
-                    EntryPurpose::ClientSecret => {
-                        tx.provider_named(&asking.org, &link.object_id).map(|p| format!("client secret of {}", p.name))
-                    }
+                    EntryPurpose::Value => reach::credential(tx, &asking, &who, &link.object_id, Need::See)
+                        .map(|f| f.credential.name),
+                    EntryPurpose::ClientSecret => tx
+                        .provider_named(&asking.org, &link.object_id)
+                        .map(|p| format!("client secret of {}", p.name)),
                     EntryPurpose::SignIn => continue,
                 };
                 if let Ok(name) = name {

@@ -78,12 +78,7 @@ impl EntryStatus {
 /// `None` where this process serves no pages, where no model stands behind the door, or where an approval is carried
 /// out, whose answer is kept. Fails with `not_allowed` and `…_not_found` as entering would, and `quota_exceeded` where
 /// 20 links of the caller are open.
-pub async fn offer(
-    app: &App,
-    caller: &Caller,
-    purpose: EntryPurpose,
-    object: &str,
-) -> Result<Option<Offer>> {
+pub async fn offer(app: &App, caller: &Caller, purpose: EntryPurpose, object: &str) -> Result<Option<Offer>> {
     let Some(pages) = app.pages.get() else { return Ok(None) };
     if !matches!(caller.door, Door::Stdio | Door::Http) || caller.approval.is_some() {
         return Ok(None);
@@ -171,9 +166,7 @@ fn replace(tx: &mut Writer<'_>, open: Vec<EntryLink>, purpose: EntryPurpose, obj
 /// How the link stands now. For whoever waits for it.
 pub async fn state_of(app: &App, org: &OrgId, id: &EntryId) -> Result<Option<EntryStatus>> {
     let (org, id) = (org.clone(), id.clone());
-    app.store
-        .read_here(move |tx| Ok(tx.entry(&org, &id)?.map(|link| EntryStatus::of(&link, tx.now()))))
-        .await
+    app.store.read_here(move |tx| Ok(tx.entry(&org, &id)?.map(|link| EntryStatus::of(&link, tx.now())))).await
 }
 
 /// The caller's last link of the last hour for this object.

@@ -2,10 +2,10 @@
 use super::{expect_open, hash, not_found};
 use crate::app::App;
 use crate::error::{Code, Error, Result, internal};
+use crate::model::Word;
 use crate::model::access::{Caller, Door};
 use crate::model::entry::{EntryLink, EntryPurpose, EntryState, MOST_TRIES};
 use crate::model::event::{Event, Outcome};
-use crate::model::Word;
 use subtle::ConstantTimeEq;
 
 /// The link as it stands, open or not. Fails with `entry_not_found`.
@@ -35,7 +35,9 @@ pub async fn expect_code(app: &App, link: &str, typed: &str) -> Result<Caller> {
         .ok_or_else(|| internal("this page asks for no code"))?;
     let plain = |text: &str| {
         let mut kept = String::with_capacity(16);
-        kept.extend(text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).take(64));
+        kept.extend(
+            text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).take(64),
+        );
         kept
     };
     let visitor = Caller {

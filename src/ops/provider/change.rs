@@ -13,8 +13,8 @@ use crate::ops::{Effect, Operation, Permission, Toolset, reach};
 use crate::services::Catalogue;
 use crate::store::Reader;
 use schemars::JsonSchema;
-use serde_json::Value;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -190,7 +190,10 @@ impl Operation for UpdateOauthProvider {
                     .with("secret_voided", plan.voids_secret);
                 let next = super::next_steps(&p);
                 let warnings = plan.warnings;
-                tx.record(event, ProviderAnswer { provider: ProviderRow::of(&p, true), warnings, next, entry: None })
+                tx.record(
+                    event,
+                    ProviderAnswer { provider: ProviderRow::of(&p, true), warnings, next, entry: None },
+                )
             })
             .await
     }

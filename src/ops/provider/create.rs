@@ -14,8 +14,8 @@ use crate::ops::{Effect, Operation, Permission, Toolset, reach};
 use crate::services::Service;
 use crate::store::Reader;
 use schemars::JsonSchema;
-use serde_json::Value;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -176,7 +176,10 @@ impl Operation for CreateOauthProvider {
                     .with("is_preset", p.is_preset)
                     .with("hosts", endpoints::hosts(&p.endpoints));
                 let next = super::next_steps(&p);
-                tx.record(event, ProviderAnswer { provider: ProviderRow::of(&p, true), warnings, next, entry: None })
+                tx.record(
+                    event,
+                    ProviderAnswer { provider: ProviderRow::of(&p, true), warnings, next, entry: None },
+                )
             })
             .await
     }

@@ -14,16 +14,16 @@ mod tests;
 pub use change::UpdateOauthProvider;
 pub use create::CreateOauthProvider;
 pub use delete::{DeleteOauthProvider, DeletedProvider};
-pub use list::{ListOauthProviders, ProviderList};
 pub use endpoints::hosts;
+pub use list::{ListOauthProviders, ProviderList};
 pub(in crate::ops) use secret::set_secret_by_link;
 pub use secret::{key_context, set_secret};
 
 use crate::clock::Millis;
 use crate::error::{Result, invalid};
 use crate::ids::ProviderId;
-use crate::model::provider::{ClientAuth, Endpoints, Provider};
 use crate::model::entry::EntryPurpose;
+use crate::model::provider::{ClientAuth, Endpoints, Provider};
 use crate::model::text::clean;
 use crate::ops::entry::Offer;
 use schemars::JsonSchema;

@@ -94,7 +94,12 @@ async fn seal_secret(
             let next = super::next_steps(&p);
             tx.record(
                 event,
-                ProviderAnswer { provider: ProviderRow::of(&p, true), warnings: Vec::new(), next, entry: None },
+                ProviderAnswer {
+                    provider: ProviderRow::of(&p, true),
+                    warnings: Vec::new(),
+                    next,
+                    entry: None,
+                },
             )
         })
         .await

@@ -9,7 +9,7 @@ mod verify;
 pub use create::{NewToken, create};
 pub use list::{ListTokens, TokenList, TokenRow};
 pub use revoke::{RevokeToken, Revoked};
-pub use verify::{Verified, still_valid, verify};
+pub use verify::{Shown, Verified, still_valid, verify};
 
 use sha2::{Digest, Sha256};
 

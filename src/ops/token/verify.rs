@@ -11,6 +11,20 @@ use crate::model::token::{Purpose, Token, is_well_formed};
 use crate::ops::{Limits, Toolset};
 use crate::store::Reader;
 
+/// A token as it is looked up: its hash, so that nobody keeps the token itself while they wait.
+#[derive(Clone)]
+pub struct Shown(Vec<u8>);
+
+impl Shown {
+    /// Fails with `token_invalid` for what is not written as a token is, its checksum included.
+    pub fn new(text: &str) -> Result<Self> {
+        match is_well_formed(text) {
+            true => Ok(Self(hash(text))),
+            false => Err(invalid()),
+        }
+    }
+}
+
 /// A token that was good a moment ago, as whom, and for what.
 #[derive(Clone, Debug)]
 pub struct Verified {
@@ -21,15 +35,12 @@ pub struct Verified {
     pub expires_at: Millis,
 }
 
-/// What is behind `text`, for a caller by `door`.
+/// What is behind the token, for a caller by `door`.
 ///
 /// Fails with `token_invalid`, and one and the same message whatever is wrong with it; the log keeps which known token
 /// it was. Whether a user is still enabled is asked here too, so that a door need not.
-pub async fn verify(app: &App, text: &str, purpose: Purpose, door: Door) -> Result<Verified> {
-    if !is_well_formed(text) {
-        return Err(invalid());
-    }
-    let hash = hash(text);
+pub async fn verify(app: &App, shown: Shown, purpose: Purpose, door: Door) -> Result<Verified> {
+    let Shown(hash) = shown;
     let found = app
         .store
         .read_here(move |tx| {
@@ -65,7 +76,9 @@ pub async fn verify(app: &App, text: &str, purpose: Purpose, door: Door) -> Resu
                     Code::TokenInvalid,
                     "this token is for a client; a browser signs in with another kind",
                 )
-                .next("Run `unsaid open`, or make a sign-in token with `unsaid token create --sign-in NAME`."),
+                .next(
+                    "Run `unsaid open`, or make a sign-in token with `unsaid token create --sign-in NAME`.",
+                ),
                 Purpose::Mcp if why == "purpose" => Error::new(
                     Code::TokenInvalid,
                     "this token is for signing in on the page, not for a client",

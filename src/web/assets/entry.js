@@ -14,12 +14,16 @@ function make(tag, attributes, ...children) {
   return element;
 }
 
-// --- Show what I typed ---------------------------------------------------------------------------------------------
+// --- Show what I typed ---
 
 for (const input of document.querySelectorAll("input[type=password], textarea.masked")) {
   const label = input.labels[0]?.textContent ?? "";
-  const button = make("button", { type: "button", class: "quiet reveal", "aria-pressed": "false", "aria-controls": input.id },
-    "Show what I typed", make("span", { class: "away" }, ` in ${label}`));
+  const button = make(
+    "button",
+    { type: "button", class: "quiet reveal", "aria-pressed": "false", "aria-controls": input.id },
+    "Show what I typed",
+    make("span", { class: "away" }, ` in ${label}`),
+  );
   button.addEventListener("click", () => show(input, button.getAttribute("aria-pressed") === "false"));
   input.after(button);
 }
@@ -33,7 +37,7 @@ function show(input, isShown) {
   else input.type = isShown ? "text" : "password";
 }
 
-// --- A file: chosen or dropped -------------------------------------------------------------------------------------
+// --- A file: chosen or dropped ---
 
 const fileInput = document.querySelector("input[type=file][data-most-bytes]");
 if (fileInput !== null) {
@@ -50,7 +54,9 @@ if (fileInput !== null) {
   fileInput.addEventListener("change", check);
   // Anywhere else on the page a dropped file would be opened by the browser, in place of the form.
   for (const kind of ["dragover", "drop"]) {
-    document.addEventListener(kind, (event) => { if (hasFile(event)) event.preventDefault(); });
+    document.addEventListener(kind, (event) => {
+      if (hasFile(event)) event.preventDefault();
+    });
   }
   form.addEventListener("dragover", (event) => form.classList.toggle("is-over", hasFile(event)));
   form.addEventListener("dragleave", () => form.classList.remove("is-over"));
@@ -72,12 +78,14 @@ function sizeText(bytes) {
   return bytes < 1048576 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`;
 }
 
-// --- Submit once, sealed where asked -------------------------------------------------------------------------------
+// --- Submit once, sealed where asked ---
 
 for (const form of document.forms) {
   form.addEventListener("submit", (event) => submit(event, form));
   if (form.dataset.sealKey !== undefined) {
-    form.append(make("p", { class: "hint" }, "What you enter is encrypted in this browser before it is sent."));
+    form.append(
+      make("p", { class: "hint" }, "What you enter is encrypted in this browser before it is sent."),
+    );
   }
 }
 // Back to a kept page: empty again, and ready.
@@ -100,7 +108,9 @@ function submit(event, form) {
     sealAndSend(form);
   }
   // Later, because a disabled button would be left out of what is sent.
-  setTimeout(() => { if (form.dataset.busy !== undefined) for (const b of buttons(form)) b.disabled = true; });
+  setTimeout(() => {
+    if (form.dataset.busy !== undefined) for (const b of buttons(form)) b.disabled = true;
+  });
 }
 
 function rest(form) {
@@ -141,7 +151,10 @@ async function sealAndSend(form) {
     HTMLFormElement.prototype.submit.call(form);
   } catch {
     rest(form);
-    complain(form, "This browser could not encrypt what you entered, so nothing was sent. Try again, or use a terminal.");
+    complain(
+      form,
+      "This browser could not encrypt what you entered, so nothing was sent. Try again, or use a terminal.",
+    );
   }
 }
 
@@ -172,7 +185,7 @@ function fromBase64(text) {
   return Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
 }
 
-// --- HPKE base mode: DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM -------------------------------------------
+// --- HPKE base mode: DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM ---
 
 const KEM = [...bytesOf("KEM"), 0x00, 0x10];
 const SUITE = [...bytesOf("HPKE"), 0x00, 0x10, 0x00, 0x01, 0x00, 0x02];
@@ -184,10 +197,22 @@ async function seal(recipient, info, message) {
   const theirs = await crypto.subtle.importKey("raw", recipient, curve, false, []);
   const ours = await crypto.subtle.generateKey(curve, false, ["deriveBits"]);
   const enc = new Uint8Array(await crypto.subtle.exportKey("raw", ours.publicKey));
-  const dh = new Uint8Array(await crypto.subtle.deriveBits({ name: "ECDH", public: theirs }, ours.privateKey, 256));
-  const shared = await expand(KEM, await extract(KEM, NONE, "eae_prk", dh), "shared_secret", join(enc, recipient), 32);
+  const dh = new Uint8Array(
+    await crypto.subtle.deriveBits({ name: "ECDH", public: theirs }, ours.privateKey, 256),
+  );
+  const shared = await expand(
+    KEM,
+    await extract(KEM, NONE, "eae_prk", dh),
+    "shared_secret",
+    join(enc, recipient),
+    32,
+  );
 
-  const context = join([0], await extract(SUITE, NONE, "psk_id_hash", NONE), await extract(SUITE, NONE, "info_hash", info));
+  const context = join(
+    [0],
+    await extract(SUITE, NONE, "psk_id_hash", NONE),
+    await extract(SUITE, NONE, "info_hash", info),
+  );
   const secret = await extract(SUITE, shared, "secret", NONE);
   const raw = await expand(SUITE, secret, "key", context, 32);
   const iv = await expand(SUITE, secret, "base_nonce", context, 12);
@@ -197,7 +222,10 @@ async function seal(recipient, info, message) {
 
 function extract(suite, salt, label, input) {
   // An empty HMAC key is refused by WebCrypto; a block of zeros is the same key (RFC 5869 §2.2).
-  return hmac(salt.length === 0 ? new Uint8Array(32) : salt, join(bytesOf("HPKE-v1"), suite, bytesOf(label), input));
+  return hmac(
+    salt.length === 0 ? new Uint8Array(32) : salt,
+    join(bytesOf("HPKE-v1"), suite, bytesOf(label), input),
+  );
 }
 
 /** At most one block of HKDF-Expand: `length` is 32 or less everywhere here. */
@@ -207,7 +235,9 @@ async function expand(suite, prk, label, info, length) {
 }
 
 async function hmac(key, message) {
-  const usable = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const usable = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, [
+    "sign",
+  ]);
   return new Uint8Array(await crypto.subtle.sign("HMAC", usable, message));
 }
 
@@ -221,14 +251,16 @@ function join(...parts) {
   return whole;
 }
 
-// --- Time left -----------------------------------------------------------------------------------------------------
+// --- Time left ---
 
 const clocks = [...document.querySelectorAll("time[data-expires]")].map((time) => {
   const left = make("span", { class: "left", "aria-live": "off" });
   time.after(" ", left);
   return { ends: Date.parse(time.dataset.expires), left };
 });
-const tick = () => { for (const { ends, left } of clocks) left.textContent = leftText(Math.ceil((ends - Date.now()) / 1000)); };
+const tick = () => {
+  for (const { ends, left } of clocks) left.textContent = leftText(Math.ceil((ends - Date.now()) / 1000));
+};
 if (clocks.length > 0) {
   tick();
   setInterval(tick, 1000);
@@ -237,7 +269,11 @@ if (clocks.length > 0) {
 function leftText(seconds) {
   if (Number.isNaN(seconds)) return "";
   if (seconds <= 0) return "(expired)";
-  const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600), Math.floor(seconds / 60)];
+  const [days, hours, minutes] = [
+    Math.floor(seconds / 86400),
+    Math.floor(seconds / 3600),
+    Math.floor(seconds / 60),
+  ];
   if (days >= 2) return `(${days} days left)`;
   if (hours >= 1) return `(${hours} h ${minutes % 60} min left)`;
   return minutes >= 1 ? `(${minutes} min ${seconds % 60} s left)` : `(${seconds} s left)`;

@@ -28,7 +28,8 @@ pub struct Home {
 /// The page after signing in.
 #[must_use]
 pub fn home(v: &Home) -> Markup {
-    document(&Frame { title: "Home", session: Some(&v.session), here: "/", ..Frame::default() }, &html! {
+    let frame = Frame { title: "Home", session: Some(&v.session), here: "/", ..Frame::default() };
+    let content = html! {
         h1 { "What waits for you" }
         section aria-labelledby="to-approve" {
             h2 #to-approve { "To approve" }
@@ -48,14 +49,15 @@ pub fn home(v: &Home) -> Markup {
                 }
             }
         }
-    })
+    };
+    document(&frame, &content)
 }
 
 /// The approvals that can be decided, and those that were.
 #[must_use]
 pub fn approvals(session: &Session, open: &[ApprovalRow], decided: &[ApprovalRow]) -> Markup {
     let frame = Frame { title: "Approvals", session: Some(session), here: "/approvals", ..Frame::default() };
-    document(&frame, &html! {
+    let content = html! {
         h1 { "Approvals" }
         section aria-labelledby="open" {
             h2 #open { "Open" }
@@ -65,7 +67,8 @@ pub fn approvals(session: &Session, open: &[ApprovalRow], decided: &[ApprovalRow
             h2 #decided { "Decided" }
             (rows(session, decided, false, "Nothing has been decided yet."))
         }
-    })
+    };
+    document(&frame, &content)
 }
 
 fn rows(session: &Session, list: &[ApprovalRow], is_open: bool, empty: &str) -> Markup {
@@ -92,8 +95,8 @@ fn rows(session: &Session, list: &[ApprovalRow], is_open: bool, empty: &str) -> 
     }
 }
 
-/// One approval in full. `hosts` are pairs of what it is for and the host; `typed` is the host name the person has
-/// to type before approving. An empty `action` shows the approval without the buttons: it is decided already.
+/// One approval in full. `hosts` are pairs of what it is for and the host; `typed` is the host name the
+/// person has to type before approving. An empty `action` leaves out the buttons: it is decided already.
 #[derive(Clone)]
 pub struct ApprovalPage {
     pub session: Session,
@@ -113,7 +116,7 @@ pub fn approval(v: &ApprovalPage) -> Markup {
     let is_refused = v.error.is_some();
     let frame =
         Frame { title: "Approval", session: Some(&v.session), is_error: is_refused, ..Frame::default() };
-    document(&frame, &html! {
+    let content = html! {
         div .card {
             h1 { bdi { (v.row.summary) } }
             (refusal(v.error.as_deref()))
@@ -137,7 +140,8 @@ pub fn approval(v: &ApprovalPage) -> Markup {
             (own_words(&v.reason))
             @if !v.action.is_empty() { (decision(v, is_refused)) }
         }
-    })
+    };
+    document(&frame, &content)
 }
 
 fn hosts(list: &[(String, String)]) -> Markup {
@@ -157,15 +161,16 @@ fn decision(v: &ApprovalPage, is_refused: bool) -> Markup {
                 div .field {
                     label for="typed" { "To approve, type the host name " code .host { bdi { (host) } } }
                     input #typed type="text" name="typed" required autocomplete="off" spellcheck="false"
-                        autocapitalize="off" inputmode="url" aria-describedby=[described(Some("typed-hint"), is_refused)];
-                    p .hint #typed-hint { "Read it letter by letter: this is where credentials will be sent." }
+                        autocapitalize="off" inputmode="url"
+                        aria-describedby=[described(Some("typed-hint"), is_refused)];
+                    p .hint #typed-hint { "Read it letter by letter: credentials will be sent there." }
                 }
             }
             div .actions .even {
                 button type="submit" name="decision" value="approve" { "Approve" }
                 button .second type="submit" name="decision" value="decline" formnovalidate { "Decline" }
             }
-            p .hint { "If you do not know why you are asked, decline. Nothing changes, and it can be asked again." }
+            p .hint { "If you do not know why you are asked, decline. It can be asked again." }
         }
     }
 }

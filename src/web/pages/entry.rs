@@ -27,7 +27,8 @@ pub struct Field {
     pub is_optional: bool,
 }
 
-/// The public key the browser seals to (HPKE, RFC 9180): P-256, raw and uncompressed, base64url; `info` is ASCII.
+/// The public key the browser seals to (HPKE, RFC 9180): P-256, uncompressed, raw, in base64url.
+/// `info` is ASCII.
 #[derive(Clone, Debug, Default)]
 pub struct SealTo {
     pub key: String,
@@ -64,7 +65,7 @@ pub fn entry(v: &EntryForm) -> Markup {
         is_error: is_refused,
         ..Frame::default()
     };
-    document(&frame, &html! {
+    let content = html! {
         div .card {
             h1 { bdi { (v.heading) } }
             (refusal(v.error.as_deref()))
@@ -76,7 +77,8 @@ pub fn entry(v: &EntryForm) -> Markup {
             }
             (who_asked(&v.asked))
             form method="post" action=(v.action) enctype="multipart/form-data" autocomplete="off"
-                data-seal-key=[v.seal.as_ref().map(|s| &s.key)] data-seal-info=[v.seal.as_ref().map(|s| &s.info)] {
+                data-seal-key=[v.seal.as_ref().map(|s| &s.key)]
+                data-seal-info=[v.seal.as_ref().map(|s| &s.info)] {
                 @if has_values { h2 { "Your part" } }
                 (csrf(&v.csrf))
                 // A key file has its own two ways in, below; its content is not also a plain field.
@@ -99,7 +101,8 @@ pub fn entry(v: &EntryForm) -> Markup {
                 }
             }
         }
-    })
+    };
+    document(&frame, &content)
 }
 
 fn who_asked(asked: &Asked) -> Markup {
@@ -143,7 +146,8 @@ fn input(field: &Field, is_refused: bool) -> Markup {
             label for=(id) { (field.label) @if field.is_optional { " " span .optional { "(optional)" } } }
             @if field.is_multiline {
                 textarea .masked[field.is_secret] id=(id) name=(name) rows="6" required[!field.is_optional]
-                    autocomplete="off" spellcheck="false" autocapitalize="off" aria-describedby=[described_by] {}
+                    autocomplete="off" spellcheck="false" autocapitalize="off"
+                    aria-describedby=[described_by] {}
             } @else {
                 input id=(id) type=(if field.is_secret { "password" } else { "text" }) name=(name)
                     required[!field.is_optional] autocomplete="off" spellcheck="false" autocapitalize="off"
@@ -152,7 +156,7 @@ fn input(field: &Field, is_refused: bool) -> Markup {
             @if has_hint {
                 p .hint id=(hint_id) {
                     (field.hint)
-                    @if field.is_optional { @if !field.hint.is_empty() { " " } "Left empty, it stays as it is." }
+                    @if field.is_optional { " Left empty, it stays as it is." }
                 }
             }
         }
@@ -173,7 +177,7 @@ fn key_file(most_bytes: u64, is_refused: bool) -> Markup {
                 label for="f-content" { "Or paste its content" }
                 textarea .masked #f-content name="f.content" rows="6" autocomplete="off" spellcheck="false"
                     autocapitalize="off" aria-describedby=[described(Some("content-hint"), is_refused)] {}
-                p .hint #content-hint { "Text only, such as a PEM block or JSON. Leave it empty if you chose a file." }
+                p .hint #content-hint { "Text only, such as a PEM block or JSON. Not both: file or text." }
             }
         }
     }

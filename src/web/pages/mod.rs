@@ -1,7 +1,8 @@
 //! The look of every web page: view in, one full HTML document out.
 //!
-//! Nothing here decides, stores or reads a value: a view holds names and sentences, all of them written through
-//! maud's escaping, and no page can be filled with what was entered before. Each page works with script off.
+//! Nothing here decides, stores or reads a value: a view holds names and sentences, all of them written
+//! through maud's escaping, and no page can be filled with what was entered before.
+//! Each page works with script off.
 
 mod approvals;
 mod entry;
@@ -18,6 +19,10 @@ pub use entry::{Asked, EntryForm, Field, SealTo, entry};
 pub use note::{Done, Note, done, note};
 pub use providers::{ProviderForm, ProviderRow, provider_form, providers};
 pub use sign_in::{CodeForm, ConfirmSignIn, SignIn, code_form, confirm_sign_in, sign_in, signed_out};
+
+/// What the browser tells others of where it was: nothing. Under this policy it also sends `Origin: null`
+/// with our own forms (Fetch, "append a request Origin header"); a door that reads it needs `same-origin`.
+const REFERRER: &str = "no-referrer";
 
 /// Who is signed in, for the header. `base` is the session's path prefix, without a trailing slash.
 #[derive(Clone, Default)]
@@ -58,7 +63,7 @@ fn document(frame: &Frame<'_>, content: &Markup) -> Markup {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="referrer" content="no-referrer";
+                meta name="referrer" content=(REFERRER);
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex, nofollow";
                 title { @if frame.is_error { "Error: " } (frame.title) " · unsaid" }
@@ -71,7 +76,7 @@ fn document(frame: &Frame<'_>, content: &Markup) -> Markup {
                 a .skip href="#main" { "Skip to the content" }
                 (header(frame))
                 main #main tabindex="-1" { (content) }
-                footer { p { "What you enter is kept encrypted. No page shows a value again, not even to you." } }
+                footer { p { "What you enter is kept encrypted. No page shows it again, not even to you." } }
             }
         }
     }
@@ -92,7 +97,7 @@ fn header(frame: &Frame<'_>) -> Markup {
                     }
                     form .who method="post" action={ (s.base) "/sign-out" } autocomplete="off" {
                         (csrf(&s.csrf))
-                        p { span .said { "Signed in as " } strong { bdi { (s.login) } } " · " bdi { (s.org) } }
+                        p { "Signed in as " strong { bdi { (s.login) } } " · " bdi { (s.org) } }
                         button .quiet type="submit" { "Sign out" }
                     }
                 }
@@ -126,7 +131,11 @@ fn warnings(list: &[String]) -> Markup {
 }
 
 fn facts(list: &[(String, String)]) -> Markup {
-    html! { @if !list.is_empty() { dl .facts { @for (label, text) in list { (fact(label, &html! { (text) })) } } } }
+    html! {
+        @if !list.is_empty() {
+            dl .facts { @for (label, text) in list { (fact(label, &html! { (text) })) } }
+        }
+    }
 }
 
 fn fact(label: &str, text: &Markup) -> Markup {
@@ -191,10 +200,21 @@ mod tests {
         let s = || HOSTILE.to_owned();
         let asked = Asked { by: s(), client: s(), at: s(), expires: s(), reason: s() };
         let field = Field { name: s(), label: s(), hint: s(), ..Field::default() };
-        let form = EntryForm { action: s(), csrf: s(), heading: s(), asked, facts: vec![(s(), s())],
-            warnings: vec![s()], used_by: vec![s()], fields: vec![field], is_file: true, command: s(),
-            error: Some(s()), session: Some(Session { base: s(), login: s(), org: s(), csrf: s(), is_admin: true }),
-            ..EntryForm::default() };
+        let form = EntryForm {
+            action: s(),
+            csrf: s(),
+            heading: s(),
+            asked,
+            facts: vec![(s(), s())],
+            warnings: vec![s()],
+            used_by: vec![s()],
+            fields: vec![field],
+            is_file: true,
+            command: s(),
+            error: Some(s()),
+            session: Some(Session { base: s(), login: s(), org: s(), csrf: s(), is_admin: true }),
+            ..EntryForm::default()
+        };
 
         let page = entry(&form).into_string();
 

@@ -19,7 +19,7 @@ pub struct Note {
 pub fn note(v: &Note) -> Markup {
     let frame =
         Frame { title: &v.title, session: v.session.as_ref(), is_error: v.is_error, ..Frame::default() };
-    document(&frame, &html! {
+    let content = html! {
         div .card {
             div role=(if v.is_error { "alert" } else { "status" }) {
                 h1 { (v.title) }
@@ -27,7 +27,8 @@ pub fn note(v: &Note) -> Markup {
                 @if !v.next.is_empty() { p { (v.next) } }
             }
         }
-    })
+    };
+    document(&frame, &content)
 }
 
 /// What was stored, in words: names and what was recognised, never a value.
@@ -43,15 +44,20 @@ pub struct Done {
 /// The end of an entry.
 #[must_use]
 pub fn done(v: &Done) -> Markup {
-    document(&Frame { title: "Done", session: v.session.as_ref(), ..Frame::default() }, &html! {
+    let frame = Frame { title: "Done", session: v.session.as_ref(), ..Frame::default() };
+    let content = html! {
         div .card {
             h1 { bdi { (v.heading) } }
             div .callout .good role="status" {
-                p { "You can close this page; the assistant has been told that it is done, and nothing else." }
+                p {
+                    "You can close this page; the assistant has been told that it is done, "
+                    "and nothing else."
+                }
             }
             @if let Some(recognised) = &v.recognised { p { "Recognised as: " strong { (recognised) } } }
             (facts(&v.facts))
             (warnings(&v.warnings))
         }
-    })
+    };
+    document(&frame, &content)
 }

@@ -1,4 +1,6 @@
-//! An org's OAuth providers: the list, and the form of one. The client secret is entered elsewhere, on an entry page.
+//! An org's OAuth providers: the list, and the form of one.
+//!
+//! It never takes a client secret: that is entered on an entry page, like every other value.
 
 use maud::{Markup, html};
 
@@ -17,9 +19,9 @@ pub struct ProviderRow {
 #[must_use]
 pub fn providers(session: &Session, rows: &[ProviderRow]) -> Markup {
     let frame = Frame { title: "Providers", session: Some(session), here: "/providers", ..Frame::default() };
-    document(&frame, &html! {
+    let content = html! {
         h1 { "Providers" }
-        p { "A provider is your org’s OAuth client at a service: what people connect their accounts through." }
+        p { "A provider is your org’s OAuth client at a service. People connect accounts through it." }
         p { a .button href={ (session.base) "/providers/new" } { "Add a provider" } }
         @if rows.is_empty() { p .empty { "There is no provider yet." } }
         @else {
@@ -35,11 +37,12 @@ pub fn providers(session: &Session, rows: &[ProviderRow]) -> Markup {
                 }
             }
         }
-    })
+    };
+    document(&frame, &content)
 }
 
-/// One provider to edit. `client_auth` is `basic`, `post` or `none`; `services` are pairs of id and title, "" is none;
-/// an empty `secret_href` shows no way to enter the client secret.
+/// One provider to edit. `client_auth` is `basic`, `post` or `none`; `services` are pairs of id and title, ""
+/// is none; an empty `secret_href` shows no way to enter the client secret.
 #[derive(Clone)]
 pub struct ProviderForm {
     pub session: Session,
@@ -77,7 +80,7 @@ pub fn provider_form(v: &ProviderForm) -> Markup {
     };
     let text = Line { kind: "text", is_required: false, is_fixed: false, is_refused, ..Line::default() };
     let url = Line { kind: "url", ..text };
-    document(&frame, &html! {
+    let content = html! {
         div .card {
             h1 { @if v.is_new { "Add a provider" } @else { "Provider " bdi { (v.name) } } }
             (refusal(v.error.as_deref()))
@@ -91,10 +94,12 @@ pub fn provider_form(v: &ProviderForm) -> Markup {
             form method="post" action=(v.action) autocomplete="off" {
                 (csrf(&v.session.csrf))
                 h2 { "Client" }
-                (line(&Line { id: "name", label: "Name", value: &v.name, is_required: true, is_fixed: !v.is_new,
-                    hint: if v.is_new { "How people will see it here, such as github." } else { "" }, ..text }))
+                (line(&Line { id: "name", label: "Name", value: &v.name, is_required: true,
+                    is_fixed: !v.is_new, hint: if v.is_new { "How people will see it here." } else { "" },
+                    ..text }))
                 (choice("service", "Service", &v.service, &services(v), is_refused))
-                (line(&Line { id: "client_id", label: "Client ID", value: &v.client_id, is_required: true, ..text }))
+                (line(&Line { id: "client_id", label: "Client ID", value: &v.client_id, is_required: true,
+                    ..text }))
                 (choice("client_auth", "How the client proves itself", &v.client_auth, &[
                     ("basic", "Client secret in the Authorization header (basic)"),
                     ("post", "Client secret in the request body (post)"),
@@ -107,21 +112,26 @@ pub fn provider_form(v: &ProviderForm) -> Markup {
                     "Changing an address removes the stored client secret: it was given for the old one."
                 }
                 (line(&Line { id: "issuer", label: "Issuer", value: &v.issuer,
-                    hint: "With an issuer, “Fill in from the issuer” below looks up the other addresses.", ..url }))
-                (line(&Line { id: "authorization_url", label: "Authorization URL", value: &v.authorization_url,
-                    is_required: true, ..url }))
-                (line(&Line { id: "token_url", label: "Token URL", value: &v.token_url, is_required: true, ..url }))
-                (line(&Line { id: "revocation_url", label: "Revocation URL", value: &v.revocation_url, ..url }))
+                    hint: "“Fill in from the issuer” below looks up the other addresses.", ..url }))
+                (line(&Line { id: "authorization_url", label: "Authorization URL",
+                    value: &v.authorization_url, is_required: true, ..url }))
+                (line(&Line { id: "token_url", label: "Token URL", value: &v.token_url, is_required: true,
+                    ..url }))
+                (line(&Line { id: "revocation_url", label: "Revocation URL", value: &v.revocation_url,
+                    ..url }))
                 (line(&Line { id: "userinfo_url", label: "User info URL", value: &v.userinfo_url, ..url }))
                 (line(&Line { id: "device_authorization_url", label: "Device authorization URL",
                     value: &v.device_authorization_url, ..url }))
                 div .actions {
                     button type="submit" { @if v.is_new { "Add" } @else { "Save" } }
-                    button .second type="submit" name="discover" value="1" formnovalidate { "Fill in from the issuer" }
+                    button .second type="submit" name="discover" value="1" formnovalidate {
+                        "Fill in from the issuer"
+                    }
                 }
             }
         }
-    })
+    };
+    document(&frame, &content)
 }
 
 fn client_secret(v: &ProviderForm) -> Markup {
@@ -157,8 +167,9 @@ fn line(l: &Line<'_>) -> Markup {
     html! {
         div .field {
             label for=(l.id) { (l.label) @if !l.is_required { " " span .optional { "(optional)" } } }
-            input id=(l.id) name=(l.id) type=(l.kind) value=(l.value) required[l.is_required] readonly[l.is_fixed]
-                autocomplete="off" spellcheck="false" autocapitalize="off" aria-describedby=[described_by];
+            input id=(l.id) name=(l.id) type=(l.kind) value=(l.value) required[l.is_required]
+                readonly[l.is_fixed] autocomplete="off" spellcheck="false" autocapitalize="off"
+                aria-describedby=[described_by];
             @if !l.hint.is_empty() { p .hint id=(hint_id) { (l.hint) } }
         }
     }

@@ -27,9 +27,14 @@ pub fn signed_out(v: &SignIn) -> Markup {
 
 fn sign_in_page(v: &SignIn, is_signed_out: bool) -> Markup {
     let is_refused = v.error.is_some();
-    let frame =
-        Frame { title: "Sign in", is_error: is_refused, link: v.link.as_deref(), is_signed_out, ..Frame::default() };
-    document(&frame, &html! {
+    let frame = Frame {
+        title: "Sign in",
+        is_error: is_refused,
+        link: v.link.as_deref(),
+        is_signed_out,
+        ..Frame::default()
+    };
+    let content = html! {
         div .card {
             h1 { "Sign in" }
             @if is_signed_out { div .callout .good role="status" { p { "You are signed out." } } }
@@ -54,7 +59,8 @@ fn sign_in_page(v: &SignIn, is_signed_out: bool) -> Markup {
                 }
             }
         }
-    })
+    };
+    document(&frame, &content)
 }
 
 /// A one-time sign-in was opened: for whom.
@@ -69,7 +75,8 @@ pub struct ConfirmSignIn {
 /// Asks for one click before a session begins, so that a prefetched address signs nobody in.
 #[must_use]
 pub fn confirm_sign_in(v: &ConfirmSignIn) -> Markup {
-    document(&Frame { title: "Confirm sign-in", ..Frame::default() }, &html! {
+    let frame = Frame { title: "Confirm sign-in", ..Frame::default() };
+    let content = html! {
         div .card {
             h1 { "Is this you?" }
             p { "This browser will be signed in to unsaid as " strong { bdi { (v.login) } } " of "
@@ -80,7 +87,8 @@ pub fn confirm_sign_in(v: &ConfirmSignIn) -> Markup {
             }
             p .hint { "This is not me? Close the page." }
         }
-    })
+    };
+    document(&frame, &content)
 }
 
 /// The short-code form of a local entry link.
@@ -95,11 +103,12 @@ pub struct CodeForm {
 #[must_use]
 pub fn code_form(v: &CodeForm) -> Markup {
     let is_refused = v.error.is_some();
-    document(&Frame { title: "Enter the code", is_error: is_refused, ..Frame::default() }, &html! {
+    let frame = Frame { title: "Enter the code", is_error: is_refused, ..Frame::default() };
+    let content = html! {
         div .card {
             h1 { "Enter the code" }
             (refusal(v.error.as_deref()))
-            p { "A code was shown beside the link to this page, in the chat or the terminal where it was asked for." }
+            p { "A code was shown beside the link to this page, in the chat or the terminal it came from." }
             form method="post" action=(v.action) autocomplete="off" {
                 div .field {
                     label for="code" { "Code" }
@@ -116,9 +125,13 @@ pub fn code_form(v: &CodeForm) -> Markup {
             }
             section .aside {
                 h2 { "Why a code?" }
-                p { "A link does not prove who opens it. The code shows that you are the person who asked, and that \
-                     nobody sent you here to fill in a form of theirs. If you were shown no code, close this page." }
+                p {
+                    "A link does not prove who opens it. The code shows that you are the person who asked, "
+                    "and that nobody sent you here to fill in a form of theirs. If you were shown no code, "
+                    "close this page."
+                }
             }
         }
-    })
+    };
+    document(&frame, &content)
 }

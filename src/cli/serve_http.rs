@@ -1,0 +1,194 @@
+//! `unsaid serve --http`: the doors over HTTP put together behind one front.
+use super::Context;
+use super::output;
+use super::serve::opening;
+use crate::config;
+use crate::error::{Code, Error, Result, internal, invalid};
+use crate::front::{Guard, Listener, Place, Tls, guarded, serve};
+use crate::mcp::Server;
+use crate::mcp::http::{self, ByToken, Rates, Shape};
+use crate::model::access::{Caller, Door};
+use crate::model::event::Event;
+use crate::ops::Limits;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use clap::Args;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How long what runs may take to finish once we are told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+/// The largest request of a page: a file of 1 MiB, in base64 and sealed, with its form.
+const MOST_PAGE: usize = 2 * 1024 * 1024;
+
+/// How to serve over HTTP.
+#[derive(Args)]
+pub struct Http {
+    /// Serve many clients over HTTP at this address, as 127.0.0.1:8740
+    #[arg(long = "http", value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// What people and clients type, as https://vault.example.com
+    #[arg(long, value_name = "URL", requires = "listen")]
+    public_url: Option<String>,
+    /// The certificate with its chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    tls_key: Option<PathBuf>,
+    /// A proxy in front has TLS and says who the visitor is (X-Forwarded-For)
+    #[arg(long, requires = "listen")]
+    trusted_proxy: bool,
+}
+
+impl Http {
+    pub fn is_asked_for(&self) -> bool {
+        self.listen.is_some()
+    }
+
+    fn place(&self, file: &config::Http) -> Result<(Place, Option<Tls>)> {
+        let listen = self.listen.ok_or_else(|| internal("no address to listen on"))?;
+        let cert = self.tls_cert.as_ref().or(file.tls_cert.as_ref());
+        let key = self.tls_key.as_ref().or(file.tls_key.as_ref());
+        let tls = match (cert, key) {
+            (Some(cert), Some(key)) => Some(Tls::load(cert, key)?),
+            (None, None) => None,
+            _ => {
+                return Err(Error::new(Code::ConfigInvalid, "TLS needs a certificate and its key")
+                    .next("Give both --tls-cert and --tls-key."));
+            }
+        };
+        let public_url = self.public_url.as_ref().or(file.public_url.as_ref());
+        let public_url = public_url
+            .map(|text| url::Url::parse(text).map_err(|_| invalid("--public-url is no address")))
+            .transpose()?;
+        let place = Place {
+            listen,
+            public_url,
+            has_tls: tls.is_some(),
+            behind_proxy: self.trusted_proxy || file.trusted_proxy == Some(true),
+        };
+        place.check()?;
+        Ok((place, tls))
+    }
+}
+
+fn rates(file: &config::Http) -> Result<Rates> {
+    let a_second = NonZeroU32::new(file.calls_per_second.unwrap_or(200))
+        .ok_or_else(|| Error::new(Code::ConfigInvalid, "calls_per_second is not zero"))?;
+    let at_once = file.calls_at_once.unwrap_or(32).max(1);
+    Ok(Rates::new(a_second, at_once, 256.max(at_once)))
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> {
+    let file = cx.config.file.http.clone();
+    let (place, tls) = http.place(&file)?;
+    let is_https = tls.is_some() || place.behind_proxy;
+    let listener = Listener::bind(place.listen, tls).await?;
+    let address = place.address(listener.local()?);
+    let stop = CancellationToken::new();
+    let server = Server::new(opening(cx), ByToken, limits)?;
+    let bearer = Arc::new(server.bearer(rates(&file)?, address.base.clone(), file.issuers.clone()));
+    let shape = Shape {
+        hosts: address.hosts.clone(),
+        origins: address.origins.clone(),
+        most_sessions: file.sessions.unwrap_or(2048),
+        most_of_one: file.sessions_per_token.unwrap_or(128),
+    };
+    let handlers = server.clone();
+    let tools = http::mount(move |gone| handlers.connection(gone), &shape, &stop);
+    let ready = bearer.clone();
+    let router = Router::new()
+        .merge(http::guarded(tools, bearer.clone()))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(move || is_ready(ready.clone())))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
+    let guard = Guard {
+        hosts: address.hosts.clone(),
+        origins: address.origins.clone(),
+        bodies: vec![("/mcp", http::MOST_BODY), ("/messages", http::MOST_BODY)],
+        body: MOST_PAGE,
+        behind_proxy: place.behind_proxy,
+        is_https,
+    };
+    stop_on_signals(stop.clone())?;
+    let (looked_after, base) = (bearer.clone(), address.base.clone());
+    let ending = stop.clone();
+    tokio::spawn(async move {
+        look_after(looked_after, base, ending).await;
+    });
+    server.warm().await;
+    output::note(&format!("listening on {}: /mcp, /sse; stop with Ctrl-C", address.base));
+    serve(listener, guarded(router, guard), stop, GRACE).await;
+    Ok(())
+}
+
+/// Whether calls would be answered: the vault is open and can be read.
+async fn is_ready(bearer: Arc<http::Bearer>) -> (StatusCode, String) {
+    let asked = async {
+        let app = bearer.app().await?;
+        app.store.read(|tx| tx.key_epoch()).await
+    };
+    match asked.await {
+        Ok(_) => (StatusCode::OK, "ready\n".into()),
+        Err(e) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", e.code.name())),
+    }
+}
+
+/// Once the vault is open: tells it where the pages are, and looks after what is open under tokens.
+async fn look_after(bearer: Arc<http::Bearer>, base: String, stop: CancellationToken) {
+    let app = loop {
+        if let Ok(app) = bearer.app().await {
+            break app;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    };
+    let identity = &app.config.file.identity;
+    let caller = Caller::new(identity.org.as_str().into(), identity.user.as_str().into(), Door::System);
+    let told = base.clone();
+    let noted = app
+        .store
+        .write(&caller, move |tx| {
+            tx.set_meta("server", &told)?;
+            tx.record(Event::of("serve").with("base", told), ())
+        })
+        .await;
+    if let Err(e) = noted {
+        tracing::warn!(code = e.code.name(), "the vault could not be told where the pages are");
+    }
+    let tidying = bearer.clone();
+    let ending = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = ending.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(60)) => tidying.rates.tidy(),
+            }
+        }
+    });
+    bearer.living.clone().watch(app, stop).await;
+}
+
+fn stop_on_signals(stop: CancellationToken) -> Result<()> {
+    let cannot = |e: std::io::Error| internal("signals cannot be listened to").because(e);
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

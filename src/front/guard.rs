@@ -1,0 +1,284 @@
+//! In front of everything: exact `Host` and `Origin` (DNS rebinding, foreign pages), bodies that are neither too large
+//! nor too slow, and headers that every answer has.
+use super::{ALWAYS, IsLocal, Peer, refusal};
+use crate::error::{Code, Error};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a body may take to arrive.
+const BODY_PATIENCE: Duration = Duration::from_secs(15);
+/// A header that no other origin's page can keep the browser from sending.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What is let through.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    pub hosts: Vec<String>,
+    pub origins: Vec<String>,
+    /// The largest body, in bytes, of a path that begins so; the first that fits counts.
+    pub bodies: Vec<(&'static str, usize)>,
+    /// Of all other paths.
+    pub body: usize,
+    pub behind_proxy: bool,
+    /// The scheme is https, by our own TLS or the proxy's.
+    pub is_https: bool,
+}
+
+/// `router` behind `guard`.
+pub fn guarded(router: Router, guard: Guard) -> Router {
+    router.layer(from_fn_with_state(Arc::new(guard), pass))
+}
+
+/// Refused without a body that repeats anything.
+fn refused(status: StatusCode, why: &'static str) -> Response {
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))], why).into_response()
+}
+
+async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let mut response = match guard.check(&request) {
+        Err((status, why)) => refused(status, why),
+        Ok(()) => {
+            guard.locate(&mut request);
+            match guard.whole(request).await {
+                Ok(request) => next.run(request).await,
+                Err(response) => response,
+            }
+        }
+    };
+    for (name, value) in ALWAYS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    if guard.is_https {
+        let hsts = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+    }
+    response
+}
+
+impl Guard {
+    fn check(&self, request: &Request) -> Result<(), (StatusCode, &'static str)> {
+        let headers = request.headers();
+        let host = one(headers, &header::HOST)
+            .map_err(|()| (StatusCode::BAD_REQUEST, "more than one Host"))?
+            .ok_or((StatusCode::BAD_REQUEST, "no Host"))?;
+        if !self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host)) {
+            return Err((StatusCode::FORBIDDEN, "this server has another name"));
+        }
+        // An absolute address (as to a proxy) must name the same host.
+        if let Some(authority) = request.uri().authority()
+            && !authority.as_str().eq_ignore_ascii_case(host)
+        {
+            return Err((StatusCode::FORBIDDEN, "the address and Host differ"));
+        }
+        let origin =
+            one(headers, &header::ORIGIN).map_err(|()| (StatusCode::FORBIDDEN, "more than one Origin"))?;
+        if let Some(origin) = origin
+            && !self.origins.iter().any(|known| known == origin)
+        {
+            return Err((StatusCode::FORBIDDEN, "pages of another origin are not served"));
+        }
+        // What a browser sends for another site's page, with or without Origin; opening a link is all that may do.
+        let site = one(headers, &SEC_FETCH_SITE).unwrap_or(Some("cross-site"));
+        let is_foreign = matches!(site, Some(site) if !matches!(site, "same-origin" | "none"));
+        let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
+        if is_foreign && !is_reading {
+            return Err((StatusCode::FORBIDDEN, "pages of another site change nothing here"));
+        }
+        Ok(())
+    }
+
+    /// Behind a proxy the visitor is who the proxy says: the last entry, which it wrote itself.
+    fn locate(&self, request: &mut Request) {
+        if !self.behind_proxy {
+            return;
+        }
+        let said = request
+            .headers()
+            .get_all("x-forwarded-for")
+            .iter()
+            .next_back()
+            .and_then(|value| value.to_str().ok())
+            .and_then(|list| list.rsplit(',').next())
+            .and_then(|last| last.trim().parse::<IpAddr>().ok());
+        if let Some(ip) = said {
+            request.extensions_mut().insert(Peer(ip));
+        }
+        request.extensions_mut().insert(IsLocal(false));
+    }
+
+    fn most(&self, path: &str) -> usize {
+        self.bodies.iter().find(|(start, _)| path.starts_with(start)).map_or(self.body, |(_, most)| *most)
+    }
+
+    /// The request with its body read: within its size, within its time.
+    async fn whole(&self, request: Request) -> Result<Request, Response> {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(request);
+        }
+        let most = self.most(request.uri().path());
+        let (parts, body) = request.into_parts();
+        match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, most)).await {
+            Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
+            Ok(Err(_)) => {
+                let e = Error::new(Code::TooLarge, "the request is larger than this server takes");
+                let mut response = refusal(&e);
+                *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                Err(response)
+            }
+            Err(_) => {
+                let mut response =
+                    refused(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive");
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                Err(response)
+            }
+        }
+    }
+}
+
+/// The one value of a header; `Err` where there are several or it is no text.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(one), None) => one.to_str().map(Some).map_err(|_| ()),
+        _ => Err(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::{get, post};
+    use tower::ServiceExt;
+
+    fn guard() -> Guard {
+        Guard {
+            hosts: vec!["127.0.0.1:8740".into(), "localhost:8740".into()],
+            origins: vec!["http://127.0.0.1:8740".into()],
+            bodies: vec![("/big", 100)],
+            body: 10,
+            behind_proxy: false,
+            is_https: false,
+        }
+    }
+
+    async fn status(guard: Guard, request: Request) -> StatusCode {
+        let router = Router::new()
+            .route("/", get(|| async { "read" }).post(|| async { "written" }))
+            .route("/big", post(|body: String| async move { body }));
+        guarded(router, guard).oneshot(request).await.unwrap().status()
+    }
+
+    fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request {
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn w_10_only_our_own_names_are_answered() {
+        for host in [
+            "evil.example",
+            "127.0.0.1",
+            "127.0.0.1:8741",
+            "localhost.:8740",
+            "127.0.0.1:8740.",
+            "192.168.1.2:8740",
+            "127.0.0.1:8740 ",
+            "127.0.0.1:8740, evil.example",
+            "[::1]:8740",
+            "",
+        ] {
+            let answered = status(guard(), request("GET", "/", &[("host", host)])).await;
+            assert_eq!(answered, StatusCode::FORBIDDEN, "{host}");
+        }
+        assert_eq!(status(guard(), request("GET", "/", &[])).await, StatusCode::BAD_REQUEST);
+        let two = [("host", "127.0.0.1:8740"), ("host", "evil.example")];
+        assert_eq!(status(guard(), request("GET", "/", &two)).await, StatusCode::BAD_REQUEST);
+        let absolute = request("GET", "http://evil.example/", &[("host", "127.0.0.1:8740")]);
+        assert_eq!(status(guard(), absolute).await, StatusCode::FORBIDDEN);
+        for host in ["127.0.0.1:8740", "LOCALHOST:8740"] {
+            assert_eq!(status(guard(), request("GET", "/", &[("host", host)])).await, StatusCode::OK);
+        }
+    }
+
+    #[tokio::test]
+    async fn w_11_w_15_pages_of_other_origins_are_refused_on_every_method() {
+        for origin in ["https://evil.example", "null", "http://localhost:3000", "file://", "http://127.0.0.1"]
+        {
+            for method in ["GET", "POST"] {
+                let asked = request(method, "/", &[("host", "127.0.0.1:8740"), ("origin", origin)]);
+                assert_eq!(status(guard(), asked).await, StatusCode::FORBIDDEN, "{method} {origin}");
+            }
+        }
+        for site in ["cross-site", "same-site", "anything"] {
+            let asked = request("POST", "/", &[("host", "127.0.0.1:8740"), ("sec-fetch-site", site)]);
+            assert_eq!(status(guard(), asked).await, StatusCode::FORBIDDEN, "{site}");
+        }
+        let ours = [
+            ("host", "127.0.0.1:8740"),
+            ("origin", "http://127.0.0.1:8740"),
+            ("sec-fetch-site", "same-origin"),
+        ];
+        assert_eq!(status(guard(), request("POST", "/", &ours)).await, StatusCode::OK);
+        let link = [("host", "127.0.0.1:8740"), ("sec-fetch-site", "cross-site")];
+        assert_eq!(status(guard(), request("GET", "/", &link)).await, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn m_04_a_body_has_a_largest_size_which_the_path_decides() {
+        let with = |uri: &str, size: usize| {
+            let body = Body::from("x".repeat(size));
+            Request::builder().method("POST").uri(uri).header("host", "127.0.0.1:8740").body(body).unwrap()
+        };
+        assert_eq!(status(guard(), with("/", 10)).await, StatusCode::OK);
+        assert_eq!(status(guard(), with("/", 11)).await, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(status(guard(), with("/big", 100)).await, StatusCode::OK);
+        assert_eq!(status(guard(), with("/big", 101)).await, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn w_16_no_other_origin_is_ever_allowed_to_read() {
+        let preflight = request(
+            "OPTIONS",
+            "/",
+            &[
+                ("host", "127.0.0.1:8740"),
+                ("origin", "https://evil.example"),
+                ("access-control-request-method", "POST"),
+            ],
+        );
+        let router = Router::new().route("/", get(|| async { "read" }));
+
+        let response = guarded(router, guard()).oneshot(preflight).await.unwrap();
+
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert!(response.headers().keys().all(|name| !name.as_str().starts_with("access-control")));
+    }
+
+    #[tokio::test]
+    async fn behind_a_proxy_the_visitor_is_who_its_last_entry_names() {
+        let router = Router::new().route(
+            "/",
+            get(|axum::Extension(peer): axum::Extension<Peer>| async move { peer.0.to_string() }),
+        );
+        let guard = Guard { behind_proxy: true, ..guard() };
+        let asked =
+            request("GET", "/", &[("host", "127.0.0.1:8740"), ("x-forwarded-for", "10.0.0.1, 192.0.2.7")]);
+
+        let response = guarded(router, guard).oneshot(asked).await.unwrap();
+
+        let told = to_bytes(response.into_body(), 100).await.unwrap();
+        assert_eq!(&told[..], b"192.0.2.7");
+    }
+}

@@ -1,0 +1,222 @@
+//! Sessions of the handshake era: each its principal's alone, and not too many of them.
+//!
+//! The library binds a session to nobody: whoever had another's session id could read its stream and answer its
+//! questions. Somebody else's session here is one that does not exist.
+use super::bearer::WHOSE;
+use crate::ids::TokenId;
+use futures_util::Stream;
+use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::transport::streamable_http_server::session::local::{
+    LocalSessionManager, LocalSessionManagerError,
+};
+use rmcp::transport::streamable_http_server::session::{
+    RestoreOutcome, ServerSseMessage, SessionId, SessionManager,
+};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many sessions there are, over both transports, and of whom.
+#[derive(Clone)]
+pub(super) struct Counted(Arc<Counts>);
+
+struct Counts {
+    of: Mutex<HashMap<Option<TokenId>, usize>>,
+    most: usize,
+    most_of_one: usize,
+}
+
+impl Counted {
+    pub fn new(most: usize, most_of_one: usize) -> Self {
+        Self(Arc::new(Counts { of: Mutex::new(HashMap::new()), most, most_of_one }))
+    }
+
+    /// A place for one more of `owner`'s; `None` where there is none.
+    pub fn enter(&self, owner: &Option<TokenId>) -> Option<Seat> {
+        let mut of = self.0.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, own) = (of.values().sum::<usize>(), of.get(owner).copied().unwrap_or_default());
+        if all >= self.0.most || own >= self.0.most_of_one {
+            return None;
+        }
+        of.insert(owner.clone(), own + 1);
+        Some(Seat { counts: self.0.clone(), owner: owner.clone() })
+    }
+}
+
+/// One session's place; given back when it is dropped.
+pub(super) struct Seat {
+    counts: Arc<Counts>,
+    owner: Option<TokenId>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut of = self.counts.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = of.get_mut(&self.owner) {
+            *own -= 1;
+            if *own == 0 {
+                of.remove(&self.owner);
+            }
+        }
+    }
+}
+
+/// Whose request this is; `None` where the assembly lets everybody in.
+pub(super) fn owner() -> Option<TokenId> {
+    WHOSE.try_with(|principal| principal.token.clone()).ok()
+}
+
+struct Owned {
+    owner: Option<TokenId>,
+    _seat: Seat,
+}
+
+pub(super) struct Sessions {
+    inner: Arc<LocalSessionManager>,
+    owned: Arc<Mutex<HashMap<SessionId, Owned>>>,
+    counted: Counted,
+}
+
+#[derive(Debug)]
+pub(super) enum Refused {
+    Full,
+    Local(LocalSessionManagerError),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Full => f.write_str("too many sessions"),
+            Refused::Local(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<LocalSessionManagerError> for Refused {
+    fn from(e: LocalSessionManagerError) -> Self {
+        Refused::Local(e)
+    }
+}
+
+impl Sessions {
+    pub fn new(inner: LocalSessionManager, counted: Counted) -> Self {
+        Self { inner: Arc::new(inner), owned: Arc::default(), counted }
+    }
+
+    fn owned(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Owned>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the session is that of whose request this is. The library closes dead ones from a task of its own.
+    fn is_mine(&self, id: &SessionId) -> bool {
+        let whose = WHOSE.try_with(|principal| principal.token.clone());
+        match whose {
+            Ok(token) => self.owned().get(id).is_some_and(|owned| owned.owner.as_ref() == Some(&token)),
+            Err(_) => true,
+        }
+    }
+
+    fn expect_mine(&self, id: &SessionId) -> Result<(), Refused> {
+        match self.is_mine(id) {
+            true => Ok(()),
+            false => Err(LocalSessionManagerError::SessionNotFound(id.clone()).into()),
+        }
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = Refused;
+    type Transport = <LocalSessionManager as SessionManager>::Transport;
+
+    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Refused> {
+        let owner = owner();
+        let seat = self.counted.enter(&owner).ok_or(Refused::Full)?;
+        let (id, transport) = self.inner.create_session().await?;
+        self.owned().insert(id.clone(), Owned { owner, _seat: seat });
+        // A session ends with its token.
+        if let Ok(end) = WHOSE.try_with(|principal| principal.end.clone()) {
+            let (inner, owned, id) = (self.inner.clone(), Arc::downgrade(&self.owned), id.clone());
+            tokio::spawn(async move {
+                let gone = async {
+                    // The map forgets a session that was closed another way: then there is nothing to wait for.
+                    loop {
+                        tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+                        let Some(owned) = owned.upgrade() else { return };
+                        if !owned.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id) {
+                            return;
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = gone => {}
+                    () = end.cancelled() => {
+                        // One that is closed already is as it should be.
+                        let _ = inner.close_session(&id).await;
+                        if let Some(owned) = owned.upgrade() {
+                            owned.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                        }
+                    }
+                }
+            });
+        }
+        Ok((id, transport))
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Refused> {
+        Ok(self.inner.initialize_session(id, message).await?)
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Refused> {
+        Ok(self.is_mine(id) && self.inner.has_session(id).await?)
+    }
+
+    async fn close_session(&self, id: &SessionId) -> Result<(), Refused> {
+        // Somebody else's is answered as any other, and stays.
+        if !self.is_mine(id) {
+            return Ok(());
+        }
+        self.owned().remove(id);
+        Ok(self.inner.close_session(id).await?)
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Refused> {
+        self.expect_mine(id)?;
+        Ok(self.inner.create_stream(id, message).await?)
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Refused> {
+        self.expect_mine(id)?;
+        Ok(self.inner.accept_message(id, message).await?)
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Refused> {
+        self.expect_mine(id)?;
+        Ok(self.inner.create_standalone_stream(id).await?)
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Refused> {
+        self.expect_mine(id)?;
+        Ok(self.inner.resume(id, last_event_id).await?)
+    }
+
+    async fn restore_session(&self, id: SessionId) -> Result<RestoreOutcome<Self::Transport>, Refused> {
+        Ok(self.inner.restore_session(id).await?)
+    }
+}
