@@ -64,5 +64,6 @@ pub mod telemetry;
 #[allow(dead_code)]
 pub mod testing;
 pub mod vault;
+pub mod web;
 
 pub use error::{Code, Error, Kind, Result};

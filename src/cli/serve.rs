@@ -2,7 +2,7 @@
 use super::Context;
 use super::context::CallerOf;
 use super::serve_http::{Http, serve_http};
-use crate::app::App;
+use crate::app::{App, Pages};
 use crate::error::{Code, Error, Result};
 use crate::mcp::{Identify, Known, Open, serve_stdio};
 use crate::model::access::Door;
@@ -10,6 +10,7 @@ use crate::model::token::Purpose;
 use crate::ops::token::{Shown, verify};
 use crate::ops::{Limits, Toolset};
 use crate::secret::Secret;
+use crate::web::LocalPages;
 use clap::Args;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -49,14 +50,23 @@ pub(super) fn toolset(text: &str) -> Result<Toolset, String> {
 }
 
 /// Opens the vault of the configuration as it is then: `unsaid init` may have written it since we were started.
-pub(super) fn opening(cx: &Context) -> Open {
+///
+/// `pages` makes what serves the pages of the opened vault.
+pub(super) fn opening(
+    cx: &Context,
+    pages: impl Fn(&Arc<App>) -> Result<Arc<dyn Pages>> + Send + Sync + 'static,
+) -> Open {
     let config = cx.config.clone();
     Arc::new(move || {
         let config =
             crate::config::Config::load(&|name| std::env::var(name).ok()).unwrap_or_else(|_| config.clone());
         let app = App::open(config, None)?;
         app.store.keep_log_short();
-        Ok(Arc::new(app))
+        let app = Arc::new(app);
+        let pages = pages(&app)?;
+        // Opened once: nothing is there yet.
+        let _ = app.pages.set(pages);
+        Ok(app)
     })
 }
 
@@ -75,7 +85,7 @@ impl Serve {
             Some(token) => by_token(Secret::new(token)),
             None => by_configuration(cx),
         };
-        serve_stdio(opening(cx), limits, identify).await
+        serve_stdio(opening(cx, |app| Ok(Arc::new(LocalPages::new(app)?))), limits, identify).await
     }
 }
 

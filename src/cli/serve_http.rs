@@ -10,6 +10,7 @@ use crate::mcp::http::{self, ByToken, Rates, Shape};
 use crate::model::access::{Caller, Door};
 use crate::model::event::Event;
 use crate::ops::Limits;
+use crate::web::{self, SignedIn};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -94,7 +95,9 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
     let listener = Listener::bind(place.listen, tls).await?;
     let address = place.address(listener.local()?);
     let stop = CancellationToken::new();
-    let server = Server::new(opening(cx), ByToken, limits)?;
+    let base = address.base.clone();
+    let open = opening(cx, move |_| Ok(Arc::new(SignedIn { base: base.clone() })));
+    let server = Server::new(open, ByToken, limits)?;
     let bearer = Arc::new(server.bearer(rates(&file)?, address.base.clone(), file.issuers.clone()));
     let shape = Shape {
         hosts: address.hosts.clone(),
@@ -104,9 +107,15 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
     };
     let handlers = server.clone();
     let tools = http::mount(move |gone| handlers.connection(gone), &shape, &stop);
-    let ready = bearer.clone();
+    let (ready, vault) = (bearer.clone(), bearer.clone());
+    let vault: web::Vault = Arc::new(move || {
+        let bearer = vault.clone();
+        Box::pin(async move { bearer.app().await })
+    });
+    let shape = web::Shape { base: address.base.clone(), is_https, is_local: address.is_local };
     let router = Router::new()
         .merge(http::guarded(tools, bearer.clone()))
+        .merge(web::router(vault, &shape)?)
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(move || is_ready(ready.clone())))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
@@ -125,7 +134,7 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
         look_after(looked_after, base, ending).await;
     });
     server.warm().await;
-    output::note(&format!("listening on {}: /mcp, /sse; stop with Ctrl-C", address.base));
+    output::note(&format!("listening on {}: /mcp, /sse, and pages for people (`unsaid open`); stop with Ctrl-C", address.base));
     serve(listener, guarded(router, guard), stop, GRACE).await;
     Ok(())
 }

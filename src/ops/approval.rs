@@ -230,6 +230,22 @@ impl Operation for ListApprovals {
     }
 }
 
+/// Where a secret would go if the request is granted: what each host is for, and what to look at twice. Read from the
+/// impact, which we wrote ourselves when it was asked for.
+pub fn destinations(line: &ApprovalLine) -> (Vec<(String, String)>, Vec<String>) {
+    const ADDRESSES: [&str; 5] =
+        ["authorization_url", "token_url", "revocation_url", "userinfo_url", "device_authorization_url"];
+    let hosts: Vec<_> = line
+        .impact
+        .lines()
+        .filter_map(|text| text.strip_prefix("- ")?.split_once(": "))
+        .filter(|(what, _)| ADDRESSES.contains(what))
+        .map(|(what, host)| (what.to_owned(), host.to_owned()))
+        .collect();
+    let warnings = super::provider::domain_warning(hosts.iter().map(|(_, host)| host.as_str()));
+    (hosts, warnings.into_iter().collect())
+}
+
 /// The request with this id, for a person who may decide it: the asker's own person, or an admin.
 pub async fn show(app: &App, caller: &Caller, id: &str) -> Result<ApprovalLine> {
     people_only(caller)?;

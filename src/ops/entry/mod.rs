@@ -13,7 +13,7 @@ mod visit;
 
 pub use enter::{decline, enter, enter_client_secret};
 pub use look::{EntryView, FieldView, look, mine};
-pub use offer::{EntryStatus, Offer, offer, state_of, status, withdraw};
+pub use offer::{EntryStatus, Offer, offer, offer_here, state_of, status, withdraw};
 pub use sign_in::{offer_sign_in, peek_sign_in, sign_in};
 pub use visit::{expect_code, find};
 
@@ -41,7 +41,7 @@ fn not_found() -> Error {
 }
 
 /// Fails with `entry_closed`, saying why, where the link is not open any more.
-fn expect_open(link: &EntryLink, now: Millis) -> Result<()> {
+pub fn expect_open(link: &EntryLink, now: Millis) -> Result<()> {
     let closed = |why: &'static str| Err(Error::new(Code::EntryClosed, why));
     match link.state {
         EntryState::Done => closed("this link was used already"),

@@ -9,6 +9,7 @@ use crate::model::access::{Caller, Door};
 use crate::model::entry::{ENTRY_LIFE_MS, EntryLink, EntryPurpose, EntryState, MOST_OPEN};
 use crate::model::event::Event;
 use crate::model::provider::ClientAuth;
+use crate::ops::people_only;
 use crate::ops::reach::{self, Need};
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
@@ -84,6 +85,28 @@ pub async fn offer(app: &App, caller: &Caller, purpose: EntryPurpose, object: &s
         return Ok(None);
     }
     let base = pages.base().await?;
+    let (text, id, expires_at) = make(app, caller, purpose, object).await?;
+    let code = pages.code(&text);
+    Ok(Some(Offer { url: format!("{base}/e/{text}"), code, expires_at, id }))
+}
+
+/// A link for a person who is on the pages already: they are taken there, and no model hears of it.
+pub async fn offer_here(
+    app: &App,
+    caller: &Caller,
+    purpose: EntryPurpose,
+    object: &str,
+) -> Result<String> {
+    people_only(caller)?;
+    Ok(make(app, caller, purpose, object).await?.0)
+}
+
+async fn make(
+    app: &App,
+    caller: &Caller,
+    purpose: EntryPurpose,
+    object: &str,
+) -> Result<(String, EntryId, Millis)> {
     let text = fresh_link()?;
     let (asking, hash, object) = (caller.clone(), hash(&text), object.to_owned());
     let mut plain = caller.clone();
@@ -124,8 +147,7 @@ pub async fn offer(app: &App, caller: &Caller, purpose: EntryPurpose, object: &s
             tx.record_step(event, (link.id, link.expires_at))
         })
         .await?;
-    let code = pages.code(&text);
-    Ok(Some(Offer { url: format!("{base}/e/{text}"), code, expires_at, id }))
+    Ok((text, id, expires_at))
 }
 
 /// The event, once it is known that the caller may enter it.

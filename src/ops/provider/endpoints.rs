@@ -196,28 +196,28 @@ fn host(url: &str) -> String {
     Url::parse(url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// The last two labels of a host; three below a country's second level, as in `example.co.uk`. A guess, and said so.
+/// The registrable domain of a host, by the Public Suffix List; the host itself where there is none.
 fn registrable(host: &str) -> String {
-    let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
-    let n = labels.len();
-    let keep = if n >= 3 && labels[n - 1].len() == 2 && labels[n - 2].len() <= 3 { 3 } else { 2 };
-    labels[n.saturating_sub(keep)..].join(".")
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    psl::domain_str(&host).unwrap_or(&host).to_owned()
+}
+
+/// A warning where the hosts belong to different registrable domains.
+pub fn domain_warning<'a>(hosts: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut domains: Vec<String> = hosts.map(registrable).collect();
+    domains.sort();
+    domains.dedup();
+    (domains.len() > 1)
+        .then(|| format!("The addresses belong to different domains: {}.", domains.join(", ")))
 }
 
 /// What a person should look at: addresses of different domains, names in another alphabet, no offline access.
 pub(super) fn warnings(service: Option<&Service>, r: &Resolved, scopes: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
     if r.needs_person || !r.is_preset {
-        let mut domains: Vec<String> =
-            addresses(&r.endpoints).iter().map(|(_, url)| registrable(&host(url))).collect();
-        domains.sort();
-        domains.dedup();
-        if domains.len() > 1 {
-            warnings.push(format!(
-                "The addresses belong to different domains, judged by the last labels of their names: {}.",
-                domains.join(", ")
-            ));
-        }
+        let all = addresses(&r.endpoints);
+        let hosts: Vec<_> = all.iter().map(|(_, url)| host(url)).collect();
+        warnings.extend(domain_warning(hosts.iter().map(String::as_str)));
     }
     if addresses(&r.endpoints)
         .iter()

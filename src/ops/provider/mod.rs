@@ -14,7 +14,7 @@ mod tests;
 pub use change::UpdateOauthProvider;
 pub use create::CreateOauthProvider;
 pub use delete::{DeleteOauthProvider, DeletedProvider};
-pub use endpoints::hosts;
+pub use endpoints::{domain_warning, hosts};
 pub use list::{ListOauthProviders, ProviderList};
 pub(in crate::ops) use secret::set_secret_by_link;
 pub use secret::{key_context, set_secret};

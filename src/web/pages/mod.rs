@@ -20,9 +20,9 @@ pub use note::{Done, Note, done, note};
 pub use providers::{ProviderForm, ProviderRow, provider_form, providers};
 pub use sign_in::{CodeForm, ConfirmSignIn, SignIn, code_form, confirm_sign_in, sign_in, signed_out};
 
-/// What the browser tells others of where it was: nothing. Under this policy it also sends `Origin: null`
-/// with our own forms (Fetch, "append a request Origin header"); a door that reads it needs `same-origin`.
-const REFERRER: &str = "no-referrer";
+/// What the browser tells others of where it was: nothing. (`no-referrer` would make it send `Origin: null` with our
+/// own forms, which the guard in front refuses: Fetch, "append a request Origin header".)
+const REFERRER: &str = "same-origin";
 
 /// Who is signed in, for the header. `base` is the session's path prefix, without a trailing slash.
 #[derive(Clone, Default)]

@@ -1,0 +1,114 @@
+//! The pages: sign-in, entry of values, approvals, OAuth providers. For people, never for models.
+//!
+//! Every page works without script and shows no stored value. A session is two halves, of which neither opens anything
+//! alone: one in the path of every page, one in a cookie of that path alone. Cookies know no ports, so a program on
+//! another port of this machine would otherwise be sent ours (W-18); a path it cannot guess it is never asked for.
+mod answer;
+mod approvals;
+mod assets;
+mod entry;
+mod form;
+mod home;
+mod local;
+pub mod pages;
+mod providers;
+mod seal;
+mod sessions;
+mod sign_in;
+
+pub use local::LocalPages;
+
+use crate::app::{App, Pages};
+use crate::error::Result;
+use answer::Answer;
+use axum::Router;
+use axum::routing::{get, post};
+use futures_util::future::BoxFuture;
+use sessions::Sessions;
+use std::sync::Arc;
+
+/// Gives the open vault, or says why it is not.
+pub type Vault = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<App>>> + Send + Sync>;
+
+/// What all pages of one server share.
+pub(crate) struct Site {
+    vault: Vault,
+    sessions: Sessions,
+    seal: seal::SealKey,
+    guesses: sign_in::Guesses,
+    /// Cookies go over TLS only.
+    is_https: bool,
+    /// Whoever comes is on this machine: nothing in between reads along, so nothing is sealed in the browser.
+    is_local: bool,
+    /// Visitors type the code that the asker was shown, instead of signing in.
+    by_code: bool,
+    base: String,
+}
+
+/// How the pages are served.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub base: String,
+    pub is_https: bool,
+    pub is_local: bool,
+}
+
+/// All pages, for people who sign in.
+pub fn router(vault: Vault, shape: &Shape) -> Result<Router> {
+    let site = Arc::new(Site {
+        vault,
+        sessions: Sessions::default(),
+        seal: seal::SealKey::new()?,
+        guesses: sign_in::Guesses::new(),
+        is_https: shape.is_https,
+        is_local: shape.is_local,
+        by_code: false,
+        base: shape.base.clone(),
+    });
+    let router = Router::new()
+        .route("/", get(sign_in::begin))
+        .route("/sign-in", get(sign_in::begin).post(sign_in::by_token))
+        .route("/sign-in/{ticket}", get(sign_in::ask_ticket).post(sign_in::by_ticket))
+        .route("/e/{link}", get(sign_in::land))
+        .route("/u/{half}/", get(home::show))
+        .route("/u/{half}/sign-out", post(sign_in::sign_out))
+        .route("/u/{half}/e/{link}", get(entry::show).post(entry::take))
+        .route("/u/{half}/approvals", get(approvals::list))
+        .route("/u/{half}/approvals/{id}", get(approvals::show).post(approvals::decide))
+        .route("/u/{half}/providers", get(providers::list))
+        .route("/u/{half}/providers/new", get(providers::fresh).post(providers::create))
+        .route("/u/{half}/providers/{id}", get(providers::show).post(providers::change))
+        .route("/u/{half}/providers/{id}/secret", post(providers::secret))
+        .route("/assets/{name}", get(assets::get));
+    Ok(router.with_state(site))
+}
+
+/// The entry pages alone, for visitors who show a code.
+fn by_code(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/e/{link}", get(sign_in::ask_code).post(sign_in::by_code))
+        .route("/u/{half}/e/{link}", get(entry::show).post(entry::take))
+        .route("/assets/{name}", get(assets::get))
+        .fallback(|| async { Answer::nothing_here() })
+        .with_state(site)
+}
+
+/// Pages of a server that people sign in to.
+pub struct SignedIn {
+    pub base: String,
+}
+
+impl Pages for SignedIn {
+    fn base(&self) -> BoxFuture<'_, Result<String>> {
+        Box::pin(async { Ok(self.base.clone()) })
+    }
+    fn code(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+impl Site {
+    async fn app(&self) -> Result<Arc<App>> {
+        (self.vault)().await
+    }
+}

@@ -1,0 +1,291 @@
+//! OAuth providers, for admins: what is configured, and forms to make and change them.
+//!
+//! Addresses that are no preset's become a request, which is decided on its own page with the hosts in sight.
+use super::answer::{Answer, sentence};
+use super::form;
+use super::pages::{self, ProviderForm, ProviderRow};
+use super::sessions::Visitor;
+use super::Site;
+use crate::error::{Code, Error, Result, internal};
+use crate::model::entry::EntryPurpose;
+use crate::ops::entry::offer_here;
+use crate::ops::{Limits, NoOne, Reply, call, find_entry};
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+async fn ask(visitor: &Visitor, operation: &str, arguments: Value) -> Result<Value> {
+    let entry = find_entry(operation).ok_or_else(|| internal("a page names an operation there is not"))?;
+    let Value::Object(arguments) = arguments else { return Err(internal("arguments are an object")) };
+    match call(&visitor.app, &visitor.caller, entry, &Limits::default(), arguments, &NoOne).await? {
+        Reply::Done(answer) => Ok(answer),
+        Reply::AskFirst(_) => Err(internal("a page was asked to ask")),
+    }
+}
+
+fn text(value: &Value, path: &str) -> String {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+async fn all(visitor: &Visitor) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    let mut cursor = Value::Null;
+    loop {
+        let mut arguments = Map::new();
+        if !cursor.is_null() {
+            arguments.insert("cursor".into(), cursor);
+        }
+        let page = ask(visitor, "list_oauth_providers", Value::Object(arguments)).await?;
+        rows.extend(page["providers"].as_array().cloned().unwrap_or_default());
+        cursor = page["next_cursor"].clone();
+        if cursor.is_null() {
+            return Ok(rows);
+        }
+    }
+}
+
+pub(super) async fn list(visitor: Visitor) -> Answer {
+    let listed = async {
+        let session = visitor.signed_in()?;
+        let rows: Vec<_> = all(&visitor)
+            .await?
+            .iter()
+            .map(|p| ProviderRow {
+                name: text(p, "/name"),
+                service: text(p, "/service"),
+                has_secret: match p.pointer("/setup/has_secret").and_then(Value::as_bool) {
+                    Some(true) => "stored".into(),
+                    Some(false) if text(p, "/setup/client_auth") == "none" => "none needed".into(),
+                    Some(false) => "missing".into(),
+                    None => String::new(),
+                },
+                href: format!("{}/providers/{}", session.base, text(p, "/id")),
+            })
+            .collect();
+        Ok(pages::providers(&session, &rows))
+    };
+    match listed.await {
+        Ok(page) => Answer::ok(page),
+        Err(e) => visitor.failed(&e),
+    }
+}
+
+fn empty(site: &Site, visitor: &Visitor) -> Result<ProviderForm> {
+    let session = visitor.signed_in()?;
+    let mut services: Vec<_> = visitor
+        .app
+        .catalogue
+        .services()
+        .filter(|service| service.oauth.is_some())
+        .map(|service| (service.id.clone(), service.name.clone()))
+        .collect();
+    services.sort_by_key(|(_, name)| name.to_lowercase());
+    services.insert(0, (String::new(), "none of these".into()));
+    Ok(ProviderForm {
+        action: format!("{}/providers/new", session.base),
+        session,
+        is_new: true,
+        name: String::new(),
+        service: String::new(),
+        client_id: String::new(),
+        client_auth: "basic".into(),
+        scopes: String::new(),
+        issuer: String::new(),
+        authorization_url: String::new(),
+        token_url: String::new(),
+        revocation_url: String::new(),
+        userinfo_url: String::new(),
+        device_authorization_url: String::new(),
+        callback_url: format!("{}/oauth/callback", site.base),
+        services,
+        warnings: Vec::new(),
+        error: None,
+        secret_href: String::new(),
+        secret_state: String::new(),
+    })
+}
+
+pub(super) async fn fresh(State(site): State<Arc<Site>>, visitor: Visitor) -> Answer {
+    match empty(&site, &visitor) {
+        Ok(form) => Answer::ok(pages::provider_form(&form)),
+        Err(e) => visitor.failed(&e),
+    }
+}
+
+async fn stored(site: &Site, visitor: &Visitor, id: &str) -> Result<ProviderForm> {
+    let all = all(visitor).await?;
+    let found = all.iter().find(|p| text(p, "/id") == id);
+    let p = found.ok_or_else(|| Error::new(Code::ProviderNotFound, "there is no such OAuth provider"))?;
+    let form = empty(site, visitor)?;
+    let at = |name: &str| text(p, &format!("/setup/endpoints/{name}"));
+    let has_secret = p.pointer("/setup/has_secret").and_then(Value::as_bool) == Some(true);
+    let wants_secret = text(p, "/setup/client_auth") != "none";
+    let scopes: Vec<_> = p["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    Ok(ProviderForm {
+        action: format!("{}/providers/{id}", form.session.base),
+        is_new: false,
+        name: text(p, "/name"),
+        service: text(p, "/service"),
+        client_id: text(p, "/setup/client_id"),
+        client_auth: text(p, "/setup/client_auth"),
+        scopes: scopes.join(" "),
+        authorization_url: at("authorization_url"),
+        token_url: at("token_url"),
+        revocation_url: at("revocation_url"),
+        userinfo_url: at("userinfo_url"),
+        device_authorization_url: at("device_authorization_url"),
+        callback_url: text(p, "/setup/callback_url"),
+        secret_href: match wants_secret {
+            true => format!("{}/providers/{id}/secret", form.session.base),
+            false => String::new(),
+        },
+        secret_state: match (wants_secret, has_secret) {
+            (false, _) => "A public client has no secret.".into(),
+            (true, true) => "A client secret is stored.".into(),
+            (true, false) => "No client secret is stored yet.".into(),
+        },
+        ..form
+    })
+}
+
+pub(super) async fn show(
+    State(site): State<Arc<Site>>,
+    Path((_, id)): Path<(String, String)>,
+    visitor: Visitor,
+) -> Answer {
+    match stored(&site, &visitor, &id).await {
+        Ok(form) => Answer::ok(pages::provider_form(&form)),
+        Err(e) => visitor.failed(&e),
+    }
+}
+
+/// What was typed, put into `form` so that nothing is lost by an error.
+fn typed(mut form: ProviderForm, body: &[u8]) -> ProviderForm {
+    let given = form::read(body);
+    let text = |name: &str| given.get(name).map_or("", |text| text.trim()).to_owned();
+    if form.is_new {
+        form.name = text("name");
+        form.service = text("service");
+    }
+    form.client_id = text("client_id");
+    form.client_auth = text("client_auth");
+    form.scopes = text("scopes");
+    form.issuer = text("issuer");
+    form.authorization_url = text("authorization_url");
+    form.token_url = text("token_url");
+    form.revocation_url = text("revocation_url");
+    form.userinfo_url = text("userinfo_url");
+    form.device_authorization_url = text("device_authorization_url");
+    form
+}
+
+/// The input of the operation, as far as something was typed.
+fn arguments(form: &ProviderForm, id: Option<&str>, before: Option<&ProviderForm>) -> Value {
+    let mut endpoints = Map::new();
+    for (name, url, stored) in [
+        ("authorization_url", &form.authorization_url, before.map(|b| &b.authorization_url)),
+        ("token_url", &form.token_url, before.map(|b| &b.token_url)),
+        ("revocation_url", &form.revocation_url, before.map(|b| &b.revocation_url)),
+        ("userinfo_url", &form.userinfo_url, before.map(|b| &b.userinfo_url)),
+        (
+            "device_authorization_url",
+            &form.device_authorization_url,
+            before.map(|b| &b.device_authorization_url),
+        ),
+    ] {
+        if stored.map_or(!url.is_empty(), |stored| stored != url) {
+            endpoints.insert(name.into(), url.clone().into());
+        }
+    }
+    let scopes: Vec<&str> = form.scopes.split_whitespace().collect();
+    let mut arguments = json!({ "client_id": form.client_id, "scopes": scopes });
+    match id {
+        Some(id) => arguments["provider"] = id.into(),
+        None => {
+            arguments["name"] = form.name.clone().into();
+            arguments["callback_url"] = form.callback_url.clone().into();
+            if !form.service.is_empty() {
+                arguments["service"] = form.service.clone().into();
+            }
+        }
+    }
+    if !form.client_auth.is_empty() {
+        arguments["client_auth"] = form.client_auth.clone().into();
+    }
+    if !endpoints.is_empty() {
+        arguments["endpoints"] = Value::Object(endpoints);
+    }
+    arguments
+}
+
+/// Runs it, or goes to the page where it is decided.
+async fn save(visitor: &Visitor, operation: &str, form: ProviderForm, arguments: Value) -> Answer {
+    match ask(visitor, operation, arguments).await {
+        Ok(answer) => {
+            Answer::go(&format!("{}/providers/{}", form.session.base, text(&answer, "/provider/id")))
+        }
+        Err(e) if e.code == Code::ApprovalRequired => {
+            let id = e.details().iter().find(|(name, _)| *name == "approval_id");
+            let id = id.map_or("", |(_, id)| id);
+            Answer::go(&format!("{}/approvals/{id}", form.session.base))
+        }
+        Err(e) if matches!(e.kind(), crate::error::Kind::Input | crate::error::Kind::Conflict) => {
+            let error = format!("{} {}", sentence(e.message()), e.next_step());
+            let page = ProviderForm { error: Some(error), ..form };
+            Answer::page(StatusCode::BAD_REQUEST, pages::provider_form(&page))
+        }
+        Err(e) => visitor.failed(&e),
+    }
+}
+
+fn csrf(visitor: &Visitor, body: &[u8]) -> Result<()> {
+    visitor.expect_csrf(form::read(body).get("csrf").map_or("", |csrf| csrf))
+}
+
+pub(super) async fn create(State(site): State<Arc<Site>>, visitor: Visitor, body: Bytes) -> Answer {
+    let form = match csrf(&visitor, &body).and_then(|()| empty(&site, &visitor)) {
+        Ok(form) => typed(form, &body),
+        Err(e) => return visitor.failed(&e),
+    };
+    let arguments = arguments(&form, None, None);
+    save(&visitor, "create_oauth_provider", form, arguments).await
+}
+
+pub(super) async fn change(
+    State(site): State<Arc<Site>>,
+    Path((_, id)): Path<(String, String)>,
+    visitor: Visitor,
+    body: Bytes,
+) -> Answer {
+    let before = match csrf(&visitor, &body) {
+        Ok(()) => stored(&site, &visitor, &id).await,
+        Err(e) => Err(e),
+    };
+    let before = match before {
+        Ok(before) => before,
+        Err(e) => return visitor.failed(&e),
+    };
+    let form = typed(before.clone(), &body);
+    let arguments = arguments(&form, Some(&id), Some(&before));
+    save(&visitor, "update_oauth_provider", form, arguments).await
+}
+
+/// Goes to a fresh entry page for the client secret.
+pub(super) async fn secret(
+    Path((_, id)): Path<(String, String)>,
+    visitor: Visitor,
+    body: Bytes,
+) -> Answer {
+    let offered = async {
+        csrf(&visitor, &body)?;
+        let session = visitor.signed_in()?;
+        let link = offer_here(&visitor.app, &visitor.caller, EntryPurpose::ClientSecret, &id).await?;
+        Ok(format!("{}/e/{link}", session.base))
+    };
+    match offered.await {
+        Ok(to) => Answer::go(&to),
+        Err(e) => visitor.failed(&e),
+    }
+}

@@ -1,0 +1,236 @@
+//! Signed-in visitors, kept in this process alone: a restart signs everybody out.
+use super::answer::Answer;
+use super::pages;
+use super::Site;
+use crate::app::App;
+use crate::error::{Code, Error, Result, internal};
+use crate::ids::TokenId;
+use crate::model::access::Caller;
+use crate::model::org::Role;
+use crate::model::token::Purpose;
+use crate::ops::token::still_valid;
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use subtle::ConstantTimeEq;
+
+/// How long a session lives that nobody uses, and at most.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+const LIFE: Duration = Duration::from_secs(8 * 60 * 60);
+/// Sessions at once; the one that was quiet longest makes room.
+const MOST: usize = 1000;
+const COOKIE: &str = "unsaid_session";
+
+type Hash = [u8; 32];
+
+fn hash(text: &str) -> Hash {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+fn fresh() -> Result<String> {
+    let mut random = [0u8; 32];
+    getrandom::fill(&mut random).map_err(|_| internal("the operating system gave no random bytes"))?;
+    Ok(data_encoding::BASE64URL_NOPAD.encode(&random))
+}
+
+#[derive(Clone)]
+struct Session {
+    cookie: Hash,
+    csrf: String,
+    caller: Caller,
+    /// By which sign-in token, where it was one: the session ends with it.
+    token: Option<TokenId>,
+    /// The one entry link that a visitor by code may use.
+    only: Option<Hash>,
+    began: Instant,
+    seen: Instant,
+}
+
+/// By the hash of the half in the path.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<Hash, Session>>);
+
+/// A session that has just begun: where it goes on, and its cookie.
+pub(super) struct Begun {
+    pub base: String,
+    pub cookie: String,
+}
+
+impl Sessions {
+    pub fn begin(
+        &self,
+        caller: Caller,
+        token: Option<TokenId>,
+        only: Option<&str>,
+        is_https: bool,
+    ) -> Result<Begun> {
+        let (half, cookie) = (fresh()?, fresh()?);
+        let session = Session {
+            cookie: hash(&cookie),
+            csrf: fresh()?,
+            caller,
+            token,
+            only: only.map(hash),
+            began: Instant::now(),
+            seen: Instant::now(),
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, session| session.seen.elapsed() < IDLE && session.began.elapsed() < LIFE);
+        if all.len() >= MOST
+            && let Some(quiet) = all.iter().min_by_key(|(_, s)| s.seen).map(|(half, _)| *half)
+        {
+            all.remove(&quiet);
+        }
+        all.insert(hash(&half), session);
+        let secure = if is_https { "; Secure" } else { "" };
+        Ok(Begun {
+            cookie: format!("{COOKIE}={cookie}; Path=/u/{half}; HttpOnly; SameSite=Strict{secure}"),
+            base: format!("/u/{half}"),
+        })
+    }
+
+    fn find(&self, half: &str, headers: &HeaderMap) -> Option<Session> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = all.get_mut(&hash(half))?;
+        if session.seen.elapsed() >= IDLE || session.began.elapsed() >= LIFE {
+            all.remove(&hash(half));
+            return None;
+        }
+        // Several of that name: somebody put one beside ours, and the browser does not say which is whose.
+        let mut shown = headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|all| all.split(';'))
+            .filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+        let only = match (shown.next(), shown.next()) {
+            (Some(only), None) => hash(only),
+            _ => return None,
+        };
+        if !bool::from(only.ct_eq(&session.cookie)) {
+            return None;
+        }
+        session.seen = Instant::now();
+        Some(session.clone())
+    }
+
+    pub fn end(&self, half: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(half));
+    }
+}
+
+/// Who is signed in, on a page of theirs.
+pub(super) struct Visitor {
+    pub app: Arc<App>,
+    pub caller: Caller,
+    pub half: String,
+    csrf: String,
+    login: String,
+    org: String,
+    pub is_admin: bool,
+    only: Option<Hash>,
+}
+
+impl Visitor {
+    pub fn base(&self) -> String {
+        format!("/u/{}", self.half)
+    }
+
+    /// What the frame of a page shows; nothing for a visitor by code, who has one page.
+    pub fn session(&self) -> Option<pages::Session> {
+        self.only.is_none().then(|| pages::Session {
+            base: self.base(),
+            login: self.login.clone(),
+            org: self.org.clone(),
+            csrf: self.csrf.clone(),
+            is_admin: self.is_admin,
+        })
+    }
+
+    /// The same, for pages that only the signed-in have.
+    pub fn signed_in(&self) -> Result<pages::Session> {
+        self.session().ok_or_else(|| Error::new(Code::NotAllowed, "this page is for people who signed in"))
+    }
+
+    pub fn csrf(&self) -> &str {
+        &self.csrf
+    }
+
+    /// Refuses a form that did not come from a page of this session.
+    pub fn expect_csrf(&self, given: &str) -> Result<()> {
+        match bool::from(given.as_bytes().ct_eq(self.csrf.as_bytes())) {
+            true => Ok(()),
+            false => Err(Error::new(Code::NotAllowed, "this form is not from a page of this session")
+                .next("Open the page again and repeat it there.")),
+        }
+    }
+
+    /// Refuses another link than the one whose code was shown.
+    pub fn expect_link(&self, link: &str) -> Result<()> {
+        match self.only.is_none_or(|only| bool::from(only.ct_eq(&hash(link)))) {
+            true => Ok(()),
+            false => Err(Error::new(Code::EntryNotFound, "there is no such link")),
+        }
+    }
+
+    pub fn failed(&self, e: &Error) -> Answer {
+        Answer::failed(e, self.session())
+    }
+}
+
+impl FromRequestParts<Arc<Site>> for Visitor {
+    type Rejection = Answer;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Answer> {
+        let params = RawPathParams::from_request_parts(parts, site).await;
+        let params = params.map_err(|_| Answer::nothing_here())?;
+        let named = |name: &str| params.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_owned());
+        let half = named("half").ok_or_else(Answer::nothing_here)?;
+        let link = named("link");
+        let Some(session) = site.sessions.find(&half, &parts.headers) else {
+            return Err(match (site.by_code, link) {
+                (true, Some(link)) => Answer::go(&format!("/e/{link}")),
+                (_, link) => super::sign_in::page(site, link, None),
+            });
+        };
+        match visitor(site, session, half.clone()).await {
+            Ok(visitor) => Ok(visitor),
+            // A person who may no longer come in, or a token that is no more.
+            Err(e) if matches!(e.code, Code::NotAllowed | Code::TokenInvalid) => {
+                site.sessions.end(&half);
+                Err(super::sign_in::page(site, link, Some("You were signed out.")))
+            }
+            Err(e) => Err(Answer::failed(&e, None)),
+        }
+    }
+}
+
+async fn visitor(site: &Site, session: Session, half: String) -> Result<Visitor> {
+    let app = site.app().await?;
+    if let Some(token) = &session.token
+        && !still_valid(&app, session.caller.org.clone(), token.clone(), Purpose::SignIn).await?
+    {
+        return Err(Error::new(Code::TokenInvalid, "the token is not valid any more"));
+    }
+    let asking = session.caller.clone();
+    let (who, org) = app
+        .store
+        .read_here(move |tx| Ok((tx.standing(&asking)?, tx.org(&asking.org)?)))
+        .await?;
+    let mut caller = session.caller;
+    caller.request = crate::ids::fresh();
+    Ok(Visitor {
+        app,
+        caller,
+        half,
+        csrf: session.csrf,
+        login: who.login,
+        org: org.name,
+        is_admin: who.role == Role::Admin,
+        only: session.only,
+    })
+}

@@ -1,0 +1,221 @@
+//! Coming in: by a one-time ticket of `unsaid open`, by a sign-in token, or, on a local page, by the code that was
+//! shown to whoever asked for the link.
+use super::answer::{Answer, sentence};
+use super::pages::{self, CodeForm, ConfirmSignIn, Note, SignIn};
+use super::sessions::Visitor;
+use super::{Site, form};
+use crate::error::{Code, Error, Result};
+use crate::front::Peer;
+use crate::model::access::{Caller, Door};
+use crate::model::entry::MOST_TRIES;
+use crate::model::event::Event;
+use crate::model::token::Purpose;
+use crate::ops::entry::{expect_code, find, peek_sign_in, sign_in as use_ticket};
+use crate::ops::token::{Shown, verify};
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// Attempts of one address a minute, right ones too.
+const ATTEMPTS: NonZeroU32 = NonZeroU32::new(20).expect("is not zero");
+
+/// Attempts to come in, by address.
+pub(super) struct Guesses(DefaultKeyedRateLimiter<IpAddr>);
+
+impl Guesses {
+    pub fn new() -> Self {
+        Self(RateLimiter::keyed(Quota::per_minute(ATTEMPTS)))
+    }
+
+    fn count(&self, peer: Option<Extension<Peer>>) -> Result<()> {
+        let Some(Extension(Peer(ip))) = peer else { return Ok(()) };
+        if self.0.len() > 10_000 {
+            self.0.retain_recent();
+        }
+        self.0.check_key(&ip).map_err(|_| {
+            Error::new(Code::TooManyRequests, "too many attempts to sign in came from your address")
+                .next("Wait a minute, then try again.")
+        })
+    }
+}
+
+/// The sign-in page, which goes on to `link`.
+pub(super) fn page(site: &Site, link: Option<String>, error: Option<&str>) -> Answer {
+    let form = SignIn {
+        action: "/sign-in".into(),
+        error: error.map(str::to_owned),
+        link,
+        is_local: site.is_local,
+    };
+    Answer::page(StatusCode::UNAUTHORIZED, pages::sign_in(&form))
+}
+
+pub(super) async fn begin(State(site): State<Arc<Site>>) -> Answer {
+    page(&site, None, None)
+}
+
+/// A link that is opened: nothing of what it is for is shown before it is known who came.
+pub(super) async fn land(State(site): State<Arc<Site>>, Path(link): Path<String>) -> Answer {
+    let found = async { find(&*site.app().await?, &link).await };
+    match found.await {
+        Ok(_) => page(&site, Some(link), None),
+        Err(e) => Answer::failed(&e, None),
+    }
+}
+
+/// Where a sign-in goes on: an entry link, or the first page. Nothing else is ever followed.
+fn onward(base: &str, link: Option<&str>) -> String {
+    match link.filter(|link| link.len() == 43 && link.bytes().all(form::is_link_byte)) {
+        Some(link) => format!("{base}/e/{link}"),
+        None => format!("{base}/"),
+    }
+}
+
+pub(super) async fn by_token(
+    State(site): State<Arc<Site>>,
+    peer: Option<Extension<Peer>>,
+    body: Bytes,
+) -> Answer {
+    let form = form::read(&body);
+    let link = form.get("link").filter(|link| !link.is_empty()).map(|link| link.to_string());
+    let came = async {
+        site.guesses.count(peer)?;
+        let shown = form.get("token").map_or(Err(None), |token| Shown::new(token.trim()).map_err(Some));
+        let shown = shown.map_err(|e| {
+            e.unwrap_or_else(|| Error::new(Code::TokenInvalid, "a token is needed"))
+        })?;
+        let app = site.app().await?;
+        let verified = verify(&app, shown, Purpose::SignIn, Door::Web).await?;
+        signed_in(&app, &verified.caller, &verified.token.0).await?;
+        site.sessions.begin(verified.caller, Some(verified.token), None, site.is_https)
+    };
+    match came.await {
+        Ok(begun) => Answer::go(&onward(&begun.base, link.as_deref())).with_cookie(&begun.cookie).and_close(),
+        Err(e) if e.code == Code::TokenInvalid => {
+            page(&site, link, Some(&sentence(e.message()))).and_close()
+        }
+        Err(e) => Answer::failed(&e, None).and_close(),
+    }
+}
+
+async fn signed_in(app: &crate::app::App, caller: &Caller, token: &str) -> Result<()> {
+    let event = Event::of("sign_in").with("by", "token").with("token", token);
+    app.store.write(caller, move |tx| tx.record(event, ())).await
+}
+
+pub(super) async fn ask_ticket(State(site): State<Arc<Site>>, Path(ticket): Path<String>) -> Answer {
+    let found = async { peek_sign_in(&*site.app().await?, &ticket).await };
+    match found.await {
+        Ok((user, org)) => Answer::ok(pages::confirm_sign_in(&ConfirmSignIn {
+            action: format!("/sign-in/{ticket}"),
+            login: user.login,
+            org,
+            link: None,
+        })),
+        Err(e) => Answer::failed(&again(e), None),
+    }
+}
+
+fn again(e: Error) -> Error {
+    match e.code {
+        Code::EntryClosed | Code::EntryNotFound => {
+            Error::new(e.code, e.message().to_owned()).next("Run `unsaid open` again.")
+        }
+        _ => e,
+    }
+}
+
+pub(super) async fn by_ticket(
+    State(site): State<Arc<Site>>,
+    peer: Option<Extension<Peer>>,
+    Path(ticket): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let form = form::read(&body);
+    let came = async {
+        site.guesses.count(peer)?;
+        let caller = use_ticket(&*site.app().await?, &ticket).await?;
+        site.sessions.begin(caller, None, None, site.is_https)
+    };
+    match came.await {
+        Ok(begun) => {
+            let link = form.get("link").map(|link| link.to_string());
+            Answer::go(&onward(&begun.base, link.as_deref())).with_cookie(&begun.cookie)
+        }
+        Err(e) => Answer::failed(&again(e), None),
+    }
+}
+
+pub(super) async fn sign_out(State(site): State<Arc<Site>>, visitor: Visitor, body: Bytes) -> Answer {
+    let form = form::read(&body);
+    if let Err(e) = visitor.expect_csrf(form.get("csrf").map_or("", |csrf| csrf)) {
+        return visitor.failed(&e);
+    }
+    site.sessions.end(&visitor.half);
+    let form = SignIn { action: "/sign-in".into(), error: None, link: None, is_local: site.is_local };
+    Answer::ok(pages::signed_out(&form)).and_forget()
+}
+
+/// The page that asks for the code.
+fn code_page(link: &str, tries_left: i64, error: Option<String>) -> Answer {
+    let status = if error.is_some() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+    let form =
+        CodeForm { action: format!("/e/{link}"), tries_left: tries_left.clamp(0, 99) as u32, error };
+    Answer::page(status, pages::code_form(&form))
+}
+
+pub(super) async fn ask_code(State(site): State<Arc<Site>>, Path(link): Path<String>) -> Answer {
+    let found = async {
+        let app = site.app().await?;
+        let row = find(&app, &link).await?;
+        if !row.is_open(app.now()) {
+            crate::ops::entry::expect_open(&row, app.now())?;
+        }
+        Ok(row)
+    };
+    match found.await {
+        Ok(row) => code_page(&link, MOST_TRIES - row.tries, None),
+        Err(e) => Answer::failed(&e, None),
+    }
+}
+
+pub(super) async fn by_code(
+    State(site): State<Arc<Site>>,
+    peer: Option<Extension<Peer>>,
+    Path(link): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let form = form::read(&body);
+    let came = async {
+        site.guesses.count(peer)?;
+        let app = site.app().await?;
+        let caller = expect_code(&app, &link, form.get("code").map_or("", |code| code)).await?;
+        site.sessions.begin(caller, None, Some(&link), site.is_https)
+    };
+    match came.await {
+        Ok(begun) => Answer::go(&format!("{}/e/{link}", begun.base)).with_cookie(&begun.cookie),
+        Err(e) if e.code == Code::CodeWrong => {
+            let left = e.details().iter().find(|(name, _)| *name == "tries_left");
+            let left = left.and_then(|(_, n)| n.parse().ok()).unwrap_or(0);
+            code_page(&link, left, Some(sentence(e.message())))
+        }
+        Err(e) => Answer::failed(&e, None),
+    }
+}
+
+/// A plain page with a title and a sentence.
+pub(super) fn told(visitor: &Visitor, title: &str, message: &str) -> Answer {
+    let note = Note {
+        title: title.into(),
+        message: message.into(),
+        next: String::new(),
+        is_error: false,
+        session: visitor.session(),
+    };
+    Answer::ok(pages::note(&note))
+}
