@@ -134,7 +134,10 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
         look_after(looked_after, base, ending).await;
     });
     server.warm().await;
-    output::note(&format!("listening on {}: /mcp, /sse, and pages for people (`unsaid open`); stop with Ctrl-C", address.base));
+    output::note(&format!(
+        "listening on {}: /mcp, /sse, and pages for people (`unsaid open`); stop with Ctrl-C",
+        address.base
+    ));
     serve(listener, guarded(router, guard), stop, GRACE).await;
     Ok(())
 }

@@ -19,12 +19,14 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// The one key of our input requests, and the one field of our forms.
 pub(super) const CONFIRM: &str = "confirm";
@@ -32,8 +34,12 @@ pub(super) const CONFIRM: &str = "confirm";
 const STATE_LIFE: Duration = Duration::from_secs(300);
 /// How long a call waits for a form. Clients give a call up after 60 s as a rule: our answer should be before that.
 const PATIENCE: Duration = Duration::from_secs(55);
+/// As [`PATIENCE`], less what the call then waits for the page itself.
+const PAGE_PATIENCE: Duration = Duration::from_secs(30);
 /// Questions that one server has open at once; beyond, the caller gets an approval to ask for.
 const OPEN_QUESTIONS: usize = 8;
+/// Calls that wait at once for a page to be filled in; beyond, the answer does not wait.
+const WAITING: usize = 24;
 /// Answered questions that are remembered. Each lives for `STATE_LIFE`; beyond this number none is accepted.
 const MOST_REMEMBERED: usize = 65_536;
 
@@ -42,7 +48,11 @@ pub(super) struct Asking {
     codec: RequestStateCodec,
     answered: Mutex<HashMap<String, Instant>>,
     open: Semaphore,
+    /// Calls that wait for a page. Each holds a place among the calls at work, so there are few.
+    pub(super) waiting: Semaphore,
     pub(super) patience: Duration,
+    /// How long a call waits for a person to agree to open a page.
+    pub(super) page_patience: Duration,
     pub(super) state_life: Duration,
 }
 
@@ -51,12 +61,21 @@ pub(super) struct Asking {
 struct State {
     nonce: String,
     question: String,
+    /// What was answered already, where the question is only to open a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<Value>,
 }
 
 /// A person's answer that came back with its state.
 struct Given {
     question: String,
     answer: Answer,
+}
+
+/// What came back for a page that the person was asked to open, with what had been answered before.
+pub(super) struct Opened {
+    pub answer: Value,
+    pub action: ElicitationAction,
 }
 
 impl Asking {
@@ -68,20 +87,42 @@ impl Asking {
             codec: RequestStateCodec::try_new(key).map_err(|_| internal("the sealing key was refused"))?,
             answered: Mutex::new(HashMap::new()),
             open: Semaphore::new(OPEN_QUESTIONS),
+            waiting: Semaphore::new(WAITING),
             patience: PATIENCE,
+            page_patience: PAGE_PATIENCE,
             state_life: STATE_LIFE,
         })
     }
 
     /// The result that asks `question` and ends this round of the call.
     pub(super) fn input_required(&self, question: &Question, binding: &[u8]) -> Result<InputRequiredResult> {
-        let state = State { nonce: crate::ids::fresh(), question: digest(question) };
+        let state = State { nonce: crate::ids::fresh(), question: digest(question), answer: None };
+        self.sealed(&state, form(question)?, binding)
+    }
+
+    /// The result that asks the person to open a page, after the call did its work and came to `answer`.
+    pub(super) fn page_required(
+        &self,
+        page: ElicitRequestParams,
+        answer: Value,
+        binding: &[u8],
+    ) -> Result<InputRequiredResult> {
+        let state = State { nonce: crate::ids::fresh(), question: String::new(), answer: Some(answer) };
+        self.sealed(&state, page, binding)
+    }
+
+    fn sealed(
+        &self,
+        state: &State,
+        request: ElicitRequestParams,
+        binding: &[u8],
+    ) -> Result<InputRequiredResult> {
         let sealed = self
             .codec
-            .seal_json_with(&state, &SealOptions::new().associated_data(binding).ttl(self.state_life))
+            .seal_json_with(state, &SealOptions::new().associated_data(binding).ttl(self.state_life))
             .map_err(|_| internal("a question could not be sealed"))?;
-        let form = InputRequest::Elicitation(ElicitRequest::new(form(question)?));
-        Ok(InputRequiredResult::new(Some(InputRequests::from([(CONFIRM.to_owned(), form)])), Some(sealed)))
+        let asked = InputRequest::Elicitation(ElicitRequest::new(request));
+        Ok(InputRequiredResult::new(Some(InputRequests::from([(CONFIRM.to_owned(), asked)])), Some(sealed)))
     }
 
     /// Opens a state that came back, and uses it up if there is an answer with it.
@@ -92,13 +133,26 @@ impl Asking {
         sealed: &str,
         responses: Option<&InputResponses>,
         binding: &[u8],
-    ) -> Result<Option<Given>, ErrorData> {
+    ) -> Result<(Option<Given>, Option<Opened>), ErrorData> {
         let refused = || ErrorData::invalid_params("requestState is not valid for this request", None);
         let state: State = self.codec.open_json_with(sealed, binding).map_err(|_| refused())?;
-        let Some(answer) = responses.and_then(|all| all.get(CONFIRM)) else { return Ok(None) };
-        let answer = serde_json::from_value(answer.clone()).map_or(Answer::No, |result| read(&result));
+        let response = responses.and_then(|all| all.get(CONFIRM)).cloned();
+        let parsed: Option<ElicitResult> =
+            response.as_ref().and_then(|response| serde_json::from_value(response.clone()).ok());
+        if let Some(answer) = state.answer {
+            // The work is done, whatever comes back: without an answer it is as if the page had been dismissed.
+            let action = parsed.map_or(ElicitationAction::Cancel, |result| result.action);
+            return match self.use_up(state.nonce) {
+                true => Ok((None, Some(Opened { answer, action }))),
+                false => Err(refused()),
+            };
+        }
+        if response.is_none() {
+            return Ok((None, None));
+        }
+        let answer = parsed.map_or(Answer::No, |result| read(&result));
         match self.use_up(state.nonce) {
-            true => Ok(Some(Given { question: state.question, answer })),
+            true => Ok((Some(Given { question: state.question, answer }), None)),
             false => Err(refused()),
         }
     }
@@ -184,6 +238,8 @@ pub(super) struct Asker<'a> {
     /// Ends when the connection does.
     gone: &'a CancellationToken,
     given: Option<Given>,
+    /// A page that was opened or not, after which nothing is left to run.
+    pub(super) opened: Option<Opened>,
     /// Told when nobody waits for the answer any more.
     pub(super) abandoned: Notify,
 }
@@ -200,11 +256,11 @@ impl<'a> Asker<'a> {
         responses: Option<&InputResponses>,
         binding: &[u8],
     ) -> Result<Self, ErrorData> {
-        let given = match state {
+        let (given, opened) = match state {
             Some(sealed) if is_per_request(cx) => asking.given(sealed, responses, binding)?,
-            _ => None,
+            _ => (None, None),
         };
-        Ok(Self { asking, cx, gone, given, abandoned: Notify::new() })
+        Ok(Self { asking, cx, gone, given, opened, abandoned: Notify::new() })
     }
 
     async fn ask_now(&self, question: &Question) -> Answer {
@@ -221,6 +277,23 @@ impl<'a> Asker<'a> {
                 std::future::pending().await
             }
             answer = asked => answer.map_or(Answer::CannotAsk, |result| read(&result)),
+        }
+    }
+
+    /// A place to wait for a page; `None` where enough calls do.
+    pub(super) fn place_to_wait(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.asking.waiting.try_acquire().ok()
+    }
+
+    /// Asks the client to open a page; `None` where it could not be asked, did not answer in time, or is gone.
+    pub(super) async fn open_page(&self, message: &str, url: Url, id: &str) -> Option<ElicitationAction> {
+        let _open = self.asking.open.try_acquire().ok()?;
+        // From this very task, as a form is.
+        let asked = self.cx.peer.elicit_url_with_timeout(message, url, id, Some(self.asking.page_patience));
+        tokio::select! {
+            biased;
+            () = self.nobody_waits() => None,
+            answer = asked => answer.ok(),
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! A failure of an operation is a tool result marked as an error, which the model reads; a protocol error is for
 //! what cannot be routed at all, since clients tend to hide its text.
-use super::asking::{Asker, Asking, binding, is_per_request};
+use super::asking::{Asker, Asking, Opened, binding, is_per_request};
 use super::catalogue::find_tool;
 use super::gate::Gate;
 use super::opening::{Identity, Known, Opening};
+use super::sending::{self, Errand};
 use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, internal};
 use crate::model::access::Caller;
@@ -79,7 +80,7 @@ impl Door {
 
     async fn run(
         &self,
-        app: &App,
+        app: &Arc<App>,
         (caller, limits): (&Caller, &Limits),
         entry: &Entry,
         request: CallToolRequestParams,
@@ -92,7 +93,14 @@ impl Door {
             false => Vec::new(),
         };
         let (state, responses) = (request.request_state.as_deref(), request.input_responses.as_ref());
-        let asker = Asker::new(&self.asking, cx, gone, state, responses, &bound)?;
+        let mut asker = Asker::new(&self.asking, cx, gone, state, responses, &bound)?;
+        if let Some(Opened { mut answer, action }) = asker.opened.take() {
+            // What was to be done was done in the round before.
+            if let Some(errand) = Errand::of(&answer) {
+                sending::settle(app, caller, &asker, cx, &errand, action, &mut answer).await;
+            }
+            return Ok(Ok(CallToolResult::structured(answer).into()));
+        }
         let span = tracing::info_span!("call", operation = entry.name, request = %caller.request);
         let reply = tokio::select! {
             reply = ops::call(app, caller, entry, limits, arguments, &asker).instrument(span) => reply,
@@ -100,7 +108,16 @@ impl Door {
             () = asker.abandoned.notified() => Err(cancelled()),
         };
         Ok(match reply {
-            Ok(Reply::Done(value)) => Ok(CallToolResult::structured(value).into()),
+            Ok(Reply::Done(value)) => match Errand::of(&value) {
+                Some(errand) if is_per_request(cx) && sending::opens_addresses(cx) => {
+                    self.asking.page_required(errand.params(true), value, &bound).map(Into::into)
+                }
+                Some(errand) => {
+                    let answer = sending::send(app, caller, &asker, cx, &errand, value).await;
+                    Ok(CallToolResult::structured(answer).into())
+                }
+                None => Ok(CallToolResult::structured(value).into()),
+            },
             Ok(Reply::AskFirst(question)) => self.asking.input_required(&question, &bound).map(Into::into),
             Err(e) => Err(e),
         })

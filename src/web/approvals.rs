@@ -72,19 +72,17 @@ async fn page(visitor: &Visitor, id: &str, error: Option<String>) -> Result<Appr
     })
 }
 
-pub(super) async fn decide(
-    Path((_, id)): Path<(String, String)>,
-    visitor: Visitor,
-    body: Bytes,
-) -> Answer {
+pub(super) async fn decide(Path((_, id)): Path<(String, String)>, visitor: Visitor, body: Bytes) -> Answer {
     let form = form::read(&body);
     let text = |name: &str| form.get(name).map_or("", |text| text.trim()).to_owned();
     match decided(&visitor, &id, &text("csrf"), &text("decision"), &text("typed")).await {
         Ok(answer) => answer,
-        Err(e) if e.code == Code::InvalidInput => match page(&visitor, &id, Some(sentence(e.message()))).await {
-            Ok(page) => Answer::page(StatusCode::BAD_REQUEST, pages::approval(&page)),
-            Err(e) => visitor.failed(&e),
-        },
+        Err(e) if e.code == Code::InvalidInput => {
+            match page(&visitor, &id, Some(sentence(e.message()))).await {
+                Ok(page) => Answer::page(StatusCode::BAD_REQUEST, pages::approval(&page)),
+                Err(e) => visitor.failed(&e),
+            }
+        }
         Err(e) => visitor.failed(&e),
     }
 }
@@ -104,7 +102,11 @@ async fn decided(visitor: &Visitor, id: &str, csrf: &str, decision: &str, typed:
             }
             let done = approve(&visitor.app, &visitor.caller, id).await?;
             match done.outcome.is_null() {
-                false => Ok(told(visitor, "Approved", &format!("It is done: {}.", done.operation.replace('_', " ")))),
+                false => Ok(told(
+                    visitor,
+                    "Approved",
+                    &format!("It is done: {}.", done.operation.replace('_', " ")),
+                )),
                 true => Err(Error::new(Code::StoreBusy, "it could not be carried out for the moment")
                     .next("The request is still open: approve it again.")),
             }

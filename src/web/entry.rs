@@ -19,11 +19,7 @@ use std::sync::Arc;
 /// Both parts of the path; the first is the session's.
 type Where = Path<(String, String)>;
 
-pub(super) async fn show(
-    State(site): State<Arc<Site>>,
-    Path((_, link)): Where,
-    visitor: Visitor,
-) -> Answer {
+pub(super) async fn show(State(site): State<Arc<Site>>, Path((_, link)): Where, visitor: Visitor) -> Answer {
     let looked = async {
         visitor.expect_link(&link)?;
         look(&visitor.app, &visitor.caller, &link).await
@@ -151,7 +147,9 @@ async fn value(visitor: &Visitor, link: &str, view: EntryView, entered: Entered)
         (true, Some((name, content))) if entered.fields.is_empty() => {
             (vec![("content".to_owned(), content)], name)
         }
-        (true, Some(_)) => return Err(invalid("there is a file and a pasted text, and only one can be kept")),
+        (true, Some(_)) => {
+            return Err(invalid("there is a file and a pasted text, and only one can be kept"));
+        }
         (true, None) => (entered.fields, String::new()),
         (false, Some(_)) => return Err(invalid("this is no file")),
         (false, None) => {

@@ -78,8 +78,11 @@ pub(super) fn trimmed(value: SecretBytes) -> Result<(SecretBytes, bool)> {
         (end, bytes.len(), bytes.contains(&0))
     });
     if has_nul {
-        return Err(Error::new(Code::InvalidInput, "the value holds a NUL byte, which no program can be given")
-            .next("Store it as a file."));
+        return Err(Error::new(
+            Code::InvalidInput,
+            "the value holds a NUL byte, which no program can be given",
+        )
+        .next("Store it as a file."));
     }
     match end == size {
         true => Ok((value, false)),

@@ -1,11 +1,11 @@
 //! OAuth providers, for admins: what is configured, and forms to make and change them.
 //!
 //! Addresses that are no preset's become a request, which is decided on its own page with the hosts in sight.
+use super::Site;
 use super::answer::{Answer, sentence};
 use super::form;
 use super::pages::{self, ProviderForm, ProviderRow};
 use super::sessions::Visitor;
-use super::Site;
 use crate::error::{Code, Error, Result, internal};
 use crate::model::entry::EntryPurpose;
 use crate::ops::entry::offer_here;
@@ -273,11 +273,7 @@ pub(super) async fn change(
 }
 
 /// Goes to a fresh entry page for the client secret.
-pub(super) async fn secret(
-    Path((_, id)): Path<(String, String)>,
-    visitor: Visitor,
-    body: Bytes,
-) -> Answer {
+pub(super) async fn secret(Path((_, id)): Path<(String, String)>, visitor: Visitor, body: Bytes) -> Answer {
     let offered = async {
         csrf(&visitor, &body)?;
         let session = visitor.signed_in()?;

@@ -1,7 +1,7 @@
 //! Signed-in visitors, kept in this process alone: a restart signs everybody out.
+use super::Site;
 use super::answer::Answer;
 use super::pages;
-use super::Site;
 use crate::app::App;
 use crate::error::{Code, Error, Result, internal};
 use crate::ids::TokenId;
@@ -217,10 +217,7 @@ async fn visitor(site: &Site, session: Session, half: String) -> Result<Visitor>
         return Err(Error::new(Code::TokenInvalid, "the token is not valid any more"));
     }
     let asking = session.caller.clone();
-    let (who, org) = app
-        .store
-        .read_here(move |tx| Ok((tx.standing(&asking)?, tx.org(&asking.org)?)))
-        .await?;
+    let (who, org) = app.store.read_here(move |tx| Ok((tx.standing(&asking)?, tx.org(&asking.org)?))).await?;
     let mut caller = session.caller;
     caller.request = crate::ids::fresh();
     Ok(Visitor {

@@ -46,12 +46,8 @@ impl Guesses {
 
 /// The sign-in page, which goes on to `link`.
 pub(super) fn page(site: &Site, link: Option<String>, error: Option<&str>) -> Answer {
-    let form = SignIn {
-        action: "/sign-in".into(),
-        error: error.map(str::to_owned),
-        link,
-        is_local: site.is_local,
-    };
+    let form =
+        SignIn { action: "/sign-in".into(), error: error.map(str::to_owned), link, is_local: site.is_local };
     Answer::page(StatusCode::UNAUTHORIZED, pages::sign_in(&form))
 }
 
@@ -86,9 +82,8 @@ pub(super) async fn by_token(
     let came = async {
         site.guesses.count(peer)?;
         let shown = form.get("token").map_or(Err(None), |token| Shown::new(token.trim()).map_err(Some));
-        let shown = shown.map_err(|e| {
-            e.unwrap_or_else(|| Error::new(Code::TokenInvalid, "a token is needed"))
-        })?;
+        let shown =
+            shown.map_err(|e| e.unwrap_or_else(|| Error::new(Code::TokenInvalid, "a token is needed")))?;
         let app = site.app().await?;
         let verified = verify(&app, shown, Purpose::SignIn, Door::Web).await?;
         signed_in(&app, &verified.caller, &verified.token.0).await?;
@@ -96,9 +91,7 @@ pub(super) async fn by_token(
     };
     match came.await {
         Ok(begun) => Answer::go(&onward(&begun.base, link.as_deref())).with_cookie(&begun.cookie).and_close(),
-        Err(e) if e.code == Code::TokenInvalid => {
-            page(&site, link, Some(&sentence(e.message()))).and_close()
-        }
+        Err(e) if e.code == Code::TokenInvalid => page(&site, link, Some(&sentence(e.message()))).and_close(),
         Err(e) => Answer::failed(&e, None).and_close(),
     }
 }
@@ -164,8 +157,7 @@ pub(super) async fn sign_out(State(site): State<Arc<Site>>, visitor: Visitor, bo
 /// The page that asks for the code.
 fn code_page(link: &str, tries_left: i64, error: Option<String>) -> Answer {
     let status = if error.is_some() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
-    let form =
-        CodeForm { action: format!("/e/{link}"), tries_left: tries_left.clamp(0, 99) as u32, error };
+    let form = CodeForm { action: format!("/e/{link}"), tries_left: tries_left.clamp(0, 99) as u32, error };
     Answer::page(status, pages::code_form(&form))
 }
 

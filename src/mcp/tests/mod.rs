@@ -7,7 +7,7 @@ mod standing;
 use super::asking::Asking;
 use super::door::Door;
 use super::gate::Gate;
-use super::opening::{Identify, Local, Opening};
+use super::opening::{Identify, Known, Local, Opening};
 use super::server::Server;
 use super::stdio;
 use crate::error::{Code, Error};
@@ -78,14 +78,14 @@ impl Rig {
             Box::pin(async move {
                 assert!(!panics, "{}", canary());
                 turns.acquire().await.unwrap().forget();
-                Ok(caller)
+                Ok(Known { caller, limits: Limits::default() })
             })
         });
         let mut asking = Asking::new().unwrap();
         asking.patience = std::time::Duration::from_millis(self.patience_ms);
         asking.state_life = std::time::Duration::from_millis(self.state_life_ms);
         Server::over(Door {
-            opening: Opening::new(open),
+            opening: Arc::new(Opening::new(open)),
             identity: Box::new(Local(identify)),
             limits: self.limits.clone(),
             asking,

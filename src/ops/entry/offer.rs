@@ -91,12 +91,7 @@ pub async fn offer(app: &App, caller: &Caller, purpose: EntryPurpose, object: &s
 }
 
 /// A link for a person who is on the pages already: they are taken there, and no model hears of it.
-pub async fn offer_here(
-    app: &App,
-    caller: &Caller,
-    purpose: EntryPurpose,
-    object: &str,
-) -> Result<String> {
+pub async fn offer_here(app: &App, caller: &Caller, purpose: EntryPurpose, object: &str) -> Result<String> {
     people_only(caller)?;
     Ok(make(app, caller, purpose, object).await?.0)
 }

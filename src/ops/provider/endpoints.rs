@@ -207,8 +207,7 @@ pub fn domain_warning<'a>(hosts: impl Iterator<Item = &'a str>) -> Option<String
     let mut domains: Vec<String> = hosts.map(registrable).collect();
     domains.sort();
     domains.dedup();
-    (domains.len() > 1)
-        .then(|| format!("The addresses belong to different domains: {}.", domains.join(", ")))
+    (domains.len() > 1).then(|| format!("The addresses belong to different domains: {}.", domains.join(", ")))
 }
 
 /// What a person should look at: addresses of different domains, names in another alphabet, no offline access.
