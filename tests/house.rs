@@ -31,12 +31,15 @@ const MAY: &[(&str, &[&str])] = &[
     ("inject", &[]),
     ("app", &["config", "model", "services", "store", "vault"]),
     ("ops", &["app", "config", "import", "inject", "model", "services", "store", "vault"]),
-    ("mcp", &["app", "model", "ops"]),
+    ("front", &[]),
+    ("mcp", &["app", "front", "model", "ops"]),
+    ("web", &["app", "front", "model", "ops"]),
     (
         "cli",
         &[
             "app",
             "config",
+            "front",
             "import",
             "inject",
             "mcp",
@@ -46,6 +49,7 @@ const MAY: &[(&str, &[&str])] = &[
             "store",
             "vault",
             "telemetry",
+            "web",
         ],
     ),
     ("telemetry", &[]),
@@ -98,6 +102,8 @@ fn arrows_only_point_down() {
 const CRATES: &[(&str, &[&str])] = &[
     ("rmcp::", &["src/mcp/"]),
     ("rusqlite::", &["src/store/link.rs"]),
+    ("axum::", &["src/front/", "src/mcp/http/", "src/web/", "src/cli/serve_http.rs"]),
+    ("maud::", &["src/web/"]),
     ("clap::", &["src/cli/", "src/main.rs"]),
 ];
 

@@ -9,8 +9,10 @@ use unsaid::error::{Code, Error, Kind};
 use unsaid::ids::GrantId;
 use unsaid::model::access::{Caller, Door, Grant, GranteeKind, Level};
 use unsaid::model::event::Event;
+use unsaid::model::token::Purpose;
 use unsaid::ops::confirm::{Answer, Confirmer, Question};
 use unsaid::ops::hand_over::{HandOver, hand_over};
+use unsaid::ops::token::{NewToken, create};
 use unsaid::ops::{Limits, Reply, Toolset, catalog, find_entry};
 
 /// `✓` may, `✗` is refused and told so, `?` it does not exist for them, `·` no such case.
@@ -117,6 +119,7 @@ const REST: &str = "
   keep in the org         ✓      ✗      ✗      ✗      ✗      ✗      ✗      ✓
   govern the org          ✓      ✗      ✗      ✗      ✗      ✗      ✗      ✓
   govern this user        ✓      ✗      ✗      ✗      ✗      ✗      ✗      ?
+  end another's token     ✓      ?      ?      ?      ?      ?      ✗      ?
   govern team core        ✓      ✗      ✗      ✗      ✗      ✗      ✗      ?
   members of core         ✓      ✗      ✓      ✓      ✗      ✗      ✗      ?
   make a provider         ✓      ✗      ✗      ✗      ✗      ✗      ✗      ✓
@@ -147,6 +150,8 @@ const OPERATIONS: &str = "
   whoami                  everybody
   list_users              everybody  people
   list_teams              everybody  people
+  list_tokens             everybody  people
+  revoke_token            end-token  people
   verify_audit_log        read
   set_policy              govern     people
   add_user                govern     people
@@ -233,6 +238,15 @@ impl House {
                 json!({"service": "github", "name": "the-provider", "client_id": "abc"}),
             )
             .await;
+        let new = NewToken {
+            label: "pia's".into(),
+            user: None,
+            purpose: Purpose::Mcp,
+            toolsets: Vec::new(),
+            read_only: false,
+            expires_at: None,
+        };
+        create(&house.w.app, &house.person("pia").await, new).await.unwrap();
         house.grant_to_all().await;
         house.govern("update_user", json!({"user": "dan", "disabled": true})).await;
         house
@@ -490,6 +504,7 @@ fn cases(row: &str, n: usize, w: &World) -> Vec<(&'static str, Value)> {
                 ("erase_user", json!({"user": max})),
             ]
         }
+        "end another's token" => vec![("revoke_token", json!({"id": "pia's"}))],
         "govern team core" => vec![("delete_team", json!({"team": core}))],
         "members of core" => vec![
             ("set_member", json!({"team": core, "user": format!("user-{}-mia", w.org), "role": "member"})),

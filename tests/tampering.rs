@@ -7,9 +7,11 @@ use unsaid::app::App;
 use unsaid::error::{Code, Error};
 use unsaid::model::access::{Caller, Door};
 use unsaid::model::credential::{CredentialType, Scope};
+use unsaid::model::token::Purpose;
 use unsaid::ops::credential::create::CreateCredential;
 use unsaid::ops::credential::value::{Target, enter_value};
 use unsaid::ops::hand_over::{HandOver, hand_over};
+use unsaid::ops::token::{NewToken, Shown, create, verify};
 use unsaid::secret::SecretBytes;
 
 /// The attacker: the same file, without any key.
@@ -459,4 +461,36 @@ async fn no_single_changed_byte_of_a_sealed_value_or_its_key_opens() {
     }
     put_sealed(&w, &version, "value", &good);
     assert_eq!(values(&w, &ada, "KEY").await.unwrap(), [b"words"]);
+}
+
+#[tokio::test]
+async fn a_token_whose_row_was_changed_lets_nobody_in() {
+    let w = World::new().await;
+    let new = NewToken {
+        label: "laptop".into(),
+        user: None,
+        purpose: Purpose::Mcp,
+        toolsets: Vec::new(),
+        read_only: true,
+        expires_at: None,
+    };
+    let (_, token) = create(&w.app, &w.person("mia"), new).await.unwrap();
+    let shown = token.expose(Shown::new).unwrap();
+    let good = verify(&w.app, shown.clone(), Purpose::Mcp, Door::Http).await.unwrap();
+    assert!(good.limits.read_only);
+
+    for change in
+        ["user_id = 'user-acme-ada'", "read_only = 0", "expires_at = expires_at + 1", "purpose = 'sign_in'"]
+    {
+        let (column, _) = change.split_once(' ').unwrap();
+        let read = format!("SELECT {column} FROM token");
+        let before: rusqlite::types::Value = attacker(&w).query_row(&read, [], |row| row.get(0)).unwrap();
+        edit(&w, &format!("UPDATE token SET {change}"), []);
+
+        let refused = verify(&w.app, shown.clone(), Purpose::Mcp, Door::Http).await.unwrap_err();
+
+        assert_eq!(refused.code, Code::Integrity, "{change}");
+        edit(&w, &format!("UPDATE token SET {column} = ?1"), [before]);
+    }
+    assert!(verify(&w.app, shown, Purpose::Mcp, Door::Http).await.is_ok());
 }

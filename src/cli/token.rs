@@ -101,7 +101,7 @@ impl Token {
                 cx.print(&answer, told)
             }
             Action::Revoke { token } => {
-                let answer = session.call("revoke_token", json!({ "token": token })).await?;
+                let answer = session.call("revoke_token", json!({ "id": token })).await?;
                 cx.print(&answer, |a| line(&format!("{} is revoked", at(a, "/label"))))
             }
         }

@@ -27,6 +27,7 @@ pub fn valid(operation: &str) -> Value {
         }
         "update_oauth_provider" => json!({"provider": "hub", "client_id": "abcd", "scopes": ["read"]}),
         "delete_oauth_provider" => json!({"provider": "hub"}),
+        "revoke_token" => json!({"id": "laptop"}),
         "set_policy" => json!({"bin_days": 31}),
         "add_user" => json!({"login": "new"}),
         "erase_user" => json!({"user": "max"}),

@@ -327,8 +327,10 @@ mod tests {
     }
 
     #[test]
-    fn domains_are_told_apart_by_their_last_labels() {
-        assert_eq!(registrable("oauth2.googleapis.com"), "googleapis.com");
+    fn domains_are_told_apart_as_the_public_suffix_list_says() {
+        assert_eq!(registrable("accounts.google.com"), "google.com");
+        // Anybody has one of these: they are not one owner's.
+        assert_ne!(registrable("a.github.io"), registrable("b.github.io"));
         assert_eq!(registrable("login.example.co.uk"), "example.co.uk");
         assert_ne!(registrable("github.com.evil.example"), registrable("github.com"));
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct RevokeToken {
     /// Id, or the name it was given
     #[schemars(length(min = 1, max = 80))]
-    pub token: String,
+    pub id: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -39,7 +39,7 @@ impl Operation for RevokeToken {
         app.store
             .write(caller, move |tx| {
                 let who = tx.standing(&asking)?;
-                let wanted = named(&self.token)?;
+                let wanted = named(&self.id)?;
                 // Somebody else's does not exist for a member.
                 let own = (who.role != Role::Admin).then_some(&who.user);
                 let mut found = tx.tokens(&asking.org, own)?;
