@@ -113,6 +113,7 @@ codes! {
     ResourceNotFound "resource_not_found" Missing "Call resources/list to see the resources there are."
     CommandNotFound "command_not_found" Missing "Check the command's spelling, and that it is on the PATH of this shell."
     SlotNotFound "unlock_method_not_found" Missing "Run `unsaid key status` to see the ways in there are."
+    ReauthRequired "reauth_required" Missing "Connecting comes with a later version of unsaid."
     ValueMissing "value_missing" Missing "Enter the value with `unsaid set NAME`."
     Unresolved "unresolved" Missing "Add what this message names as missing, then start it again."
 

@@ -14,8 +14,11 @@ vault's configuration (or of --as, for admins).
 
 Examples:
   unsaid open
+  unsaid open http://127.0.0.1:8740/e/…      sign in, and go on to what the assistant asked for
   unsaid open --server https://vault.example.com")]
 pub struct Open {
+    /// An entry link that the assistant showed, to go on to after signing in
+    link: Option<String>,
     /// Where the pages are; the server that was started last on this vault says it itself
     #[arg(long, value_name = "URL")]
     server: Option<String>,
@@ -24,13 +27,17 @@ pub struct Open {
 impl Open {
     pub async fn run(self, cx: &Context) -> Result<()> {
         let session = cx.session().await?;
-        let server = match self.server {
-            Some(server) => server,
-            None => session.app.store.meta("server")?.filter(|url| !url.is_empty()).ok_or_else(|| {
-                Error::new(Code::NothingToDo, "no server with pages runs on this vault").next(
-                    "Start one with `unsaid serve --http 127.0.0.1:8740`, or name it with --server URL.",
-                )
-            })?,
+        let link = self.link.as_deref().map(entry_link).transpose()?;
+        let server = match (self.server, &link) {
+            (Some(server), _) => server,
+            (None, Some((server, _))) => server.clone(),
+            (None, None) => {
+                session.app.store.meta("server")?.filter(|url| !url.is_empty()).ok_or_else(|| {
+                    Error::new(Code::NothingToDo, "no server with pages runs on this vault").next(
+                        "Start one with `unsaid serve --http 127.0.0.1:8740`, or name it with --server URL.",
+                    )
+                })?
+            }
         };
         let url = url::Url::parse(&server).map_err(|_| invalid("--server is no address"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -38,7 +45,11 @@ impl Open {
         }
         let (ticket, expires_at) = offer_sign_in(&session.app, &session.caller).await?;
         ticket.expose(|ticket| {
-            let link = format!("{}/sign-in/{ticket}", server.trim_end_matches('/'));
+            let mut link_in = format!("{}/sign-in/{ticket}", server.trim_end_matches('/'));
+            if let Some((_, link)) = &link {
+                link_in.push_str(&format!("?link={link}"));
+            }
+            let link = link_in;
             match cx.json {
                 true => cx.print(&json!({ "url": link, "expires_at": expires_at }), |_| String::new()),
                 false => {
@@ -48,4 +59,12 @@ impl Open {
             }
         })
     }
+}
+
+/// Server and name of an entry link.
+fn entry_link(text: &str) -> Result<(String, String)> {
+    let wrong = || invalid("that is no entry link").next("Give it as the assistant showed it: http://…/e/….");
+    let url = url::Url::parse(text).map_err(|_| wrong())?;
+    let link = url.path().strip_prefix("/e/").filter(|link| link.len() == 43).ok_or_else(wrong)?;
+    Ok((url.origin().ascii_serialization(), link.to_owned()))
 }

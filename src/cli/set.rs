@@ -1,7 +1,7 @@
 //! `unsaid set NAME`: a value comes in, past every model. Makes the credential where it is not there.
 //!
 //! The value is asked for last and stored in one transaction, so that giving up leaves nothing behind.
-use super::output::{self, at, items, note};
+use super::output::{self, at, items, line, note};
 use super::place::Place;
 use super::terminal::Terminal;
 use super::usage::secret_on_the_command_line;
@@ -64,6 +64,9 @@ pub struct Set {
     /// When the value ends, as 2027-01-31
     #[arg(long, value_name = "DATE")]
     expires: Option<crate::clock::Millis>,
+    /// For --type oauth: the provider it will be connected through (nothing is entered)
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
     /// A value does not belong here; see below
     #[arg(hide = true, num_args = 0..)]
     misplaced: Vec<std::ffi::OsString>,
@@ -89,6 +92,13 @@ impl Set {
         let session = cx.session().await?;
         self.refuse_secrets(&session)?;
         let mut aim = self.aim(&session).await?;
+        if let (CredentialType::OAuth, Target::New(input)) = (aim.kind, &aim.target) {
+            // A connection has nothing to enter: it is made, and waits to be connected.
+            let input =
+                serde_json::to_value(input).map_err(|e| internal("the input is no JSON").because(e))?;
+            let answer = session.call("create_credential", input).await?;
+            return cx.print(&answer, |a| line(&format!("{} is made; {}", aim.label, at(a, "/next"))));
+        }
         let origin = self.given.origin();
         let values = self.values(&aim, &origin)?;
         if aim.kind == CredentialType::ApiKey {
@@ -192,6 +202,7 @@ impl Set {
             tags: None,
             fields: (kind == CredentialType::Custom).then(|| fields.clone()),
             expires_at: self.expires,
+            provider: self.provider.take(),
         };
         let specs = match kind {
             CredentialType::Custom => fields,

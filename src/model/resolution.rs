@@ -1,5 +1,5 @@
 //! Which value a name stands for: personal, then team, then org. Never a guess, never an empty value.
-use super::credential::{Credential, Environment, Scope};
+use super::credential::{Credential, Environment, Scope, Source};
 use crate::clock::Millis;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,8 @@ words! {
         /// The winner is expired: there is no fall back in silence.
         Expired = "expired",
         ValueMissing = "value_missing",
+        /// The winner is a connection that nobody has made, or that has to be made again.
+        ReauthRequired = "reauth_required",
     }
 }
 
@@ -122,7 +124,10 @@ pub fn resolve(candidates: &[Credential], may_use: &[bool], narrowing: &Narrowin
         }
         let i = here[0];
         let c = &candidates[i];
-        if c.current_version.is_none() {
+        if c.current_version.is_none() && c.source == Source::OAuth {
+            problem = Some(Problem::ReauthRequired);
+            verdicts[i] = Some((Verdict::ValueMissing, "it would win, and is not connected".into()));
+        } else if c.current_version.is_none() {
             problem = Some(Problem::ValueMissing);
             verdicts[i] = Some((Verdict::ValueMissing, "it would win, and has no value".into()));
         } else if c.expires_at.is_some_and(|end| end <= now) {

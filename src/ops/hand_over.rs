@@ -215,6 +215,7 @@ fn choose(
             Some(P::AmbiguousTeam) => Code::AmbiguousTeam,
             Some(P::Expired) => Code::CredentialExpired,
             Some(P::ValueMissing) => Code::ValueMissing,
+            Some(P::ReauthRequired) => Code::ReauthRequired,
             Some(P::NotFound) | None => Code::Unresolved,
         };
         return Err(Error::new(code, message).next(next));

@@ -10,9 +10,9 @@ pub(super) fn read(body: &[u8]) -> HashMap<Cow<'_, str>, Cow<'_, str>> {
     url::form_urlencoded::parse(body).take(100).collect()
 }
 
-/// Whether `byte` can stand in a link.
-pub(super) fn is_link_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
+/// Whether `text` can be a link.
+pub(super) fn is_link(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
 /// What the entry form sent.

@@ -15,6 +15,8 @@ mod providers;
 mod seal;
 mod sessions;
 mod sign_in;
+#[cfg(test)]
+mod tests;
 
 pub use local::LocalPages;
 

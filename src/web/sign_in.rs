@@ -14,7 +14,7 @@ use crate::ops::entry::{expect_code, find, peek_sign_in, sign_in as use_ticket};
 use crate::ops::token::{Shown, verify};
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::net::IpAddr;
@@ -46,8 +46,13 @@ impl Guesses {
 
 /// The sign-in page, which goes on to `link`.
 pub(super) fn page(site: &Site, link: Option<String>, error: Option<&str>) -> Answer {
-    let form =
-        SignIn { action: "/sign-in".into(), error: error.map(str::to_owned), link, is_local: site.is_local };
+    let form = SignIn {
+        action: "/sign-in".into(),
+        error: error.map(str::to_owned),
+        link,
+        is_local: site.is_local,
+        base: None,
+    };
     Answer::page(StatusCode::UNAUTHORIZED, pages::sign_in(&form))
 }
 
@@ -66,7 +71,7 @@ pub(super) async fn land(State(site): State<Arc<Site>>, Path(link): Path<String>
 
 /// Where a sign-in goes on: an entry link, or the first page. Nothing else is ever followed.
 fn onward(base: &str, link: Option<&str>) -> String {
-    match link.filter(|link| link.len() == 43 && link.bytes().all(form::is_link_byte)) {
+    match link.filter(|link| form::is_link(link)) {
         Some(link) => format!("{base}/e/{link}"),
         None => format!("{base}/"),
     }
@@ -101,14 +106,24 @@ async fn signed_in(app: &crate::app::App, caller: &Caller, token: &str) -> Resul
     app.store.write(caller, move |tx| tx.record(event, ())).await
 }
 
-pub(super) async fn ask_ticket(State(site): State<Arc<Site>>, Path(ticket): Path<String>) -> Answer {
+/// Where to go on after signing in.
+#[derive(serde::Deserialize)]
+pub(super) struct Onward {
+    link: Option<String>,
+}
+
+pub(super) async fn ask_ticket(
+    State(site): State<Arc<Site>>,
+    Path(ticket): Path<String>,
+    Query(onward): Query<Onward>,
+) -> Answer {
     let found = async { peek_sign_in(&*site.app().await?, &ticket).await };
     match found.await {
         Ok((user, org)) => Answer::ok(pages::confirm_sign_in(&ConfirmSignIn {
             action: format!("/sign-in/{ticket}"),
             login: user.login,
             org,
-            link: None,
+            link: onward.link.filter(|link| form::is_link(link)),
         })),
         Err(e) => Answer::failed(&again(e), None),
     }
@@ -150,7 +165,8 @@ pub(super) async fn sign_out(State(site): State<Arc<Site>>, visitor: Visitor, bo
         return visitor.failed(&e);
     }
     site.sessions.end(&visitor.half);
-    let form = SignIn { action: "/sign-in".into(), error: None, link: None, is_local: site.is_local };
+    let form =
+        SignIn { action: "/sign-in".into(), error: None, link: None, is_local: site.is_local, base: None };
     Answer::ok(pages::signed_out(&form)).and_forget()
 }
 

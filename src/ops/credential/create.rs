@@ -10,7 +10,8 @@ use crate::model::entry::EntryPurpose;
 use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::org::{Org, Role};
-use crate::model::status::{StatusReport, status};
+use crate::model::provider::Provider;
+use crate::model::status::{StatusReason, StatusReport, status};
 use crate::model::text::{Description, Label, Tag};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::entry::Offer;
@@ -21,6 +22,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// What is said of a connection that nobody has made yet.
+const NOT_CONNECTED: &str =
+    "It is bound to its provider and waits to be connected, which comes with a later version of unsaid.";
 const MOST_TAGS: usize = 20;
 const MOST_FIELDS: usize = 20;
 
@@ -56,6 +60,10 @@ pub struct CreateCredential {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20))]
     pub tags: Option<Vec<String>>,
+    /// For type oauth: the provider it will be connected through
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 80))]
+    pub provider: Option<String>,
     /// For type custom
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20))]
@@ -170,15 +178,11 @@ pub fn prepare(
     let (who, org) = reach::who(tx, caller)?;
     let name = CredentialName::parse(&input.name)?;
     let kind = input.kind.unwrap_or(CredentialType::ApiKey);
-    if kind == CredentialType::OAuth {
-        return Err(invalid(
-            "OAuth credentials come from a connection, which this version of unsaid cannot make yet",
-        )
-        .next("Create an api_key for now, or wait for the version that connects."));
-    }
     let scope = input.scope.unwrap_or(Scope::Personal);
     let owner = place(tx, &who, &org, scope, input.team.as_deref())?;
+    let provider = bound_provider(tx, caller, kind, input)?;
     let service = match input.service.as_deref().filter(|s| !s.is_empty()) {
+        None if provider.is_some() => provider.as_ref().map_or(String::new(), |p| p.service.clone()),
         Some(service) => catalogue.service(service)?.id.clone(),
         None => match &catalogue.service_for_env_name(name.as_str())[..] {
             [only] => only.clone(),
@@ -193,7 +197,7 @@ pub fn prepare(
         name_key: name.key(),
         name: name.into(),
         kind,
-        source: Source::Manual,
+        source: if provider.is_some() { Source::OAuth } else { Source::Manual },
         scope,
         owner_id: owner,
         service,
@@ -204,7 +208,7 @@ pub fn prepare(
             .map_or(Ok(String::new()), |d| Description::parse(&d).map(String::from))?,
         tags: tags(input.tags.as_deref().unwrap_or_default())?,
         fields: fields(kind, input.fields.as_deref().unwrap_or_default())?,
-        provider_id: None,
+        provider_id: provider.map(|p| p.id),
         expires_at: input.expires_at,
         rotation_days: None,
         current_version: None,
@@ -219,6 +223,31 @@ pub fn prepare(
     };
     credential.expect_usable_variables()?;
     Ok((who, org, credential))
+}
+
+/// The provider that a credential of type oauth is bound to; it has no value until somebody connects it.
+fn bound_provider(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    kind: CredentialType,
+    input: &CreateCredential,
+) -> Result<Option<Provider>> {
+    let named = input.provider.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    match (kind, named) {
+        (CredentialType::OAuth, Some(name)) => {
+            let provider = tx.provider_named(&caller.org, name)?;
+            let other = input.service.as_deref().is_some_and(|s| !s.is_empty() && s != provider.service);
+            match other {
+                false => Ok(Some(provider)),
+                true => Err(invalid(format!("{} is a provider of another service", provider.name))
+                    .next("Leave the service out: it is the provider's.")),
+            }
+        }
+        (CredentialType::OAuth, None) => Err(invalid("type oauth is bound to an OAuth provider: name it")
+            .next("Call list_oauth_providers to see the providers there are, or create_oauth_provider.")),
+        (_, Some(_)) => Err(invalid("only type oauth is bound to a provider")),
+        (_, None) => Ok(None),
+    }
 }
 
 /// Adds a prepared credential; says plainly where one like it exists.
@@ -318,8 +347,12 @@ impl Operation for CreateCredential {
     }
 }
 
-/// The value of the credential that `answer` is about, where a person enters it.
+/// The value of the credential that `answer` is about, where a person enters it; a connection has none to enter.
 pub(super) fn entered_by_hand(answer: &Value) -> Option<(EntryPurpose, String)> {
+    let reasons = answer.pointer("/status/reasons").and_then(Value::as_array);
+    if reasons.is_some_and(|all| all.iter().any(|r| r == StatusReason::ReauthRequired.as_str())) {
+        return None;
+    }
     Some((EntryPurpose::Value, answer.get("id")?.as_str()?.to_owned()))
 }
 
@@ -336,10 +369,13 @@ fn created(
         name: c.name.clone(),
         scope: c.scope,
         status: status(c, now, org.warn_days, org.bin_days),
-        next: format!(
-            "Ask the person to run `{}` in a terminal and enter the value there. Never ask for it in the chat.",
-            c.set_command()
-        ),
+        next: match c.source {
+            Source::OAuth => NOT_CONNECTED.into(),
+            Source::Manual => format!(
+                "Ask the person to run `{}` in a terminal and enter the value there. Never ask for it in the chat.",
+                c.set_command()
+            ),
+        },
         same_name: described(tx, caller, others)?,
         entry: None,
     })

@@ -93,6 +93,10 @@ pub fn advice(name: &str, resolved: &Resolved, narrowing: &Narrowing) -> (String
         (None, Some(Problem::ValueMissing)) => {
             (format!("the {name} that wins has no value"), format!("Enter it with `unsaid set {name}`."))
         }
+        (None, Some(Problem::ReauthRequired)) => (
+            format!("the {name} that wins is not connected; there is no silent fall back"),
+            "Connecting comes with a later version of unsaid.".into(),
+        ),
         (None, Some(Problem::NotFound) | None) => (
             format!("there is no {name}{} that you may use", narrowed(narrowing)),
             format!("Add it with `unsaid set {name}`, or ask an admin to share it."),

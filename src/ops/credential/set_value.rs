@@ -1,5 +1,6 @@
 //! `set_credential_value`: tells where a person enters the value. It never takes one.
 use super::create::entered_by_hand;
+use super::value::expect_manual;
 use crate::app::App;
 use crate::error::Result;
 use crate::model::access::Caller;
@@ -54,6 +55,7 @@ impl Operation for SetCredentialValue {
             .write(caller, move |tx| {
                 let who = tx.standing(&asking)?;
                 let c = reach::credential(tx, &asking, &who, &self.credential, Need::Manage)?.credential;
+                expect_manual(&c)?;
                 let output = WhereToEnter {
                     id: c.id.0.clone(),
                     name: c.name.clone(),

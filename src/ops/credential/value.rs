@@ -7,7 +7,7 @@ use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
 use crate::ids::VersionId;
 use crate::model::access::Caller;
-use crate::model::credential::{Credential, CredentialType, Scope, SealedField, Stage, Version};
+use crate::model::credential::{Credential, CredentialType, Scope, SealedField, Source, Stage, Version};
 use crate::model::event::Event;
 use crate::model::suspicion::Kind;
 use crate::ops::reach::{self, Need};
@@ -212,6 +212,7 @@ fn store_version(
 ) -> Result<()> {
     let now = tx.now();
     let specs = credential.field_specs();
+    expect_manual(credential)?;
     check_values(credential, &specs, values)?;
     let earlier = tx.versions(&credential.org_id, &credential.id, 100)?;
     let mut version = Version {
@@ -282,6 +283,17 @@ pub fn retire(tx: &mut Writer<'_>, version: &mut Version, now: Millis) -> Result
     version.destroyed_at = Some(now);
     tx.remove_fields(&version.id)?;
     tx.save(version)
+}
+
+/// Refuses what is no person's to enter: the tokens of a connection are managed.
+pub(in crate::ops) fn expect_manual(credential: &Credential) -> Result<()> {
+    match credential.source {
+        Source::Manual => Ok(()),
+        Source::OAuth => {
+            Err(invalid(format!("{} is a connection: its value is managed, not entered", credential.name))
+                .next("Connecting comes with a later version of unsaid."))
+        }
+    }
 }
 
 fn check_values(

@@ -11,6 +11,8 @@ pub struct SignIn {
     pub error: Option<String>,
     pub link: Option<String>,
     pub is_local: bool,
+    /// What the server is called, to name the link in full.
+    pub base: Option<String>,
 }
 
 /// Asks for a sign-in token.
@@ -55,7 +57,11 @@ fn sign_in_page(v: &SignIn, is_signed_out: bool) -> Markup {
                 section .aside {
                     h2 { "On this machine" }
                     p { "You need no token: run this in a terminal, and it opens a one-time sign-in." }
-                    p { code .copy { "unsaid open" } }
+                    p {
+                        code .copy {
+                            "unsaid open" @if let (Some(link), Some(base)) = (&v.link, &v.base) { " " (base) "/e/" (link) }
+                        }
+                    }
                 }
             }
         }
