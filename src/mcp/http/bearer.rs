@@ -36,6 +36,9 @@ pub struct Principal {
     pub end: CancellationToken,
 }
 
+/// The answer to who is not let in.
+type Refused = Box<Response>;
+
 tokio::task_local! {
     /// Whose request this task answers: for what is kept from one request to the next.
     pub(super) static WHOSE: Principal;
@@ -72,7 +75,7 @@ async fn pass(State(bearer): State<Arc<Bearer>>, request: Request, next: Next) -
             let response = WHOSE.scope(principal, next.run(request)).await;
             response.map(|body| Body::new(Tied::new(body, end, place)))
         }
-        Err(response) => response,
+        Err(refused) => *refused,
     };
     // Lists differ by caller, and answers are nobody else's.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -93,11 +96,11 @@ impl Bearer {
     }
 
     /// The request with its principal in the place of its token, or the answer that refuses it.
-    async fn admit(&self, mut request: Request) -> Result<(Request, Principal, Option<Place>), Response> {
+    async fn admit(&self, mut request: Request) -> Result<(Request, Principal, Option<Place>), Refused> {
         let peer = request.extensions().get::<Peer>().copied();
         let failed = |response: Response| match peer.map(|peer| self.rates.failed(peer.0)) {
-            Some(Err(e)) => refusal(&e),
-            _ => response,
+            Some(Err(e)) => Box::new(refusal(&e)),
+            _ => Box::new(response),
         };
         let token = match token(request.headers()) {
             Ok(Some(token)) => Shown::new(token),
@@ -107,7 +110,7 @@ impl Bearer {
             }
         };
         request.headers_mut().remove(header::AUTHORIZATION);
-        let app = self.opening.app().await.map_err(|e| refusal(&e))?;
+        let app = self.opening.app().await.map_err(|e| Box::new(refusal(&e)))?;
         let verified = match token {
             Ok(token) => verify(app, token, Purpose::Mcp, Door::Http).await,
             Err(e) => Err(e),
@@ -118,7 +121,7 @@ impl Bearer {
                 let e = Some(&e);
                 return Err(failed(self.challenge(StatusCode::UNAUTHORIZED, Some("invalid_token"), e)));
             }
-            Err(e) => return Err(refusal(&e)),
+            Err(e) => return Err(Box::new(refusal(&e))),
         };
         let principal = Principal {
             end: self.living.end_of(&verified.caller.org, &verified.token),
@@ -130,7 +133,7 @@ impl Bearer {
         // A stream that only waits takes no place of those that work.
         let place = match *request.method() {
             Method::GET | Method::HEAD => None,
-            _ => Some(self.rates.enter(&principal.token).map_err(|e| refusal(&e))?),
+            _ => Some(self.rates.enter(&principal.token).map_err(|e| Box::new(refusal(&e)))?),
         };
         request.extensions_mut().insert(principal.clone());
         Ok((request, principal, place))
@@ -138,7 +141,7 @@ impl Bearer {
 
     /// Refuses, where the request names its tool in a header, one that this token never allows (RFC 6750 §3.1). The
     /// operation refuses it in any case; the header is held against the body by what stands behind.
-    fn expect_scope(&self, headers: &HeaderMap, limits: &Limits) -> Result<(), Response> {
+    fn expect_scope(&self, headers: &HeaderMap, limits: &Limits) -> Result<(), Refused> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if text("mcp-method") != Some("tools/call") {
             return Ok(());
@@ -147,7 +150,7 @@ impl Bearer {
             Some(entry) if entry.is_tool() && !limits.allow(entry) => {
                 let e = Error::new(Code::NotAllowed, format!("this token does not allow {}", entry.name))
                     .next("Make a token that allows it with `unsaid token create`.");
-                Err(self.challenge(StatusCode::FORBIDDEN, Some("insufficient_scope"), Some(&e)))
+                Err(Box::new(self.challenge(StatusCode::FORBIDDEN, Some("insufficient_scope"), Some(&e))))
             }
             _ => Ok(()),
         }
