@@ -149,6 +149,7 @@ codes! {
     StoreInsecure "store_insecure" Unavailable "Repair what this message names; nothing was read."
     StoreNewer "store_newer" Unavailable "This vault was written by a newer unsaid. Update this one."
     StoreCorrupt "store_corrupt" Unavailable "Restore the last backup with `unsaid restore-backup`, or run `unsaid doctor`."
+    Unreachable "unreachable" Unavailable "Check the address and the network, then try again."
     CommandNotExecutable "command_not_executable" Unavailable "Make it executable with `chmod +x`, or name the program that reads it."
     CommandNotStarted "command_not_started" Unavailable "Nothing ran. Try again; if it repeats, the cause is in the log."
     ConfigInvalid "config_invalid" Unavailable "Correct the setting this message names."

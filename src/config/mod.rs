@@ -3,7 +3,6 @@
 //! No secret stands in a configuration, and each value knows where it came from.
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -90,9 +89,29 @@ pub struct File {
     pub catalogue: Catalogue,
     #[serde(skip_serializing_if = "Http::is_empty")]
     pub http: Http,
-    /// Settings of outbound connections; used from a later part on.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub outbound: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Outbound::is_empty")]
+    pub outbound: Outbound,
+}
+
+/// Connections that we make ourselves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outbound {
+    /// Hosts, as `idp.intranet:8443`, that may be called although they are not in the public network.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Certificates (PEM) that are trusted besides the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// The one proxy that is used, as `http://proxy.intranet:3128`; none of the environment's is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+}
+
+impl Outbound {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Who the local person is.

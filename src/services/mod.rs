@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod catalogue;
 pub mod check;
+pub mod client;
 pub mod fill;
 pub mod guide;
 mod own;

@@ -9,6 +9,7 @@ use super::sessions::Visitor;
 use crate::error::{Code, Error, Result, internal};
 use crate::model::entry::EntryPurpose;
 use crate::ops::entry::offer_here;
+use crate::ops::provider::discover;
 use crate::ops::{Limits, NoOne, Reply, call, find_entry};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -220,6 +221,34 @@ fn arguments(form: &ProviderForm, id: Option<&str>, before: Option<&ProviderForm
     arguments
 }
 
+/// Fills the form from what its issuer says, where that button was pressed.
+async fn filled(visitor: &Visitor, form: ProviderForm, body: &[u8]) -> Result<Answer, Box<ProviderForm>> {
+    if !form::read(body).contains_key("discover") {
+        return Err(Box::new(form));
+    }
+    let page = match discover(&visitor.app, &visitor.caller, &form.issuer).await {
+        Ok(found) => ProviderForm {
+            authorization_url: found.endpoints.authorization_url,
+            token_url: found.endpoints.token_url,
+            revocation_url: found.endpoints.revocation_url,
+            userinfo_url: found.endpoints.userinfo_url,
+            device_authorization_url: found.endpoints.device_authorization_url,
+            client_auth: found.client_auth.map_or(form.client_auth.clone(), |auth| auth.to_string()),
+            warnings: match found.scopes.is_empty() {
+                true => Vec::new(),
+                false => vec![format!("The issuer offers these scopes: {}.", found.scopes.join(" "))],
+            },
+            error: None,
+            ..form
+        },
+        Err(e) => {
+            ProviderForm { error: Some(format!("{} {}", sentence(e.message()), e.next_step())), ..form }
+        }
+    };
+    let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    Ok(Answer::page(status, pages::provider_form(&page)))
+}
+
 /// Runs it, or goes to the page where it is decided.
 async fn save(visitor: &Visitor, operation: &str, form: ProviderForm, arguments: Value) -> Answer {
     match ask(visitor, operation, arguments).await {
@@ -249,6 +278,10 @@ pub(super) async fn create(State(site): State<Arc<Site>>, visitor: Visitor, body
         Ok(form) => typed(form, &body),
         Err(e) => return visitor.failed(&e),
     };
+    let form = match filled(&visitor, form, &body).await {
+        Ok(answer) => return answer,
+        Err(form) => *form,
+    };
     let arguments = arguments(&form, None, None);
     save(&visitor, "create_oauth_provider", form, arguments).await
 }
@@ -267,7 +300,10 @@ pub(super) async fn change(
         Ok(before) => before,
         Err(e) => return visitor.failed(&e),
     };
-    let form = typed(before.clone(), &body);
+    let form = match filled(&visitor, typed(before.clone(), &body), &body).await {
+        Ok(answer) => return answer,
+        Err(form) => *form,
+    };
     let arguments = arguments(&form, Some(&id), Some(&before));
     save(&visitor, "update_oauth_provider", form, arguments).await
 }

@@ -247,10 +247,11 @@ export async function visitor(base, options = {}) {
   });
   context.on("console", (message) => {
     const text = message.text();
-    // Chromium's own line about a document that came with a status of 400 and more.
-    const isStatus = text.startsWith("Failed to load resource") && documents.has(message.location().url);
+    // Chromium's own line about a document that came with a status of 400 and more; the icon has a check of its own.
+    const { url } = message.location();
+    const isStatus = text.startsWith("Failed to load resource") && (documents.has(url) || url.endsWith("/favicon.ico"));
     if (!isPaused && !isStatus && ["error", "warning"].includes(message.type())) {
-      seen.errors.push(`${message.location().url}: ${text}`);
+      seen.errors.push(`${url}: ${text}`);
     }
   });
   context.on("weberror", (e) => seen.errors.push(String(e.error())));

@@ -88,6 +88,7 @@ async function overHttp() {
 
 async function signingIn(check, { vault, base, signInToken, root }) {
   const { page } = root;
+  check("what a browser asks for by itself, /favicon.ico, is no error", (await ask(`${base}/favicon.ico`)).status < 400);
   check("/ without a session is the sign-in page, 401", await to(page, () => page.goto(base)) === 401);
   await look(check, "sign-in", root);
   check("a wrong token is refused, 401", await byToken(page, secret(`unsaid_${random(24)}`)) === 401);
@@ -844,7 +845,6 @@ async function hostileText() {
   await group("text", "goes through", async (check) => {
     const vault = await new Vault("text").init();
     await vault.works("user", "add", "max", "--name", PAYLOADS[0]);
-    const renamed = [];
     const base = await vault.serve("--http", "127.0.0.1:0");
     const tool = assistant(base, await vault.token("chat"));
     const who = await visitor(base);
@@ -856,47 +856,49 @@ async function hostileText() {
     const shared = (await tool("create_credential", { name: name(), scope: "org" })).id;
     const here = `${base}${half}${new URL(entry.url).pathname}`;
     const ran = [];
-    const marked = async (what) => {
-      if (await page.evaluate(() => window.unsaidXss !== undefined)) ran.push(what);
-    };
+    // What our own pages are made of; scripts are two, and no element has a style or a handler of its own.
+    const OURS = "html head meta title link script body a header div p nav ul li form input button strong bdi main footer"
+      + " h1 h2 section dl dt dd span code time figure figcaption blockquote label textarea fieldset legend";
     const odd = [];
-    const elements = () => page.evaluate(() => [...new Set([...document.querySelectorAll("*")].map((e) => e.localName))].sort().join());
+    const marked = async (what) => {
+      const { isMarked, foreign } = await page.evaluate((ours) => ({
+        isMarked: window.unsaidXss !== undefined,
+        foreign: [...document.querySelectorAll("*")].filter((e) => !ours.includes(e.localName)
+          || [...e.attributes].some((a) => /^on|^style$|^srcdoc$/i.test(a.name) || /javascript:|evil/i.test(e.getAttribute("href") ?? ""))).map((e) => e.outerHTML)
+          .concat(document.scripts.length === 2 ? [] : ["scripts"]),
+      }), OURS.split(" "));
+      if (isMarked) ran.push(what);
+      odd.push(...foreign.map((html) => `${what}: ${html}`));
+    };
     await page.goto(here);
-    const known = new Set((await elements()).split(",").concat("time", "figure", "figcaption", "blockquote", "section", "dl", "dt", "dd", "ul", "code", "span"));
-    const counts = { descriptions: 0, accounts: 0, clients: 0, reasons: 0 };
+    const counts = { descriptions: 0, accounts: 0, reasons: 0 };
     for (const [at, payload] of PAYLOADS.entries()) {
-      const takes = async (field) => {
-        const told = await tool("update_credential", { credential: n, [field]: payload });
-        if (told.code !== undefined && process.env.DBG) console.log(at, field, JSON.stringify(told).slice(0,200));
-        if (told.code === undefined) counts[`${field}s`] += 1;
-      };
-      await takes("description");
-      await takes("account");
+      const told = await tool("update_credential", { credential: n, description: payload });
+      counts.descriptions += told.code === undefined ? 1 : 0;
+      // An account is changed by approval alone, and a client calls itself what it likes.
+      let asked = await tool("update_credential", { credential: n, account: payload, reason: payload }, payload);
+      counts.accounts += asked.approval_id ? 1 : 0;
+      if (!asked.approval_id) {
+        asked = await tool("share_credential", { credential: shared, user: "max", level: "use", reason: payload }, payload);
+      }
+      counts.reasons += asked.approval_id ? 1 : 0;
+      if (asked.approval_id) {
+        await page.goto(`${base}${half}/approvals/${asked.approval_id}`);
+        await marked(`approval ${at}`);
+        await page.getByRole("button", { name: "Approve" }).click();
+        await page.waitForURL((u) => u.pathname.endsWith(asked.approval_id));
+      }
       await page.goto(here);
       await marked(`entry ${at}`);
-      // The client's own name is a header of the request's meta, and stands on the approval.
-      const asked = await tool("share_credential", { credential: shared, user: "max", level: "use", reason: payload }, payload);
-      const other = asked.code === "approval_required" ? asked : await tool("share_credential", { credential: shared, user: "max", level: "use", reason: `r ${at}` }, payload);
-      if (asked.code === "approval_required") counts.reasons += 1;
-      else if (process.env.DBG) console.log(at, "share", JSON.stringify(asked).slice(0, 250), other.code);
-      if (other.code === "approval_required") {
-        counts.clients += 1;
-        await page.goto(`${base}${half}/approvals/${other.approval_id}`);
-        await marked(`approval ${at}`);
-        for (const found of (await elements()).split(",")) if (!known.has(found)) odd.push(`${at}: ${found}`);
-        if (at % 8 === 0) {
-          await page.goto(`${base}${half}/approvals`);
-          await marked(`approvals ${at}`);
-          await page.goto(`${base}${half}/approvals/${other.approval_id}`);
-        }
-        await to(page, () => page.getByRole("button", { name: "Decline" }).click());
+      if (at % 8 === 0) {
+        await page.goto(`${base}${half}/approvals`);
+        await marked(`approvals ${at}`);
       }
-      if (at % 25 === 0) renamed.push((await vault.cli("user", "rename", "max", "--name", payload)).code);
+      if (at % 25 === 0) await vault.cli("user", "rename", "max", "--", payload);
     }
-    check(`${PAYLOADS.length} payloads: as description ${counts.descriptions}, account ${counts.accounts}, reason ${counts.reasons}, with the client's name ${counts.clients}`,
+    check(`${PAYLOADS.length} payloads: as description ${counts.descriptions}, account ${counts.accounts}, reason and client's name ${counts.reasons}`,
       PAYLOADS.length >= 100 && counts.descriptions > 50 && counts.accounts > 50 && counts.reasons > 50, counts);
     check("none ran", ran.length === 0, ran);
-    check("none became an element", odd.length === 0, odd);
     await page.goto(here);
     await page.getByLabel("Value", { exact: true }).fill(fresh());
     await save(page);
@@ -919,6 +921,7 @@ async function hostileText() {
       check(`no way out by ${target}`, answer.headers.location === undefined && !answer.text.includes("evil.example"));
     }
     check("none ran anywhere", ran.length === 0, ran);
+    check("none became an element or an attribute", odd.length === 0, odd);
     clean(check, "all of it", who);
     await who.context.close();
   });

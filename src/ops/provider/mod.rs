@@ -5,6 +5,7 @@
 mod change;
 mod create;
 mod delete;
+mod discover;
 mod endpoints;
 mod list;
 mod secret;
@@ -14,6 +15,7 @@ mod tests;
 pub use change::UpdateOauthProvider;
 pub use create::CreateOauthProvider;
 pub use delete::{DeleteOauthProvider, DeletedProvider};
+pub use discover::{Discovered, discover};
 pub use endpoints::{domain_warning, hosts};
 pub use list::{ListOauthProviders, ProviderList};
 pub(in crate::ops) use secret::set_secret_by_link;

@@ -1,0 +1,264 @@
+//! The only outbound HTTP client: https to public addresses, no redirects, no proxy of the environment, small answers.
+//!
+//! A name is resolved once, each of its addresses is looked at, and the connection is made to those and no others, so
+//! that a name cannot mean one host when it is checked and another when it is called. An admin's configuration may
+//! name hosts that are not public.
+use crate::error::{Code, Error, Result, internal, invalid};
+use reqwest::Client;
+use reqwest::redirect::Policy;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use url::{Host, Url};
+
+const CONNECT: Duration = Duration::from_secs(5);
+const WHOLE: Duration = Duration::from_secs(15);
+
+/// What may be called, and whose certificates count.
+#[derive(Clone, Debug, Default)]
+pub struct Outbound {
+    /// `host:port` that may be called wherever it is.
+    pub allow: Vec<String>,
+    pub ca_file: Option<PathBuf>,
+    pub proxy: Option<String>,
+}
+
+fn unreachable(url: &Url, why: &str) -> Error {
+    let host = url.host_str().unwrap_or_default();
+    Error::new(Code::Unreachable, format!("{host} could not be reached: {why}"))
+}
+
+impl Outbound {
+    /// The JSON at `url`, at most `most` bytes of it.
+    ///
+    /// Fails with `invalid_input` for an address that may not be called, and `unreachable` where there is no answer, or
+    /// none that can be used. Nothing of an answer's body is in an error.
+    pub async fn get_json(&self, url: &Url, most: usize) -> Result<serde_json::Value> {
+        let addresses = self.resolve(url).await?;
+        let client = self.client(url, &addresses)?;
+        let mut response = client
+            .get(url.clone())
+            .header("accept", "application/json")
+            .send()
+            .await
+            .map_err(|e| unreachable(url, kind(&e)))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(unreachable(url, &format!("it answered with status {}", status.as_u16()))
+                .detail("status", status.as_u16().to_string()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| unreachable(url, kind(&e)))? {
+            if body.len() + chunk.len() > most {
+                return Err(unreachable(url, "its answer is too large"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&body).map_err(|_| unreachable(url, "its answer is no JSON"))
+    }
+
+    /// Where the host of `url` is, if it may be called there.
+    async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>> {
+        if url.scheme() != "https" {
+            return Err(invalid("only https addresses are called"));
+        }
+        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
+            return Err(invalid("the address names no host"));
+        };
+        let named = format!("{host}:{port}");
+        let is_allowed = self.allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(&named));
+        let found: Vec<SocketAddr> = match host {
+            Host::Ipv4(ip) => vec![(ip, port).into()],
+            Host::Ipv6(ip) => vec![(ip, port).into()],
+            Host::Domain(name) => tokio::net::lookup_host((name, port))
+                .await
+                .map_err(|_| unreachable(url, "its name has no address"))?
+                .collect(),
+        };
+        if found.is_empty() {
+            return Err(unreachable(url, "its name has no address"));
+        }
+        // One private address among public ones is as bad as all.
+        match is_allowed || found.iter().all(|address| is_public(address.ip())) {
+            true => Ok(found),
+            false => Err(invalid(format!("{named} is not in the public network"))
+                .next("An admin can allow it: `[outbound] allow = [\"host:port\"]` in unsaid.toml.")),
+        }
+    }
+
+    fn client(&self, url: &Url, addresses: &[SocketAddr]) -> Result<Client> {
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(self.tls()?)
+            .https_only(true)
+            .redirect(Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .timeout(WHOLE)
+            .referer(false)
+            .user_agent(concat!("unsaid/", env!("CARGO_PKG_VERSION")));
+        if let Some(Host::Domain(name)) = url.host() {
+            builder = builder.resolve_to_addrs(name, addresses);
+        }
+        if let Some(proxy) = &self.proxy {
+            let proxy = reqwest::Proxy::https(proxy)
+                .map_err(|_| Error::new(Code::ConfigInvalid, "[outbound] proxy is no address"))?;
+            builder = builder.proxy(proxy);
+        }
+        builder.build().map_err(|_| internal("the outbound client could not be made"))
+    }
+
+    fn tls(&self) -> Result<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        // A certificate of the system's that does not parse is one that nothing can be signed by.
+        let (_, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(file) = &self.ca_file {
+            let wrong = || {
+                Error::new(
+                    Code::ConfigInvalid,
+                    format!("[outbound] ca_file {} cannot be used", file.display()),
+                )
+                .next("Give a PEM file of certificates.")
+            };
+            let all = CertificateDer::pem_file_iter(file).map_err(|_| wrong())?;
+            for certificate in all {
+                roots.add(certificate.map_err(|_| wrong())?).map_err(|_| wrong())?;
+            }
+        }
+        Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|_| internal("TLS could not be set up"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth())
+    }
+}
+
+/// What went wrong, without the address, which may have a secret in its query.
+fn kind(e: &reqwest::Error) -> &'static str {
+    if e.is_timeout() {
+        "it did not answer in time"
+    } else if e.is_connect() {
+        "no connection, or its certificate is not trusted"
+    } else {
+        "the connection broke off"
+    }
+}
+
+/// Whether `ip` is an address of the public network (IANA special-purpose registries): not private, loopback,
+/// link-local, shared, documentation, multicast or reserved, nor one of those inside an IPv6 address.
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || ip.is_multicast()
+        || ip.is_broadcast()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
+        || (a == 198 && (b == 18 || b == 19)))
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let s = ip.segments();
+    if let Some(v4) = ip.to_ipv4_mapped() {
+        return is_public_v4(v4);
+    }
+    // Only global unicast, without what is carved out of it.
+    let is_global = (s[0] & 0xe000) == 0x2000;
+    let is_special = (s[0] == 0x2001 && s[1] < 0x0200)
+        || (s[0] == 0x2001 && s[1] == 0x0db8)
+        || s[0] == 0x2002
+        || (s[0] == 0x3fff && s[1] < 0x1000);
+    is_global && !is_special
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_the_public_network_are_public() {
+        for ip in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.255.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "ff02::1",
+            "3fff::1",
+        ] {
+            assert!(!is_public(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in
+            ["1.1.1.1", "100.128.0.1", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "2a00:1450:4001::1"]
+        {
+            assert!(is_public(ip.parse().unwrap()), "{ip}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_not_public_is_not_called_unless_the_configuration_names_it() {
+        let closed = Outbound::default();
+        for url in [
+            "http://example.com/",
+            "https://127.0.0.1/x",
+            "https://localhost/x",
+            "https://[::1]/x",
+            "https://169.254.169.254/latest",
+            "https://10.0.0.1/",
+        ] {
+            let refused = closed.get_json(&Url::parse(url).unwrap(), 100).await.unwrap_err();
+            assert_eq!(refused.code, Code::InvalidInput, "{url}");
+        }
+
+        // Port 1 of this machine: nobody answers there, and that is found out by calling it.
+        let open = Outbound { allow: vec!["127.0.0.1:1".into()], ..Outbound::default() };
+        let url = |text: &str| Url::parse(text).unwrap();
+        let called = open.get_json(&url("https://127.0.0.1:1/x?code=plain"), 100).await.unwrap_err();
+        assert_eq!(called.code, Code::Unreachable);
+        assert!(!called.message().contains("plain"));
+        let other = open.get_json(&url("https://127.0.0.1:2/x"), 100).await.unwrap_err();
+        assert_eq!(other.code, Code::InvalidInput);
+    }
+}
