@@ -35,7 +35,7 @@ const quiet = (text) => {
 export function check(group, what, holds, told = "") {
   count += 1;
   failures += holds ? 0 : 1;
-  const more = holds ? "" : `: ${quiet(typeof told === "string" ? told : JSON.stringify(told))}`.slice(0, 1500);
+  const more = holds ? "" : `: ${quiet(typeof told === "string" ? told : JSON.stringify(told))}`.replaceAll(/\s+/g, " ").slice(0, 600);
   console.log(`${holds ? "ok  " : "FAIL"} ${group.padEnd(9)} ${what}${more}`);
 }
 
@@ -306,6 +306,8 @@ export async function look(check, kind, who, page = who.page) {
   await page.setViewportSize(before);
   check(`${kind}: axe finds nothing`, found.length === 0, found);
   check(`${kind}: nothing sticks out sideways`, wide.length === 0, wide);
+  const raw = (await page.locator("main").innerText()).match(/`[^`]*`|\d{4}-\d\d-\d\dT[\d:.]+Z/g) ?? [];
+  check(`${kind}: no backticks and no raw times`, raw.length === 0, raw);
 }
 
 export async function tidy() {

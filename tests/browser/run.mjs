@@ -18,7 +18,10 @@ const heading = (page) => page.locator("h1").innerText();
 const text = (page) => page.locator("body").innerText();
 const inSession = /^\/u\/[\w-]{43}\//;
 let number = 0;
-const name = (start = "KEY") => `${start}_${(number += 1)}_${random(2).toUpperCase()}`;
+const name = (start = "KEY") => {
+  number += 1;
+  return `${start}_${number}_${random(2).toUpperCase()}`;
+};
 
 /** A page that came by a click or an address, with its status. */
 async function to(page, act) {
@@ -69,7 +72,6 @@ const key = () => {
 async function overHttp() {
   const vault = await new Vault("http").init();
   await vault.works("user", "add", "max");
-  await vault.works("policy", "show").catch(() => {});
   const base = await vault.serve("--http", "127.0.0.1:0");
   const tool = assistant(base, await vault.token("chat"));
   const maxTool = assistant(base, await vault.token("chat-max", "--user", "max"));
@@ -390,6 +392,8 @@ async function providers(check, { vault, base, maxTool, root }) {
   check("from a preset: the addresses are the catalogue's",
     (await page.getByLabel("Token URL").inputValue()) === "https://github.com/login/oauth/access_token");
   await look(check, "provider", root);
+  check("its service, which a change would leave as it is, cannot be chosen",
+    !(await page.locator("#service").count()) || (await page.locator("#service").isDisabled()));
 
   await page.goto(`${base}${half}/providers/new`);
   await page.getByLabel("Name", { exact: true }).fill("own");
@@ -765,7 +769,8 @@ async function sealed(check, cert, certKey) {
   const typed = key();
   await bare.page.getByLabel("Value", { exact: true }).fill(typed);
   await save(bare.page);
-  check("without script it is sent under TLS alone, and arrives exactly", await vault.holds(plain, { [plain]: typed }), await text(bare.page));
+  check("without script the proxy sees it, or this test would see nothing", leaks(typed));
+  check("and it arrives exactly", await vault.holds(plain, { [plain]: typed }), await text(bare.page));
   clean(check, "all of it", who);
   await who.context.close();
   await bare.context.close();
@@ -923,6 +928,16 @@ async function hostileText() {
     check("none ran anywhere", ran.length === 0, ran);
     check("none became an element or an attribute", odd.length === 0, odd);
     clean(check, "all of it", who);
+    // What would run is refused by the policy, and seen here: else the lines above would mean nothing.
+    await page.evaluate(() => {
+      document.body.append(Object.assign(document.createElement("img"), { src: "https://evil.example/x" }));
+      try {
+        document.body.insertAdjacentHTML("beforeend", "<img src=x onerror=alert(1)>");
+      } catch { /* Trusted Types */ }
+    });
+    await page.waitForTimeout(200);
+    check("markup and images of a script's own are refused, and that is reported",
+      ["img-src", "require-trusted-types-for"].every((rule) => who.seen.violations.some((told) => told.startsWith(rule))), who.seen.violations);
     await who.context.close();
   });
 }

@@ -16,6 +16,7 @@ import base64
 import contextlib
 import html
 import json
+import logging
 import os
 import re
 import secrets
@@ -41,6 +42,8 @@ options.add_argument("--node")
 options.add_argument("--typescript")
 options.add_argument("--only", help="these parts, as rates,stopping")
 GIVEN = options.parse_args()
+# The client warns that a session's end is answered by 202.
+logging.getLogger("mcp").setLevel(logging.ERROR)
 BINARY = os.path.abspath(GIVEN.binary)
 TEMPORARY = tempfile.TemporaryDirectory()
 
@@ -338,7 +341,8 @@ class Browser:
     def __init__(self, vault: Vault, began: Answer):
         self.vault, self.location, self.status = vault, began.header("location"), began.status
         self.half = "/".join(self.location.split("/")[:3])
-        self.cookie = secret(began.header("set-cookie").split(";")[0])
+        self.cookie, _, self.attributes = began.header("set-cookie").partition(";")
+        secret(self.cookie)
         self.ours = [("Origin", vault.base), ("Sec-Fetch-Site", "same-origin")]
 
     @classmethod
@@ -472,24 +476,22 @@ async def clients(vault: Vault) -> None:
     await vault.serve()
     await vault.told_where()
     root = await Browser.by_open(vault)
-    check("pages", "a ticket of `unsaid open` signs in", root.status == 303 and "HttpOnly" in root_cookie(root), root.status)
+    check("pages", "a ticket of `unsaid open` signs in", root.status == 303, root.status)
+    check("pages", "its cookie is for its own path, and for no script",
+          root.attributes == f" Path={root.half}; HttpOnly; SameSite=Strict", root.attributes)
     everywhere = [both(part, vault, full, way, root) for part, way in WAYS.items()]
     silent = [unanswered(part, vault, full, WAYS[part]) for part in ("handshake", "sse")]
     limits = [limited(part, vault, reading, audit, way) for part, way in WAYS.items()]
     without = [no_pages(part, vault, full, way) for part, way in WAYS.items()]
-    await every([*everywhere, *silent, *limits, *without, form_only(vault, full)])
+    later = [entered_later(part, vault, full, WAYS[part], root) for part in ("handshake", "sse")]
+    await every("clients", [*everywhere, *silent, *later, *limits, *without, form_only(vault, full)])
 
 
-def root_cookie(browser: Browser) -> str:
-    return "HttpOnly" if browser.cookie.startswith("unsaid_session=") else ""
-
-
-async def every(tasks) -> None:
+async def every(part: str, tasks) -> None:
     """All at the same time; each that breaks off is a failure of its own."""
-    done = await asyncio.gather(*tasks, return_exceptions=True)
-    for broken in done:
+    for broken in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(broken, BaseException):
-            raise broken
+            check(part, "runs to its end", False, "".join(traceback.format_exception(broken))[-1500:])
 
 
 async def both(part: str, vault: Vault, token: str, way: str, root: Browser) -> None:
@@ -596,6 +598,17 @@ async def unanswered(part: str, vault: Vault, token: str, way: str) -> None:
         check(part, "and gets it before clients give up", 10 < took < 55, f"{took:.0f} s")
 
 
+async def entered_later(part: str, vault: Vault, token: str, way: str, root: Browser) -> None:
+    """The person takes longer than the call waits."""
+    async with over(part, vault, token, way) as d:
+        d.reply = OPENED
+        told = await d.works("a call that has waited for a while says that the page is open", "create_credential",
+                             lambda c: c["entry"]["state"] == "open" and vault.base in c["next"], name=name(), scope="org")
+        stored = await root.enter(told["entry"]["url"], **{"f.value": value()})
+        await eventually(lambda: asyncio.sleep(0), lambda _: d.completed(told["entry"]["id"]), 5)
+        check(part, "and the client is told when it is entered after that", stored.status == 200 and d.completed(told["entry"]["id"]), d.notices)
+
+
 async def no_pages(part: str, vault: Vault, token: str, way: str) -> None:
     async with over(part, vault, token, way, asks=False) as d:
         key = name()
@@ -653,6 +666,10 @@ async def limited(part: str, vault: Vault, reading: str, audit: str, way: str) -
             check(part, f"{tool}: beyond the token is 403 insufficient_scope",
                   answer.status == 403 and 'error="insufficient_scope"' in challenge and "resource_metadata=" in challenge,
                   (answer.status, challenge))
+        # Header values may be written in base64 (2026-07-28).
+        coded = f"=?base64?{base64.b64encode(b'create_credential').decode()}?="
+        answer = await modern(vault, reading, "create_credential", {"name": name()}, extra=[("Mcp-Name", coded)])
+        check(part, "and so it is where Mcp-Name is in base64", answer.status == 403, (answer.status, answer.text))
 
 
 def well_formed() -> str:
@@ -980,7 +997,8 @@ async def approvals(vault: Vault, root: str, maxes: str, sign_in: str, key: str)
 async def revoking(vault: Vault) -> None:
     """A revoked token ends what is open under it, and nothing else."""
     await vault.init()
-    gone, kept = await asyncio.gather(vault.token("gone"), vault.token("kept"))
+    await vault.unsaid("user", "add", "max")
+    gone, kept, theirs = await asyncio.gather(vault.token("gone"), vault.token("kept"), vault.token("max", "--user", "max"))
     await vault.serve()
     session, other = await Session.begin(vault, gone), await Session.begin(vault, kept)
     open_stream = lambda s: Exchange(vault, "GET", "/mcp", [h for h in s.headers() if h != BOTH] + [("Accept", "text/event-stream")])
@@ -991,17 +1009,35 @@ async def revoking(vault: Vault) -> None:
         open_stream(session) as stream, Exchange(vault, "GET", "/sse", [bearer(gone)]) as sse,
         open_stream(other) as their_stream, Exchange(vault, "GET", "/sse", [bearer(kept)]) as their_sse,
         session.calling("delete_credential", credential=key, reason="tests") as waiting,
+        Exchange(vault, "GET", "/sse", [bearer(theirs)]) as maxes,
     ):
         path = (await sse.until(r"^data: ?(/messages\S+)"))[1]
         await their_sse.until(r"^data: ?(/messages\S+)")
         asked = await question(waiting)
         check("revoking", "streams of both are open", {stream.status, sse.status, their_stream.status, their_sse.status} == {200})
+        # One that waits for a page, and whose answer comes as a whole.
+        again = {"name": name(), "scope": "org"}
+        state = (await modern(vault, gone, "create_credential", again)).result["requestState"]
+        page = asyncio.create_task(modern(vault, gone, "create_credential", again, requestState=state,
+                                          inputResponses={"confirm": {"action": "accept"}}))
+        # Calls that came after it are answered: it is at work before the token ends.
+        await asyncio.gather(*(modern(vault, gone, "whoami") for _ in range(3)))
         await vault.unsaid("token", "revoke", "gone")
         began = time.monotonic()
         ended = await asyncio.gather(stream.end(4), sse.end(4), waiting.end(4))
         took = time.monotonic() - began
         for what, is_ended in zip(("the stream of /mcp", "the stream of /sse", "the call that waits for a form"), ended):
             check("revoking", f"{what} ends within 2 s", is_ended and took < 2.2, f"{took:.1f} s")
+        try:
+            status = (await asyncio.wait_for(asyncio.shield(page), 2.2)).status
+        except TimeoutError:
+            status = "still waiting"
+        except (ConnectionError, ValueError, IndexError):
+            status = "broken off"
+        check("revoking", f"the call that waits for a page ends within 2 s ({status})", status not in (200, "still waiting"), status)
+        page.cancel()
+        await vault.unsaid("user", "disable", "max")
+        check("revoking", "a disabled person's stream ends within 2 s", await maxes.end(2.2))
         open_still = await asyncio.gather(their_stream.end(0.3), their_sse.end(0.3))
         check("revoking", "the other token's streams stay", not any(open_still), open_still)
         for what, answer in {
@@ -1013,8 +1049,8 @@ async def revoking(vault: Vault) -> None:
             check("revoking", f"{what}: 401", answer.status == 401 and 'error="invalid_token"' in answer.header("www-authenticate"), answer.status)
         there = (await modern(vault, kept, "get_credential", {"credential": key})).told
         check("revoking", "nothing was deleted by it", there.get("status", {}).get("status") != "deleted", there)
-        theirs = await other.call("whoami")
-        check("revoking", "the other token's session works", theirs.told.get("login") == "root", theirs.text)
+        works = await other.call("whoami")
+        check("revoking", "the other token's session works", works.told.get("login") == "root", works.text)
     stolen = await session.call("whoami", kept)
     check("revoking", "its session is nobody's", stolen.status == 404, stolen.status)
 
@@ -1023,8 +1059,8 @@ async def rates(vault: Vault) -> None:
     """One token's calls are counted, and are no other's."""
     await vault.init()
     with open(Path(vault.home) / "config/unsaid.toml", "a", encoding="utf-8") as file:
-        file.write("\n[http]\ncalls_per_second = 5\ncalls_at_once = 2\n")
-    busy, calm, asking = await asyncio.gather(vault.token("busy"), vault.token("calm"), vault.token("asking"))
+        file.write("\n[http]\ncalls_per_second = 5\ncalls_at_once = 2\nsessions_per_token = 2\n")
+    busy, calm, asking, many = await asyncio.gather(*(vault.token(label) for label in ("busy", "calm", "asking", "many")))
     await vault.serve()
     answers = []
     for _ in range(40):
@@ -1052,6 +1088,13 @@ async def rates(vault: Vault) -> None:
         answered = await eventually(lambda: session.answer(first["id"], "decline"), lambda a: a.status == 202, 4, 0.5)
         check("rates", "the answer that the two wait for is taken", answered.status == 202, (answered.status, answered.text))
         await eventually(lambda: session.answer(second["id"], "decline"), lambda a: a.status == 202, 2, 0.5)
+    for _ in range(2):
+        await Session.begin(vault, many)
+    hello = {"protocolVersion": OLD, "clientInfo": {"name": "raw", "version": "1"}, "capabilities": {}}
+    for what, beyond in {"a session": await send(vault, "POST", "/mcp", [JSON, BOTH, bearer(many)], request("initialize", hello)),
+                         "an sse stream": await send(vault, "GET", "/sse", [bearer(many)])}.items():
+        check("rates", f"{what} too many is 429 or 503, and is told when to come again",
+              beyond.status in (429, 503) and beyond.header("retry-after"), (beyond.status, beyond.text))
     # Who guesses is stopped by address, and who has a token is not.
     statuses = [(await modern(vault, well_formed(), "whoami")).status for _ in range(70)]
     check("rates", "after sixty wrong tokens an address gets 429", statuses[:55] == [401] * 55 and statuses[-1] == 429, statuses)
@@ -1101,6 +1144,35 @@ async def stopping(vault: Vault) -> None:
         asked = await question(call)
         await session.answer(asked["id"], "accept")
         await stopped(vault, "a page")
+    await vault.stop()
+    await answered(vault, token)
+
+
+async def answered(vault: Vault, token: str) -> None:
+    """What was done before the end is told: calls that run are let finish."""
+    vault.base = ""
+    await vault.serve()
+    told: dict[str, bool] = {}
+
+    async def make(key: str) -> None:
+        with contextlib.suppress(ConnectionError, IndexError, ValueError):
+            made = await modern(vault, token, "create_credential", {"name": key, "scope": "org"}, meta=NO_PAGES)
+            told[key] = made.status == 200 and "id" in made.told
+
+    run = secrets.token_hex(3).upper()
+    making = [asyncio.create_task(make(f"RUN_{run}_{n}")) for n in range(30)]
+    await eventually(lambda: asyncio.sleep(0), lambda _: told, 5, 0.001)
+    vault.server.send_signal(signal.SIGTERM)
+    await asyncio.gather(*making)
+    await vault.server.wait()
+    await vault.stop()
+    vault.base = ""
+    await vault.serve()
+    listed = (await modern(vault, token, "list_credentials", {"text": f"RUN_{run}", "limit": 100})).told
+    made = {c["name"] for c in listed["credentials"]}
+    lost = [key for key in made if not told.get(key)]
+    check("stopping", f"of {len(made)} credentials that were made while it was told to stop, each was answered", made and not lost,
+          f"{len(lost)} were made, and their callers were told that they were not")
 
 
 async def stopped(vault: Vault, what: str) -> None:
@@ -1141,7 +1213,7 @@ async def stdio(vault: Vault) -> None:
         async with connected("stdio", started("ghp_" + "x" * 36), "auto") as d:
             await d.fails("with what is no token", "token_invalid", "whoami")
 
-    await every([limits(), *(local_page(part, started(""), mode) for part, mode in (("stdio old", "legacy"), ("stdio new", "auto")))])
+    await every("stdio", [limits(), *(local_page(part, started(""), mode) for part, mode in (("stdio old", "legacy"), ("stdio new", "auto")))])
 
 
 async def local_page(part: str, server: StdioServerParameters, mode: str) -> None:
@@ -1249,6 +1321,8 @@ async def alone(part: str, run) -> None:
         await vault.stop()
         log = "".join(vault.log)
         check(part, "nothing panicked, and nothing secret is in the log", "panicked" not in log and not any(s in log for s in hidden), log)
+        check(part, "nothing that clients may do is logged as an error", " ERROR " not in log,
+              [line for line in vault.log if " ERROR " in line])
 
 
 async def main() -> int:
