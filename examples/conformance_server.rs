@@ -77,17 +77,10 @@ async fn run() -> Result<()> {
         most_of_one: SESSIONS,
     };
     let router = mount(move |gone| fixtures.over(server.connection(gone)), &shape, &stop);
-    let guard = Guard {
-        hosts: address.hosts.clone(),
-        origins: address.origins.clone(),
-        bodies: Vec::new(),
-        body: MOST_BODY,
-        behind_proxy: false,
-        is_https: false,
-    };
+    let guard = Guard { body: MOST_BODY, ..Guard::at(&address, false) };
     writeln!(std::io::stdout(), "listening on {}/mcp", address.base)
         .map_err(|e| internal("standard output is closed").because(e))?;
-    serve(listener, guarded(router, guard), stop, GRACE).await;
+    serve(listener, guarded(router, guard), stop, std::future::ready(()), GRACE).await;
     Ok(())
 }
 

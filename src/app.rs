@@ -30,6 +30,8 @@ pub trait Pages: Send + Sync {
     fn base(&self) -> BoxFuture<'_, Result<String>>;
     /// The code that shows a visitor of this link to be its asker. `None` where visitors sign in.
     fn code(&self, link: &str) -> Option<String>;
+    /// Where the browser comes back to after a consent, where this process serves such a page.
+    fn callback(&self) -> Option<String>;
 }
 
 /// Opens the vault again with these slots, asking nobody.
@@ -200,6 +202,11 @@ impl App {
             clock,
             pages: OnceLock::new(),
         }
+    }
+
+    /// The callback address of OAuth clients, where this process serves one.
+    pub fn callback(&self) -> Option<String> {
+        self.pages.get().and_then(|pages| pages.callback())
     }
 
     pub fn vault(&self) -> Arc<Vault> {

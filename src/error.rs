@@ -88,7 +88,7 @@ codes! {
     PassphraseWeak "passphrase_weak" Input "Use a longer passphrase: five or more random words do well."
 
     NotAllowed "not_allowed" Denied "Ask somebody who may: an admin of the org, or an owner of the team."
-    ReadOnly "read_only" Denied "This server was started read-only. Use a server that may change things, or the command line."
+    ReadOnly "read_only" Denied "The server was started read-only, or the token was made so. Use one that may change things, or the command line."
     PeopleOnly "people_only" Denied "Only a person does this: on the command line, in a terminal."
     Declined "declined" Denied "Nothing was changed. Ask the person what they would rather do."
     ApprovalRequired "approval_required" Denied "Ask a person to run `unsaid approve ID` in a terminal. Repeating this call changes nothing."

@@ -8,7 +8,7 @@ use crate::front::{Guard, Listener, Place, Tls, guarded, serve};
 use crate::mcp::Server;
 use crate::mcp::http::{self, ByToken, Rates, Shape};
 use crate::model::access::{Caller, Door};
-use crate::model::event::Event;
+use crate::model::event::{Event, Outcome};
 use crate::ops::Limits;
 use crate::web::{self, SignedIn};
 use axum::Router;
@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long what runs may take to finish once we are told to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the last words may take.
+const SAID: Duration = Duration::from_secs(1);
 /// The largest request of a page: a file of 1 MiB, in base64 and sealed, with its form.
 const MOST_PAGE: usize = 2 * 1024 * 1024;
 
@@ -106,7 +108,9 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
         most_of_one: file.sessions_per_token.unwrap_or(128),
     };
     let handlers = server.clone();
-    let tools = http::mount(move |gone| handlers.connection(gone), &shape, &stop);
+    // Streams and sessions end only once the calls at work are answered.
+    let ending = CancellationToken::new();
+    let tools = http::mount(move |gone| handlers.connection(gone), &shape, &ending);
     let (ready, vault) = (bearer.clone(), bearer.clone());
     let vault: web::Vault = Arc::new(move || {
         let bearer = vault.clone();
@@ -120,25 +124,32 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
         .route("/readyz", get(move || is_ready(ready.clone())))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
     let guard = Guard {
-        hosts: address.hosts.clone(),
-        origins: address.origins.clone(),
-        bodies: vec![("/mcp", http::MOST_BODY), ("/messages", http::MOST_BODY)],
-        body: MOST_PAGE,
+        bodies: vec![("/u/", MOST_PAGE)],
+        unread: vec!["/mcp", "/messages"],
         behind_proxy: place.behind_proxy,
-        is_https,
+        ..Guard::at(&address, is_https)
     };
     stop_on_signals(stop.clone())?;
     let (looked_after, base) = (bearer.clone(), address.base.clone());
-    let ending = stop.clone();
-    tokio::spawn(async move {
-        look_after(looked_after, base, ending).await;
+    let until = stop.clone();
+    let looking = tokio::spawn(async move {
+        look_after(looked_after, base, until).await;
     });
     server.warm().await;
     output::note(&format!(
         "listening on {}: /mcp, /sse, and pages for people (`unsaid open`); stop with Ctrl-C",
         address.base
     ));
-    serve(listener, guarded(router, guard), stop, GRACE).await;
+    let finished = async {
+        // A little less than all of the grace, so that what ends then is still told.
+        if tokio::time::timeout(GRACE - SAID, server.idle()).await.is_err() {
+            tracing::warn!("calls were still at work and are broken off");
+        }
+        ending.cancel();
+    };
+    serve(listener, guarded(router, guard), stop, finished, GRACE).await;
+    // It says in the vault that nobody serves its pages any more.
+    let _ = tokio::time::timeout(SAID, looking).await;
     Ok(())
 }
 
@@ -188,7 +199,20 @@ async fn look_after(bearer: Arc<http::Bearer>, base: String, stop: CancellationT
             }
         }
     });
-    bearer.living.clone().watch(app, stop).await;
+    bearer.living.clone().watch(app.clone(), stop).await;
+    let gone = app
+        .store
+        .write(&caller, move |tx| {
+            // Another server may have come meanwhile, and is the one to go to.
+            if tx.meta("server")?.as_ref() == Some(&base) {
+                tx.set_meta("server", "")?;
+            }
+            tx.record(Event::of("serve").ended(Outcome::Ok, "").with("ended", true), ())
+        })
+        .await;
+    if let Err(e) = gone {
+        tracing::warn!(code = e.code.name(), "the vault could not be told that the pages are gone");
+    }
 }
 
 fn stop_on_signals(stop: CancellationToken) -> Result<()> {

@@ -1,9 +1,9 @@
 //! In front of everything: exact `Host` and `Origin` (DNS rebinding, foreign pages), bodies that are neither too large
 //! nor too slow, and headers that every answer has.
-use super::{ALWAYS, IsLocal, Peer, refusal};
+use super::{ALWAYS, Address, IsLocal, Peer, refusal};
 use crate::error::{Code, Error};
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -11,14 +11,18 @@ use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How long a body may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(15);
 /// A header that no other origin's page can keep the browser from sending.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Bodies that are read at once.
+const READING: usize = 32;
+
 /// What is let through.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Guard {
     pub hosts: Vec<String>,
     pub origins: Vec<String>,
@@ -26,9 +30,29 @@ pub struct Guard {
     pub bodies: Vec<(&'static str, usize)>,
     /// Of all other paths.
     pub body: usize,
+    /// Paths that begin so read their bodies themselves, once they know who sends them.
+    pub unread: Vec<&'static str>,
     pub behind_proxy: bool,
     /// The scheme is https, by our own TLS or the proxy's.
     pub is_https: bool,
+    /// Places for bodies that are being read.
+    pub reading: Semaphore,
+}
+
+impl Guard {
+    /// For a server at `address`, with small bodies only.
+    pub fn at(address: &Address, is_https: bool) -> Self {
+        Self {
+            hosts: address.hosts.clone(),
+            origins: address.origins.clone(),
+            bodies: Vec::new(),
+            body: 64 * 1024,
+            unread: Vec::new(),
+            behind_proxy: false,
+            is_https,
+            reading: Semaphore::new(READING),
+        }
+    }
 }
 
 /// `router` behind `guard`.
@@ -113,33 +137,49 @@ impl Guard {
         request.extensions_mut().insert(IsLocal(false));
     }
 
-    fn most(&self, path: &str) -> usize {
-        self.bodies.iter().find(|(start, _)| path.starts_with(start)).map_or(self.body, |(_, most)| *most)
-    }
-
     /// The request with its body read: within its size, within its time.
     async fn whole(&self, request: Request) -> Result<Request, Response> {
-        if matches!(*request.method(), Method::GET | Method::HEAD) {
+        let path = request.uri().path();
+        let is_left = self.unread.iter().any(|start| path.starts_with(start));
+        if is_left || matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(request);
         }
-        let most = self.most(request.uri().path());
+        let most = self
+            .bodies
+            .iter()
+            .find(|(start, _)| path.starts_with(start))
+            .map_or(self.body, |(_, most)| *most);
+        // So many at once, or anybody could have us hold as much as they like.
+        let _place = self.reading.acquire().await;
         let (parts, body) = request.into_parts();
-        match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, most)).await {
-            Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
-            Ok(Err(_)) => {
-                let e = Error::new(Code::TooLarge, "the request is larger than this server takes");
-                let mut response = refusal(&e);
-                *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                Err(response)
-            }
-            Err(_) => {
-                let mut response =
-                    refused(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive");
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                Err(response)
-            }
+        let bytes = read_whole(body, most).await.map_err(|refused_for_programs| match refused_for_programs.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => closing(refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "That is larger than this page takes: a value holds 64 KiB, a file 1 MiB. Nothing was stored. Go back and choose another.",
+            )),
+            _ => refused_for_programs,
+        })?;
+        Ok(Request::from_parts(parts, Body::from(bytes)))
+    }
+}
+
+/// The connection ends with this answer: the rest of the request is not waited for.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A body of at most `most` bytes that arrives within a quarter of a minute, or the answer that refuses it.
+pub async fn read_whole(body: Body, most: usize) -> Result<Bytes, Response> {
+    match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, most)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => {
+            let mut response =
+                refusal(&Error::new(Code::TooLarge, "the request is larger than this server takes"));
+            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            Err(closing(response))
         }
+        Err(_) => Err(closing(refused(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive"))),
     }
 }
 
@@ -160,14 +200,13 @@ mod tests {
     use tower::ServiceExt;
 
     fn guard() -> Guard {
-        Guard {
+        let address = Address {
+            base: String::new(),
             hosts: vec!["127.0.0.1:8740".into(), "localhost:8740".into()],
             origins: vec!["http://127.0.0.1:8740".into()],
-            bodies: vec![("/big", 100)],
-            body: 10,
-            behind_proxy: false,
-            is_https: false,
-        }
+            is_local: true,
+        };
+        Guard { bodies: vec![("/big", 100)], body: 10, ..Guard::at(&address, false) }
     }
 
     async fn status(guard: Guard, request: Request) -> StatusCode {

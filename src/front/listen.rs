@@ -45,8 +45,15 @@ impl Listener {
     }
 }
 
-/// Serves `router` until `stop`; then accepts no more, and gives what runs `grace` to finish.
-pub async fn serve(listener: Listener, router: Router, stop: CancellationToken, grace: Duration) {
+/// Serves `router` until `stop`; then accepts no more, waits for `finished` and for the answers on their way, both
+/// together for `grace` at most, and breaks off what is left.
+pub async fn serve(
+    listener: Listener,
+    router: Router,
+    stop: CancellationToken,
+    finished: impl Future<Output = ()>,
+    grace: Duration,
+) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let open = GracefulShutdown::new();
     let ended = CancellationToken::new();
@@ -79,7 +86,10 @@ pub async fn serve(listener: Listener, router: Router, stop: CancellationToken, 
         });
     }
     drop(listener);
-    if tokio::time::timeout(grace, open.shutdown()).await.is_err() {
+    let all = async {
+        tokio::join!(open.shutdown(), finished);
+    };
+    if tokio::time::timeout(grace, all).await.is_err() {
         tracing::warn!("connections were still open and are broken off");
     }
     ended.cancel();

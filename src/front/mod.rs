@@ -7,7 +7,7 @@ mod listen;
 mod place;
 mod tls;
 
-pub use guard::{Guard, guarded};
+pub use guard::{Guard, guarded, read_whole};
 pub use listen::{Listener, serve};
 pub use place::{Address, Place};
 pub use tls::Tls;
@@ -46,7 +46,8 @@ pub fn refusal(e: &Error) -> Response {
 }
 
 /// Headers of every answer.
-pub(crate) const ALWAYS: [(HeaderName, HeaderValue); 4] = [
+pub(crate) const ALWAYS: [(HeaderName, HeaderValue); 5] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),

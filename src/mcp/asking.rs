@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -36,10 +36,12 @@ const STATE_LIFE: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(55);
 /// As [`PATIENCE`], less what the call then waits for the page itself.
 const PAGE_PATIENCE: Duration = Duration::from_secs(30);
-/// Questions that one server has open at once; beyond, the caller gets an approval to ask for.
-const OPEN_QUESTIONS: usize = 8;
+/// Questions that one server has open at once, and of one caller; beyond, the caller gets an approval to ask for.
+const OPEN_QUESTIONS: usize = 32;
+const OPEN_OF_ONE: usize = 8;
 /// Calls that wait at once for a page to be filled in; beyond, the answer does not wait.
-const WAITING: usize = 24;
+const WAITING: usize = 16;
+const WAITING_OF_ONE: usize = 4;
 /// Answered questions that are remembered. Each lives for `STATE_LIFE`; beyond this number none is accepted.
 const MOST_REMEMBERED: usize = 65_536;
 
@@ -47,13 +49,58 @@ const MOST_REMEMBERED: usize = 65_536;
 pub(super) struct Asking {
     codec: RequestStateCodec,
     answered: Mutex<HashMap<String, Instant>>,
-    open: Semaphore,
-    /// Calls that wait for a page. Each holds a place among the calls at work, so there are few.
-    pub(super) waiting: Semaphore,
+    /// Each open question, and each call that waits for a page, holds a place among the calls at work: so there are few,
+    /// and nobody has all of them.
+    open: Few,
+    waiting: Few,
     pub(super) patience: Duration,
     /// How long a call waits for a person to agree to open a page.
     pub(super) page_patience: Duration,
     pub(super) state_life: Duration,
+}
+
+/// A few places, of which nobody has all.
+#[derive(Clone)]
+struct Few(Arc<FewOf>);
+
+struct FewOf {
+    taken: Mutex<HashMap<String, usize>>,
+    most: usize,
+    most_of_one: usize,
+}
+
+/// One of a few places; given back when it is dropped.
+pub(super) struct Seat {
+    few: Few,
+    whose: String,
+}
+
+impl Few {
+    fn of(most: usize, most_of_one: usize) -> Self {
+        Self(Arc::new(FewOf { taken: Mutex::new(HashMap::new()), most, most_of_one }))
+    }
+
+    fn enter(&self, whose: &str) -> Option<Seat> {
+        let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = taken.get(whose).copied().unwrap_or_default();
+        if taken.values().sum::<usize>() >= self.0.most || own >= self.0.most_of_one {
+            return None;
+        }
+        taken.insert(whose.to_owned(), own + 1);
+        Some(Seat { few: self.clone(), whose: whose.to_owned() })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.few.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = taken.get_mut(&self.whose) {
+            *own -= 1;
+            if *own == 0 {
+                taken.remove(&self.whose);
+            }
+        }
+    }
 }
 
 /// What a sealed question says. Signed, not encrypted: nothing here is worth reading.
@@ -86,8 +133,8 @@ impl Asking {
         Ok(Self {
             codec: RequestStateCodec::try_new(key).map_err(|_| internal("the sealing key was refused"))?,
             answered: Mutex::new(HashMap::new()),
-            open: Semaphore::new(OPEN_QUESTIONS),
-            waiting: Semaphore::new(WAITING),
+            open: Few::of(OPEN_QUESTIONS, OPEN_OF_ONE),
+            waiting: Few::of(WAITING, WAITING_OF_ONE),
             patience: PATIENCE,
             page_patience: PAGE_PATIENCE,
             state_life: STATE_LIFE,
@@ -176,6 +223,7 @@ pub(super) fn binding(caller: &Caller, tool: &str, arguments: &JsonObject) -> Ve
         caller.user.as_str().as_bytes(),
         caller.door.as_str().as_bytes(),
         caller.consumer.as_bytes(),
+        caller.token.as_bytes(),
         b"tools/call",
         tool.as_bytes(),
         &digest,
@@ -238,6 +286,8 @@ pub(super) struct Asker<'a> {
     /// Ends when the connection does.
     gone: &'a CancellationToken,
     given: Option<Given>,
+    /// Who asks: the user, or one token of theirs.
+    whose: String,
     /// A page that was opened or not, after which nothing is left to run.
     pub(super) opened: Option<Opened>,
     /// Told when nobody waits for the answer any more.
@@ -255,16 +305,18 @@ impl<'a> Asker<'a> {
         state: Option<&str>,
         responses: Option<&InputResponses>,
         binding: &[u8],
+        caller: &Caller,
     ) -> Result<Self, ErrorData> {
         let (given, opened) = match state {
             Some(sealed) if is_per_request(cx) => asking.given(sealed, responses, binding)?,
             _ => (None, None),
         };
-        Ok(Self { asking, cx, gone, given, opened, abandoned: Notify::new() })
+        let whose = if caller.token.is_empty() { caller.user.0.clone() } else { caller.token.clone() };
+        Ok(Self { asking, cx, gone, given, whose, opened, abandoned: Notify::new() })
     }
 
     async fn ask_now(&self, question: &Question) -> Answer {
-        let Ok(_open) = self.asking.open.try_acquire() else { return Answer::CannotAsk };
+        let Some(_open) = self.asking.open.enter(&self.whose) else { return Answer::CannotAsk };
         let Ok(form) = form(question) else { return Answer::CannotAsk };
         // From this very task: over HTTP another one's question would go to a stream that may have no reader.
         let asked = self.cx.peer.create_elicitation_with_timeout(form, Some(self.asking.patience));
@@ -281,13 +333,13 @@ impl<'a> Asker<'a> {
     }
 
     /// A place to wait for a page; `None` where enough calls do.
-    pub(super) fn place_to_wait(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.asking.waiting.try_acquire().ok()
+    pub(super) fn place_to_wait(&self) -> Option<Seat> {
+        self.asking.waiting.enter(&self.whose)
     }
 
     /// Asks the client to open a page; `None` where it could not be asked, did not answer in time, or is gone.
     pub(super) async fn open_page(&self, message: &str, url: Url, id: &str) -> Option<ElicitationAction> {
-        let _open = self.asking.open.try_acquire().ok()?;
+        let _open = self.asking.open.enter(&self.whose)?;
         // From this very task, as a form is.
         let asked = self.cx.peer.elicit_url_with_timeout(message, url, id, Some(self.asking.page_patience));
         tokio::select! {

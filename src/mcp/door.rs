@@ -16,7 +16,7 @@ use crate::model::text::clean;
 use crate::ops::{self, Effect, Entry, Limits, NoOne, Reply, find_entry};
 use futures_util::FutureExt;
 use rmcp::RoleServer;
-use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ErrorData};
+use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData};
 use rmcp::service::RequestContext;
 use serde_json::Value;
 use std::panic::AssertUnwindSafe;
@@ -93,8 +93,9 @@ impl Door {
             false => Vec::new(),
         };
         let (state, responses) = (request.request_state.as_deref(), request.input_responses.as_ref());
-        let mut asker = Asker::new(&self.asking, cx, gone, state, responses, &bound)?;
-        if let Some(Opened { mut answer, action }) = asker.opened.take() {
+        let mut asker = Asker::new(&self.asking, cx, gone, state, responses, &bound, caller)?;
+        // Where the way in no longer allows the tool, the call is refused as any other.
+        if let Some(Opened { mut answer, action }) = asker.opened.take().filter(|_| limits.allow(entry)) {
             // What was to be done was done in the round before.
             if let Some(errand) = Errand::of(&answer) {
                 sending::settle(app, caller, &asker, cx, &errand, action, &mut answer).await;
@@ -218,7 +219,7 @@ fn client(app: &App, cx: &RequestContext<RoleServer>) -> String {
 
 /// Logs what is our own fault, and gives the answer the id under which the log has it.
 fn remember(caller: &Caller, operation: &str, e: Error) -> Error {
-    if !matches!(e.kind(), Kind::Internal | Kind::Unavailable) {
+    if !matches!(e.kind(), Kind::Internal | Kind::Unavailable) || e.code == Code::Cancelled {
         return e;
     }
     let cause = std::error::Error::source(&e).map(ToString::to_string);
@@ -226,9 +227,10 @@ fn remember(caller: &Caller, operation: &str, e: Error) -> Error {
     e.detail("request_id", caller.request.clone())
 }
 
-/// A failure as the model reads it: `{code, message, next, …}`, and the same as text.
+/// A failure as the model reads it: `{code, message, next, …}` as text. Not as structured content too: a widely used client
+/// holds that against the tool's output schema even where the result is an error, and shows nothing of it.
 fn failed(e: &Error) -> CallToolResult {
-    CallToolResult::structured_error(e.to_json())
+    CallToolResult::error(vec![ContentBlock::text(e.to_json().to_string())])
 }
 
 /// A failure where the protocol has no other place for it: of a resource, a prompt or a completion.

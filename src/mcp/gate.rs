@@ -11,6 +11,7 @@ const WAITING: usize = 1024;
 /// Lets a bounded number of calls in.
 pub(super) struct Gate {
     places: Semaphore,
+    at_work: usize,
     waiting: AtomicUsize,
     most_waiting: usize,
 }
@@ -21,7 +22,13 @@ impl Gate {
     }
 
     pub(super) fn of(at_work: usize, most_waiting: usize) -> Self {
-        Self { places: Semaphore::new(at_work), waiting: AtomicUsize::new(0), most_waiting }
+        Self { places: Semaphore::new(at_work), at_work, waiting: AtomicUsize::new(0), most_waiting }
+    }
+
+    /// Waits until nobody is at work: whoever comes meanwhile is waited for too.
+    pub(super) async fn idle(&self) {
+        // All places at once; they are given back at once too.
+        let _all = self.places.acquire_many(u32::try_from(self.at_work).unwrap_or(u32::MAX)).await;
     }
 
     /// A place, kept until the permit is dropped. Fails with `too_many_requests` when the queue is full.

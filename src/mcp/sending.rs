@@ -98,6 +98,13 @@ pub(super) async fn settle(
     action: ElicitationAction,
     answer: &mut Value,
 ) {
+    // The page may have been filled in before the question was answered: then that is what counts.
+    let before = standing(app, caller, errand).await;
+    if before != "open" {
+        answer["next"] = told(&before, answer).into();
+        answer["entry"]["state"] = before.into();
+        return;
+    }
     match action {
         ElicitationAction::Accept => {
             let state = match asker.place_to_wait() {
@@ -116,12 +123,13 @@ pub(super) async fn settle(
             }
         }
         ElicitationAction::Decline => {
-            // One that is closed already is as it should be.
-            if let Err(e) = withdraw(app, caller, &errand.id).await {
-                tracing::debug!(code = e.code.name(), "a declined link was closed already");
-            }
-            answer["entry"]["state"] = "declined".into();
-            answer["next"] = told("declined", answer).into();
+            let state = match withdraw(app, caller, &errand.id).await {
+                Ok(()) => "declined".to_owned(),
+                // It was closed another way at the same moment.
+                Err(_) => standing(app, caller, errand).await,
+            };
+            answer["next"] = told(&state, answer).into();
+            answer["entry"]["state"] = state.into();
         }
         // Dismissed: the link stands in the answer.
         _ => {}
@@ -141,17 +149,21 @@ fn told(state: &str, answer: &Value) -> String {
     }
 }
 
+/// How the link stands; `open` where it cannot be asked about for a moment.
+async fn standing(app: &Arc<App>, caller: &Caller, errand: &Errand) -> String {
+    match state_of(app, &caller.org, &errand.id).await {
+        Ok(Some(status)) => status.state,
+        _ => "open".to_owned(),
+    }
+}
+
 /// How the link stands after a while, or as soon as it is final.
 async fn wait(app: &Arc<App>, caller: &Caller, cx: &RequestContext<RoleServer>, errand: &Errand) -> String {
     let began = tokio::time::Instant::now();
     let token = cx.meta.get_progress_token();
     let mut told = 0;
     loop {
-        let state = match state_of(app, &caller.org, &errand.id).await {
-            Ok(Some(status)) => status.state,
-            // It could not be asked about for a moment, or is gone.
-            _ => "open".to_owned(),
-        };
+        let state = standing(app, caller, errand).await;
         if state != "open" || began.elapsed() >= PATIENCE || cx.ct.is_cancelled() {
             return state;
         }

@@ -79,6 +79,16 @@ impl Server {
         Self { door: self.door.clone(), gone }
     }
 
+    /// What this caller's way in allows; the server's own limits where nobody is known.
+    async fn limits(&self, cx: &RequestContext<RoleServer>) -> Limits {
+        self.door.role(cx).await.map_or_else(|| self.door.limits.clone(), |(_, limits)| limits)
+    }
+
+    /// Waits until no call is at work.
+    pub async fn idle(&self) {
+        self.door.gate.idle().await;
+    }
+
     /// What stands in front of this server over HTTP, at `base`.
     pub fn bearer(
         &self,
@@ -155,17 +165,17 @@ impl ServerHandler for Server {
     async fn list_resources(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        cx: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        Ok(ListResourcesResult::with_all_items(resources::all(&self.door.limits)))
+        Ok(ListResourcesResult::with_all_items(resources::all(&self.limits(&cx).await)))
     }
 
     async fn list_resource_templates(
         &self,
         _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        cx: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Ok(ListResourceTemplatesResult::with_all_items(resources::templates(&self.door.limits)))
+        Ok(ListResourceTemplatesResult::with_all_items(resources::templates(&self.limits(&cx).await)))
     }
 
     async fn read_resource(

@@ -43,6 +43,8 @@ pub struct Caller {
     pub client: String,
     /// One call's id, for log and audit.
     pub request: String,
+    /// The id of the token that let them in; empty where none did.
+    pub token: String,
     /// The consumer that acts for the user, if one does.
     pub consumer: String,
     /// A person's yes to this very request: the approval's id.
@@ -67,6 +69,7 @@ impl Caller {
             door,
             client: String::new(),
             request: crate::ids::fresh(),
+            token: String::new(),
             consumer: String::new(),
             approval: None,
             idempotency: None,

@@ -68,7 +68,7 @@ pub async fn call(
             return Err(match limits.read_only && entry.effect != Effect::Reads {
                 true => Error::new(
                     Code::ReadOnly,
-                    format!("{} changes things, and this server is read-only", entry.name),
+                    format!("{} changes things, and this server or its token is read-only", entry.name),
                 ),
                 false => Error::new(
                     Code::ToolNotFound,

@@ -66,9 +66,11 @@ impl Answer {
             Code::EntryClosed | Code::ApprovalClosed => StatusCode::GONE,
             _ => StatusCode::from_u16(e.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         };
-        if matches!(e.kind(), Kind::Internal | Kind::Unavailable) {
-            let cause = std::error::Error::source(e).map(ToString::to_string);
-            tracing::error!(code = e.code.name(), cause, "a page failed");
+        let cause = std::error::Error::source(e).map(ToString::to_string);
+        match e.kind() {
+            Kind::Internal => tracing::error!(code = e.code.name(), cause, "a page failed"),
+            Kind::Unavailable => tracing::warn!(code = e.code.name(), cause, "a page could not be served"),
+            _ => {}
         }
         let title = match e.code {
             Code::EntryClosed => "This link is closed",

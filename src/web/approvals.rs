@@ -14,13 +14,25 @@ use axum::http::StatusCode;
 
 pub(super) fn row(line: ApprovalLine) -> ApprovalRow {
     ApprovalRow {
-        summary: line.impact.lines().next().unwrap_or_default().to_owned(),
+        summary: sentence(line.impact.lines().next().unwrap_or_default()).trim_end_matches('.').to_owned(),
         id: line.id,
         by: line.requested_by,
-        client: line.client.split(" (token ").next().unwrap_or_default().to_owned(),
+        client: match line.client.as_str() {
+            // Asked for by a person, on a page or in a terminal: no client claims anything.
+            "web" | "cli" => String::new(),
+            client => claimed(client),
+        },
         at: line.created_at.to_string(),
         expires: line.expires_at.to_string(),
         state: line.state.to_string(),
+    }
+}
+
+/// What a client says it is, without the token that it came with.
+fn claimed(client: &str) -> String {
+    match (client.split_once(" (token "), client.rsplit_once(" over ")) {
+        (Some((name, _)), Some((_, door))) => format!("{name} over {door}"),
+        _ => client.to_owned(),
     }
 }
 
@@ -54,6 +66,12 @@ async fn page(visitor: &Visitor, id: &str, error: Option<String>) -> Result<Appr
     let (hosts, warnings) = destinations(&line);
     let mut impact: Vec<String> = line.impact.lines().skip(1).map(str::to_owned).collect();
     impact.retain(|text| !text.starts_with("Stated reason: "));
+    impact.retain(|text| {
+        let text = text.trim_start_matches("- ");
+        // Shown by themselves, below.
+        !warnings.iter().any(|warning| warning == text)
+            && !hosts.iter().any(|(what, host)| text == format!("{what}: {host}"))
+    });
     for text in &mut impact {
         if let Some(plain) = text.strip_prefix("- ") {
             *text = plain.to_owned();

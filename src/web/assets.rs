@@ -19,3 +19,8 @@ pub(super) async fn get(Path(wanted): Path<String>) -> Response {
         None => Answer::nothing_here().into_response(),
     }
 }
+
+/// Browsers ask for it by themselves.
+pub(super) async fn no_icon() -> axum::http::StatusCode {
+    axum::http::StatusCode::NO_CONTENT
+}

@@ -67,14 +67,7 @@ impl LocalPages {
             by_code: true,
             base: address.base.clone(),
         });
-        let guard = Guard {
-            hosts: address.hosts,
-            origins: address.origins,
-            bodies: Vec::new(),
-            body: MOST_BODY,
-            behind_proxy: false,
-            is_https: false,
-        };
+        let guard = Guard { bodies: vec![("/u/", MOST_BODY)], ..Guard::at(&address, false) };
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let (wanted, stopping, gone) = (self.wanted.clone(), stop.clone(), self.app.clone());
         tokio::spawn(async move {
@@ -89,7 +82,7 @@ impl LocalPages {
         });
         let over = ended.clone();
         tokio::spawn(async move {
-            serve(listener, guarded(by_code(site), guard), stop, GRACE).await;
+            serve(listener, guarded(by_code(site), guard), stop, std::future::ready(()), GRACE).await;
             over.cancel();
         });
         Ok(Running { base: address.base, ended })
@@ -109,6 +102,10 @@ impl Pages for LocalPages {
             *running = Some(begun);
             Ok(base)
         })
+    }
+
+    fn callback(&self) -> Option<String> {
+        None
     }
 
     /// 40 bits, of a key that never leaves this process: `ABCD-EFGH`.

@@ -81,6 +81,7 @@ pub fn router(vault: Vault, shape: &Shape) -> Result<Router> {
         .route("/u/{half}/providers/new", get(providers::fresh).post(providers::create))
         .route("/u/{half}/providers/{id}", get(providers::show).post(providers::change))
         .route("/u/{half}/providers/{id}/secret", post(providers::secret))
+        .route("/favicon.ico", get(assets::no_icon))
         .route("/assets/{name}", get(assets::get));
     Ok(router.with_state(site))
 }
@@ -90,6 +91,7 @@ fn by_code(site: Arc<Site>) -> Router {
     Router::new()
         .route("/e/{link}", get(sign_in::ask_code).post(sign_in::by_code))
         .route("/u/{half}/e/{link}", get(entry::show).post(entry::take))
+        .route("/favicon.ico", get(assets::no_icon))
         .route("/assets/{name}", get(assets::get))
         .fallback(|| async { Answer::nothing_here() })
         .with_state(site)
@@ -106,6 +108,9 @@ impl Pages for SignedIn {
     }
     fn code(&self, _: &str) -> Option<String> {
         None
+    }
+    fn callback(&self) -> Option<String> {
+        Some(format!("{}/oauth/callback", self.base))
     }
 }
 

@@ -75,6 +75,9 @@ pub(super) async fn list(visitor: Visitor) -> Answer {
 
 fn empty(site: &Site, visitor: &Visitor) -> Result<ProviderForm> {
     let session = visitor.signed_in()?;
+    if !visitor.is_admin {
+        return Err(Error::new(Code::NotAllowed, "only an admin of the org sets up OAuth providers"));
+    }
     let mut services: Vec<_> = visitor
         .app
         .catalogue
@@ -93,6 +96,7 @@ fn empty(site: &Site, visitor: &Visitor) -> Result<ProviderForm> {
         client_id: String::new(),
         client_auth: "basic".into(),
         scopes: String::new(),
+        params: String::new(),
         issuer: String::new(),
         authorization_url: String::new(),
         token_url: String::new(),
@@ -169,6 +173,7 @@ fn typed(mut form: ProviderForm, body: &[u8]) -> ProviderForm {
     if form.is_new {
         form.name = text("name");
         form.service = text("service");
+        form.params = text("params");
     }
     form.client_id = text("client_id");
     form.client_auth = text("client_auth");
@@ -206,7 +211,15 @@ fn arguments(form: &ProviderForm, id: Option<&str>, before: Option<&ProviderForm
         Some(id) => arguments["provider"] = id.into(),
         None => {
             arguments["name"] = form.name.clone().into();
-            arguments["callback_url"] = form.callback_url.clone().into();
+            let params: Map<String, Value> = form
+                .params
+                .split_whitespace()
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect();
+            if !params.is_empty() {
+                arguments["params"] = Value::Object(params);
+            }
             if !form.service.is_empty() {
                 arguments["service"] = form.service.clone().into();
             }
@@ -219,6 +232,14 @@ fn arguments(form: &ProviderForm, id: Option<&str>, before: Option<&ProviderForm
         arguments["endpoints"] = Value::Object(endpoints);
     }
     arguments
+}
+
+/// The message, and the next step where there is one of its own: what the page shows is what to correct.
+fn advised(e: &Error) -> String {
+    match e.next_step() == e.code.next() {
+        true => sentence(e.message()),
+        false => format!("{} {}", sentence(e.message()), e.next_step()),
+    }
 }
 
 /// Fills the form from what its issuer says, where that button was pressed.
@@ -241,9 +262,7 @@ async fn filled(visitor: &Visitor, form: ProviderForm, body: &[u8]) -> Result<An
             error: None,
             ..form
         },
-        Err(e) => {
-            ProviderForm { error: Some(format!("{} {}", sentence(e.message()), e.next_step())), ..form }
-        }
+        Err(e) => ProviderForm { error: Some(advised(&e)), ..form },
     };
     let status = if page.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     Ok(Answer::page(status, pages::provider_form(&page)))
@@ -261,7 +280,7 @@ async fn save(visitor: &Visitor, operation: &str, form: ProviderForm, arguments:
             Answer::go(&format!("{}/approvals/{id}", form.session.base))
         }
         Err(e) if matches!(e.kind(), crate::error::Kind::Input | crate::error::Kind::Conflict) => {
-            let error = format!("{} {}", sentence(e.message()), e.next_step());
+            let error = advised(&e);
             let page = ProviderForm { error: Some(error), ..form };
             Answer::page(StatusCode::BAD_REQUEST, pages::provider_form(&page))
         }

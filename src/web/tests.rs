@@ -44,14 +44,13 @@ impl House {
             Box::pin(async move { Ok(app) })
         });
         let shape = Shape { base: BASE.into(), is_https: false, is_local: true };
-        let guard = Guard {
+        let address = crate::front::Address {
+            base: BASE.into(),
             hosts: vec!["127.0.0.1:8740".into()],
             origins: vec![BASE.into()],
-            bodies: Vec::new(),
-            body: 2 * 1024 * 1024,
-            behind_proxy: false,
-            is_https: false,
+            is_local: true,
         };
+        let guard = Guard { bodies: vec![("/u/", 2 * 1024 * 1024)], ..Guard::at(&address, false) };
         Self { router: guarded(router(vault, &shape).unwrap(), guard), w }
     }
 

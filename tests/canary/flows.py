@@ -29,7 +29,8 @@ class World:
         self.codes: set[str] = set()
 
     def plant(self, name: str, kind: str = "value", value: bytes | None = None, allowed=()) -> bytes:
-        return self.search.add(Canary(name, kind, value or fresh(), list(allowed))).value
+        is_kept_hashed = kind in ("link", "ticket", "session")
+        return self.search.add(Canary(name, kind, value or fresh(), list(allowed), is_kept_hashed)).value
 
     def bring(self, name: str, content: bytes) -> str:
         path = self.brought / name

@@ -95,7 +95,7 @@ class Program:
         for sink, text in zip(("stdout", "stderr") if len(texts) == 2 else ("terminal",), texts):
             self.evidence.add(sink, label, text)
         if trace:
-            self.trace_of(trace, label)
+            self.trace_of(trace, label, child.stdout)
         return (status, *texts) if len(texts) == 2 else (status, b"", texts[0])
 
     def pid_of(self, trace: Path) -> int | None:
@@ -125,12 +125,16 @@ class Program:
                     return
             time.sleep(0.005)
 
-    def trace_of(self, trace: Path, label: str) -> None:
-        """The system calls of the program, not those of a program that it started."""
+    def trace_of(self, trace: Path, label: str, stdout=None) -> None:
+        """The system calls of the program, not those of a program that it started.
+
+        What goes to whoever asked, by a socket or the pipe `stdout`, is told apart from what goes to a log or a file.
+        """
+        asker = rb"\w+\(\d+<(?:socket:|TCP|pipe:\[%d\])" % (os.fstat(stdout.fileno()).st_ino if stdout else 0)
         for path in sorted(trace.parent.glob(trace.name + ".*")):
             lines = path.read_bytes().splitlines()
             path.unlink()
-            kept = []
+            kept, answers = [], []
             for raw in lines:
                 line = re.sub(rb"(?:\\x[0-9a-f]{2})+", lambda m: bytes.fromhex(m.group().replace(b"\\x", b"").decode()), raw)
                 if line.startswith(b"execve(") and self.binary.encode() not in line.split(b",", 1)[0]:
@@ -145,8 +149,9 @@ class Program:
                 to = re.match(rb"\w+\(\d+<([^>]*)>", line)
                 if to and any(to[1].decode(errors="replace").startswith(path) for path in self.meant):
                     continue
-                kept.append(line)
+                (answers if re.match(asker, line) else kept).append(line)
             self.evidence.add("system calls", label, b"\n".join(kept))
+            self.evidence.add("answers written", label, b"\n".join(answers))
 
 
 class Collected:
@@ -299,5 +304,5 @@ class Server:
         self.program.evidence.add("mcp frames", self.label, b"".join(self.frames))
         self.program.evidence.add("stderr", self.label, self.err.done())
         if self.trace:
-            self.program.trace_of(self.trace, self.label)
+            self.program.trace_of(self.trace, self.label, self.child.stdout)
         return status

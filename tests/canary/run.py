@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import assistant
 import flows
+import web
 from canaries import Search
 from control import control
 from evidence import Evidence
@@ -57,6 +58,7 @@ def inside(binary: str, root: Path) -> int:
     for name, flow in (
         ("beginning", w.begin), ("entering", lambda: flows.entering(w)), ("importing", lambda: flows.importing(w)), ("misplacing", lambda: flows.misplacing(w)),
         ("commanding", lambda: flows.commanding(w)), ("running", lambda: flows.running(w)), ("assisting", lambda: assistant.assisting(w)),
+        ("serving", lambda: web.serving(w)), ("local pages", lambda: web.local(w)), ("behind a proxy", lambda: web.behind(w)), ("expiring", lambda: web.expired(w)),
         ("ending", lambda: assistant.ending(w)), ("crashing", lambda: flows.crashing(w)), ("keeping", lambda: flows.keeping(w)),
         ("hardening", lambda: say(hardening(w))),
     ):
@@ -69,6 +71,8 @@ def inside(binary: str, root: Path) -> int:
         files += w.files()
         say(f"{name}: {len(search.canaries)} canaries planted, {w.program.runs} processes, {w.program.paused} read at their end")
     evidence.searched()
+    if not only:
+        web.proven(w)
     strangers = sorted(path for path in w.program.created if path.startswith("/") and not path.startswith((str(root), "/dev/")))
     if strangers:
         w.problems.append(f"files were made outside of our folder: {strangers}")

@@ -1,11 +1,11 @@
 //! Nobody comes in without a token, on loopback neither (RFC 6750, and RFC 9728 for where to ask for one).
 //!
 //! The token is taken off the request before anything behind it sees it; what goes on is the [`Principal`].
-use super::living::Living;
+use super::living::{End, Living};
 use super::rates::{Place, Rates};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
-use crate::front::{Peer, refusal};
+use crate::front::{Peer, read_whole, refusal};
 use crate::ids::TokenId;
 use crate::mcp::opening::Opening;
 use crate::model::access::{Caller, Door};
@@ -23,8 +23,8 @@ use futures_util::future::BoxFuture;
 use http_body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Who shows the token, and what it allows.
 #[derive(Clone, Debug)]
@@ -33,7 +33,9 @@ pub struct Principal {
     pub caller: Caller,
     pub limits: Limits,
     /// Ends with the token.
-    pub end: CancellationToken,
+    pub end: End,
+    /// Set where there was no place for one more session.
+    pub(super) is_full: Arc<AtomicBool>,
 }
 
 /// The answer to who is not let in.
@@ -71,14 +73,34 @@ pub fn guarded(router: Router, bearer: Arc<Bearer>) -> Router {
 async fn pass(State(bearer): State<Arc<Bearer>>, request: Request, next: Next) -> Response {
     let mut response = match bearer.admit(request).await {
         Ok((request, principal, place)) => {
-            let end = principal.end.clone();
-            let response = WHOSE.scope(principal, next.run(request)).await;
-            response.map(|body| Body::new(Tied::new(body, end, place)))
+            let (end, is_full) = (principal.end.clone(), principal.is_full.clone());
+            let ended = end.token();
+            let answered = tokio::select! {
+                response = WHOSE.scope(principal, next.run(request)) => Some(response),
+                // What a call has begun goes on; its answer is for nobody any more.
+                () = ended.cancelled() => None,
+            };
+            match answered {
+                Some(_) if is_full.load(Ordering::Relaxed) => full(),
+                Some(response) => response.map(|body| Body::new(Tied::new(body, end, place))),
+                None => {
+                    let e = Error::new(Code::TokenInvalid, "the token is not valid any more");
+                    bearer.challenge(StatusCode::UNAUTHORIZED, Some("invalid_token"), Some(&e))
+                }
+            }
         }
         Err(refused) => *refused,
     };
     // Lists differ by caller, and answers are nobody else's.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// No place for one more session of this token, or of all.
+pub(super) fn full() -> Response {
+    let e = Error::new(Code::TooManyRequests, "too many sessions are open").detail("retry_after", "30");
+    let mut response = refusal(&e);
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response
 }
 
@@ -96,7 +118,7 @@ impl Bearer {
     }
 
     /// The request with its principal in the place of its token, or the answer that refuses it.
-    async fn admit(&self, mut request: Request) -> Result<(Request, Principal, Option<Place>), Refused> {
+    async fn admit(&self, mut request: Request) -> Result<(Request, Principal, Option<Arc<Place>>), Refused> {
         let peer = request.extensions().get::<Peer>().copied();
         let failed = |response: Response| match peer.map(|peer| self.rates.failed(peer.0)) {
             Some(Err(e)) => Box::new(refusal(&e)),
@@ -124,19 +146,34 @@ impl Bearer {
             Err(e) => return Err(Box::new(refusal(&e))),
         };
         let principal = Principal {
-            end: self.living.end_of(&verified.caller.org, &verified.token),
+            end: self.living.under(&verified.caller.org, &verified.token),
             token: verified.token,
             caller: verified.caller,
             limits: verified.limits,
+            is_full: Arc::default(),
         };
         self.expect_scope(request.headers(), &principal.limits)?;
-        // A stream that only waits takes no place of those that work.
-        let place = match *request.method() {
-            Method::GET | Method::HEAD => None,
-            _ => Some(self.rates.enter(&principal.token).map_err(|e| Box::new(refusal(&e)))?),
-        };
         request.extensions_mut().insert(principal.clone());
-        Ok((request, principal, place))
+        // A stream that only waits takes no place of those that work.
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok((request, principal, None));
+        }
+        self.rates.count(&principal.token).map_err(|e| Box::new(refusal(&e)))?;
+        let (mut parts, body) = request.into_parts();
+        let body = read_whole(body, super::MOST_BODY).await.map_err(Box::new)?;
+        // An answer to a question of ours, and a cancellation, free places: they need none.
+        let place = match asks(&body) {
+            true => {
+                let place = self.rates.enter(&principal.token).map_err(|e| Box::new(refusal(&e)))?;
+                Some(Arc::new(place))
+            }
+            false => None,
+        };
+        // Kept by the call itself too: over the older transport its answer goes another way.
+        if let Some(place) = &place {
+            parts.extensions.insert(place.clone());
+        }
+        Ok((Request::from_parts(parts, Body::from(body)), principal, place))
     }
 
     /// Refuses, where the request names its tool in a header, one that this token never allows (RFC 6750 §3.1). The
@@ -150,7 +187,8 @@ impl Bearer {
             Some(entry) if entry.is_tool() && !limits.allow(entry) => {
                 let e = Error::new(Code::NotAllowed, format!("this token does not allow {}", entry.name))
                     .next("Make a token that allows it with `unsaid token create`.");
-                Err(Box::new(self.challenge(StatusCode::FORBIDDEN, Some("insufficient_scope"), Some(&e))))
+                let wanted = format!("insufficient_scope\", scope=\"{}", entry.toolset);
+                Err(Box::new(self.challenge(StatusCode::FORBIDDEN, Some(&wanted), Some(&e))))
             }
             _ => Ok(()),
         }
@@ -179,6 +217,20 @@ impl Bearer {
     }
 }
 
+/// Whether a message is a request, which is worked on until it is answered.
+fn asks(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Message {
+        method: Option<serde::de::IgnoredAny>,
+        id: Option<serde::de::IgnoredAny>,
+    }
+    match serde_json::from_slice::<Message>(body) {
+        Ok(message) => message.method.is_some() && message.id.is_some(),
+        // Whatever it is, it is answered.
+        Err(_) => true,
+    }
+}
+
 /// The bearer token; `Err` where the header is there twice or has another shape.
 fn token(headers: &HeaderMap) -> Result<Option<&str>, ()> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
@@ -199,14 +251,14 @@ fn token(headers: &HeaderMap) -> Result<Option<&str>, ()> {
 /// A body that ends with its token, and keeps the call's place until it has ended.
 struct Tied {
     inner: Body,
-    end: BoxFuture<'static, ()>,
-    _place: Option<Place>,
+    ended: BoxFuture<'static, ()>,
+    _end: End,
+    _place: Option<Arc<Place>>,
 }
 
 impl Tied {
-    fn new(inner: Body, end: CancellationToken, place: Option<Place>) -> Self {
-        let end: WaitForCancellationFutureOwned = end.cancelled_owned();
-        Self { inner, end: Box::pin(end), _place: place }
+    fn new(inner: Body, end: End, place: Option<Arc<Place>>) -> Self {
+        Self { inner, ended: Box::pin(end.token().cancelled_owned()), _end: end, _place: place }
     }
 }
 
@@ -220,7 +272,7 @@ impl http_body::Body for Tied {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             // Only where there is nothing to send yet: what is there was made while the token was good.
-            Poll::Pending => match self.end.as_mut().poll(cx) {
+            Poll::Pending => match self.ended.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             },
@@ -247,6 +299,20 @@ mod tests {
             headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
         headers
+    }
+
+    #[test]
+    fn only_what_is_answered_needs_a_place() {
+        for (body, expected) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#, true),
+            (r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#, false),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{"method":"x"}}"#, false),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{}}"#, false),
+            ("no json", true),
+            ("[]", true),
+        ] {
+            assert_eq!(asks(body.as_bytes()), expected, "{body}");
+        }
     }
 
     #[test]

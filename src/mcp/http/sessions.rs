@@ -3,6 +3,7 @@
 //! The library binds a session to nobody: whoever had another's session id could read its stream and answer its
 //! questions. Somebody else's session here is one that does not exist.
 use super::bearer::WHOSE;
+use super::living::End;
 use crate::ids::TokenId;
 use futures_util::Stream;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
@@ -14,6 +15,7 @@ use rmcp::transport::streamable_http_server::session::{
 };
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many sessions there are, over both transports, and of whom.
@@ -69,6 +71,8 @@ pub(super) fn owner() -> Option<TokenId> {
 struct Owned {
     owner: Option<TokenId>,
     _seat: Seat,
+    /// Keeps the token looked after as long as the session is there.
+    _end: Option<End>,
 }
 
 pub(super) struct Sessions {
@@ -132,11 +136,17 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Refused> {
         let owner = owner();
-        let seat = self.counted.enter(&owner).ok_or(Refused::Full)?;
+        let Some(seat) = self.counted.enter(&owner) else {
+            // The library answers with an error of its own; this is how the right one is told.
+            let _ = WHOSE.try_with(|principal| principal.is_full.store(true, Ordering::Relaxed));
+            return Err(Refused::Full);
+        };
         let (id, transport) = self.inner.create_session().await?;
-        self.owned().insert(id.clone(), Owned { owner, _seat: seat });
+        let end = WHOSE.try_with(|principal| principal.end.clone()).ok();
+        let ended = end.as_ref().map(End::token);
+        self.owned().insert(id.clone(), Owned { owner, _seat: seat, _end: end });
         // A session ends with its token.
-        if let Ok(end) = WHOSE.try_with(|principal| principal.end.clone()) {
+        if let Some(end) = ended {
             let (inner, owned, id) = (self.inner.clone(), Arc::downgrade(&self.owned), id.clone());
             tokio::spawn(async move {
                 let gone = async {

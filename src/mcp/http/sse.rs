@@ -1,9 +1,7 @@
 //! The HTTP+SSE transport of 2024-11-05, which the library no longer has: a stream at `/sse` whose first event names
 //! where to post, and posts to `/messages?sessionId=…`.
-use super::bearer::{Principal, WHOSE};
+use super::bearer::{Principal, WHOSE, full};
 use super::sessions::{Counted, Seat, owner};
-use crate::error::{Code, Error};
-use crate::front::refusal;
 use crate::ids::TokenId;
 use axum::Router;
 use axum::body::to_bytes;
@@ -128,10 +126,7 @@ where
 {
     let owner = owner();
     let Some(seat) = legacy.counted.enter(&owner) else {
-        let e = Error::new(Code::TooManyRequests, "too many sessions are open").detail("retry_after", "30");
-        let mut response = refusal(&e);
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        return response;
+        return full();
     };
     // 128 random bits: an id is no proof of anything, and cannot be guessed either.
     let id = crate::ids::fresh() + &crate::ids::fresh()[10..];

@@ -92,7 +92,7 @@ async fn a_no_in_any_shape_changes_nothing_and_is_in_the_log() {
             json!({ "action": "accept", "content": { "yes": true } }),
         ] {
             let (_, result) = client.call_and_answer(DELETE, deleting("A_KEY"), no).await;
-            assert_eq!(result["structuredContent"]["code"], "declined");
+            assert_eq!(failure(&result)["code"], "declined");
         }
         assert!(is_there(&rig, "A_KEY").await);
         let refusals =
@@ -117,7 +117,7 @@ async fn m_16_without_an_answer_a_person_has_to_approve() {
         ];
 
         for result in results {
-            let told = &result["structuredContent"];
+            let told = &failure(&result);
             assert_eq!(told["code"], "approval_required", "{told}");
             assert!(told["next"].as_str().unwrap().contains(told["approval_id"].as_str().unwrap()));
         }
@@ -138,7 +138,7 @@ async fn a_form_that_nobody_answers_ends_in_an_approval_after_a_while() {
         last = client.receive().await;
     }
 
-    assert_eq!(last["result"]["structuredContent"]["code"], "approval_required");
+    assert_eq!(failure(&last["result"])["code"], "approval_required");
 }
 
 #[tokio::test]
@@ -180,8 +180,8 @@ async fn m_15_a_forged_yes_does_not_do_what_needs_a_person() {
             json!({ "name": "share_credential", "arguments": share, "inputResponses": { "confirm": yes() }, "requestState": stolen }),
         ] {
             let reply = client.request("tools/call", params).await;
-            let code = &reply["result"]["structuredContent"]["code"];
-            assert!(*code == "approval_required" || reply["error"]["code"] == -32602, "{reply}");
+            let is_asked = reply["error"].is_null() && failure(&reply["result"])["code"] == "approval_required";
+            assert!(is_asked || reply["error"]["code"] == -32602, "{reply}");
         }
         let seen = rig
             .world

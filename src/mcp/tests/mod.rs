@@ -103,6 +103,13 @@ pub fn canary() -> String {
     format!("ghp_{}", "Zq7Xw9Rt2Lm4".repeat(3))
 }
 
+/// What a failed call says: as text alone, for clients hold structured content against the tool's output schema.
+pub fn failure(result: &Value) -> Value {
+    assert_eq!(result["isError"], true, "{result}");
+    assert!(result["structuredContent"].is_null(), "{result}");
+    serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap()
+}
+
 /// Sends and reads lines, as a client does that takes nothing for granted.
 pub struct Client {
     lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
@@ -180,7 +187,7 @@ impl Client {
     pub async fn refused(&mut self, tool: &str, arguments: Value) -> String {
         let result = self.call(tool, arguments).await;
         assert_eq!(result["isError"], true, "{result}");
-        result["structuredContent"]["code"].as_str().unwrap().to_owned()
+        failure(&result)["code"].as_str().unwrap().to_owned()
     }
 
     pub async fn tools(&mut self) -> Vec<Value> {

@@ -11,8 +11,8 @@ async fn before_init_every_tool_is_listed_and_says_what_to_run_and_works_once_it
         let listed = client.tools().await;
         for tool in &listed {
             let result = client.call(tool["name"].as_str().unwrap(), json!({})).await;
-            assert_eq!(result["structuredContent"]["code"], "not_initialised", "{tool}");
-            assert!(result["structuredContent"]["next"].as_str().unwrap().contains("unsaid init"));
+            assert_eq!(failure(&result)["code"], "not_initialised", "{tool}");
+            assert!(failure(&result)["next"].as_str().unwrap().contains("unsaid init"));
         }
         let read = client.request("resources/read", json!({ "uri": "unsaid://inventory" })).await;
         assert_eq!(read["error"]["data"]["code"], "not_initialised");
@@ -36,9 +36,9 @@ async fn a_secret_in_an_argument_is_told_as_a_leak_before_there_is_a_vault_and_f
         let mut client = rig.client(era).await;
 
         let told = client.call("create_credential", json!({ "name": "A", "description": planted })).await;
-        assert_eq!(told["structuredContent"]["code"], "secret_in_argument");
+        assert_eq!(failure(&told)["code"], "secret_in_argument");
         let told = client.call("create_credential", json!({ "name": "A", "value": "words" })).await;
-        assert_eq!(told["structuredContent"]["code"], "secret_in_argument");
+        assert_eq!(failure(&told)["code"], "secret_in_argument");
         let call = json!({ "name": "store_secret", "arguments": { "text": planted } });
         let unknown = client.request("tools/call", call).await;
         assert!(unknown["error"]["message"].as_str().unwrap().contains("leaked"), "{unknown}");
@@ -55,7 +55,7 @@ async fn c_13_a_panicking_handler_still_answers() {
         rig.panics.store(true, Ordering::SeqCst);
 
         let called = client.call("list_credentials", json!({})).await;
-        assert_eq!(called["structuredContent"]["code"], "internal");
+        assert_eq!(failure(&called)["code"], "internal");
         let completing = json!({ "ref": { "type": "ref/resource", "uri": "unsaid://credentials/{id}" }, "argument": { "name": "id", "value": "" } });
         let replies = [
             client.request("resources/read", json!({ "uri": "unsaid://policy" })).await,
@@ -91,7 +91,7 @@ async fn calls_in_flight_are_bounded_and_a_full_queue_is_told_so() {
 
     for _ in 0..4 {
         let refused = client.receive().await;
-        assert_eq!(refused["result"]["structuredContent"]["code"], "too_many_requests");
+        assert_eq!(failure(&refused["result"])["code"], "too_many_requests");
     }
     rig.turns.add_permits(100);
     for _ in 0..5 {

@@ -177,7 +177,11 @@ fn used_by(
     }
     let usage = tx.usage(&c.id)?;
     if let Some(at) = usage.last_at {
-        used_by.push(format!("used {} times so far, last at {at}", usage.uses));
+        used_by.push(format!(
+            "used {} times so far, last on {}",
+            usage.uses,
+            at.to_string().split('T').next().unwrap_or_default()
+        ));
     }
     Ok(used_by)
 }

@@ -21,6 +21,9 @@ impl Pages for Nowhere {
     fn code(&self, link: &str) -> Option<String> {
         self.has_codes.then(|| format!("{}-{}", &link[..4], &link[4..8]).to_uppercase())
     }
+    fn callback(&self) -> Option<String> {
+        None
+    }
 }
 
 async fn world(has_codes: bool) -> World {

@@ -54,12 +54,14 @@ struct Plan {
     resolved: Resolved,
     scopes: Vec<String>,
     callback_url: String,
+    /// The callback is not one of our own.
+    is_foreign_callback: bool,
 }
 
 impl Plan {
     /// Where the caller, and not the catalogue, decides where something goes.
     fn needs_person(&self) -> bool {
-        self.resolved.needs_person || self.callback_url != LOCAL_CALLBACK
+        self.resolved.needs_person || self.is_foreign_callback
     }
     fn warnings(&self) -> Vec<String> {
         endpoints::warnings(self.service.as_deref(), &self.resolved, &self.scopes)
@@ -78,9 +80,11 @@ impl CreateOauthProvider {
         let resolved = endpoints::resolve(service.as_deref(), &client_id, &self.params, &self.endpoints)?;
         let callback_url = match &self.callback_url {
             Some(url) => super::parse_callback(url)?,
-            None => LOCAL_CALLBACK.to_owned(),
+            None => app.callback().unwrap_or_else(|| LOCAL_CALLBACK.to_owned()),
         };
         Ok(Plan {
+            is_foreign_callback: callback_url != LOCAL_CALLBACK
+                && app.callback().as_ref() != Some(&callback_url),
             name,
             service,
             client_id,

@@ -53,6 +53,7 @@ pub async fn verify(app: &App, shown: Shown, purpose: Purpose, door: Door) -> Re
     let mut caller = Caller::new(token.org_id.clone(), token.user_id.clone(), door);
     // By id: a label is its maker's text, and the log is kept for good.
     caller.client = format!("(token {})", token.id);
+    caller.token.clone_from(&token.id.0);
     match why {
         None => Ok(Verified {
             limits: Limits {

@@ -42,7 +42,10 @@ pub fn home(v: &Home) -> Markup {
                 ul .rows {
                     @for (href, text, expires) in &v.entries {
                         li {
-                            p { a href=(href) { bdi { (text) } } }
+                            p {
+                                @if href.is_empty() { bdi { (text) } }
+                                @else { a href=(href) { bdi { (text) } } }
+                            }
                             @if !expires.is_empty() { p .hint { "Expires " (until(expires)) } }
                         }
                     }

@@ -156,7 +156,7 @@ fn input(field: &Field, is_refused: bool) -> Markup {
             @if has_hint {
                 p .hint id=(hint_id) {
                     (field.hint)
-                    @if field.is_optional { " Left empty, it stays as it is." }
+
                 }
             }
         }
@@ -166,7 +166,7 @@ fn input(field: &Field, is_refused: bool) -> Markup {
 fn key_file(most_bytes: u64, is_refused: bool) -> Markup {
     html! {
         fieldset .file {
-            legend { "The key file: choose it or paste it" }
+            legend { "Choose it or paste it" }
             div .field {
                 label for="file" { "Key file" }
                 input #file type="file" name="file" data-most-bytes=(most_bytes)

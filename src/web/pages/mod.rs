@@ -122,6 +122,15 @@ fn refusal(error: Option<&str>) -> Markup {
     html! { @if let Some(error) = error { div .callout .bad role="alert" #error { p { (error) } } } }
 }
 
+/// A sentence whose `marks` are commands and names, as our messages write them.
+fn marked(text: &str) -> Markup {
+    html! {
+        @for (n, part) in text.split('`').enumerate() {
+            @if n % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 fn warnings(list: &[String]) -> Markup {
     html! {
         @if !list.is_empty() {

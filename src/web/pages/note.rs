@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Frame, Session, document, facts, warnings};
+use super::{Frame, Session, document, facts, marked, warnings};
 
 /// What happened and what to do next.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,7 @@ pub fn note(v: &Note) -> Markup {
             div role=(if v.is_error { "alert" } else { "status" }) {
                 h1 { (v.title) }
                 p .lead { (v.message) }
-                @if !v.next.is_empty() { p { (v.next) } }
+                @if !v.next.is_empty() { p { (marked(&v.next)) } }
             }
         }
     };

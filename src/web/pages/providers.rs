@@ -22,16 +22,19 @@ pub fn providers(session: &Session, rows: &[ProviderRow]) -> Markup {
     let content = html! {
         h1 { "Providers" }
         p { "A provider is your org’s OAuth client at a service. People connect accounts through it." }
-        p { a .button href={ (session.base) "/providers/new" } { "Add a provider" } }
+        @if session.is_admin { p { a .button href={ (session.base) "/providers/new" } { "Add a provider" } } }
         @if rows.is_empty() { p .empty { "There is no provider yet." } }
         @else {
             ul .rows {
                 @for row in rows {
                     li {
-                        p { a href=(row.href) { bdi { (row.name) } } }
+                        p {
+                            @if session.is_admin { a href=(row.href) { bdi { (row.name) } } }
+                            @else { bdi { (row.name) } }
+                        }
                         p .hint {
                             @if !row.service.is_empty() { bdi { (row.service) } ". " }
-                            "Client secret: " (row.has_secret)
+                            @if !row.has_secret.is_empty() { "Client secret: " (row.has_secret) }
                         }
                     }
                 }
@@ -53,6 +56,8 @@ pub struct ProviderForm {
     pub client_id: String,
     pub client_auth: String,
     pub scopes: String,
+    /// `name=value`, separated by spaces.
+    pub params: String,
     pub issuer: String,
     pub authorization_url: String,
     pub token_url: String,
@@ -66,6 +71,8 @@ pub struct ProviderForm {
     pub secret_href: String,
     pub secret_state: String,
 }
+
+const PRESET: &str = "Empty: what the service's preset says.";
 
 /// The form of a new or an existing provider.
 #[must_use]
@@ -97,7 +104,11 @@ pub fn provider_form(v: &ProviderForm) -> Markup {
                 (line(&Line { id: "name", label: "Name", value: &v.name, is_required: true,
                     is_fixed: !v.is_new, hint: if v.is_new { "How people will see it here." } else { "" },
                     ..text }))
-                (choice("service", "Service", &v.service, &services(v), is_refused))
+                @if v.is_new { (choice("service", "Service", &v.service, &services(v), is_refused)) }
+                @else if !v.service.is_empty() {
+                    (line(&Line { id: "service", label: "Service", value: &v.service, is_fixed: true,
+                        is_required: true, ..text }))
+                }
                 (line(&Line { id: "client_id", label: "Client ID", value: &v.client_id, is_required: true,
                     ..text }))
                 (choice("client_auth", "How the client proves itself", &v.client_auth, &[
@@ -107,6 +118,10 @@ pub fn provider_form(v: &ProviderForm) -> Markup {
                 ], is_refused))
                 (line(&Line { id: "scopes", label: "Scopes", value: &v.scopes,
                     hint: "Separated by spaces. People are asked for these when they connect.", ..text }))
+                @if v.is_new {
+                    (line(&Line { id: "params", label: "Parameters of the service", value: &v.params,
+                        hint: "Where the service has some, as tenant=abc host=example.com.", ..text }))
+                }
                 h2 { "Addresses" }
                 p .callout .care #addresses {
                     "Changing an address removes the stored client secret: it was given for the old one."
@@ -114,9 +129,8 @@ pub fn provider_form(v: &ProviderForm) -> Markup {
                 (line(&Line { id: "issuer", label: "Issuer", value: &v.issuer,
                     hint: "“Fill in from the issuer” below looks up the other addresses.", ..url }))
                 (line(&Line { id: "authorization_url", label: "Authorization URL",
-                    value: &v.authorization_url, is_required: true, ..url }))
-                (line(&Line { id: "token_url", label: "Token URL", value: &v.token_url, is_required: true,
-                    ..url }))
+                    value: &v.authorization_url, hint: PRESET, ..url }))
+                (line(&Line { id: "token_url", label: "Token URL", value: &v.token_url, hint: PRESET, ..url }))
                 (line(&Line { id: "revocation_url", label: "Revocation URL", value: &v.revocation_url,
                     ..url }))
                 (line(&Line { id: "userinfo_url", label: "User info URL", value: &v.userinfo_url, ..url }))
@@ -139,7 +153,12 @@ fn client_secret(v: &ProviderForm) -> Markup {
         section .aside .first {
             h2 { "Client secret" }
             @if !v.secret_state.is_empty() { p { (v.secret_state) } }
-            @if !v.secret_href.is_empty() { p { a href=(v.secret_href) { "Enter the client secret" } } }
+            @if !v.secret_href.is_empty() {
+                form method="post" action=(v.secret_href) {
+                    (csrf(&v.session.csrf))
+                    button .second type="submit" { "Enter the client secret" }
+                }
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ fn sign_in_page(v: &SignIn, is_signed_out: bool) -> Markup {
             @if v.is_local {
                 section .aside {
                     h2 { "On this machine" }
-                    p { "You need no token: run this in a terminal, and it opens a one-time sign-in." }
+                    p { "You need no token: run this in a terminal, and open the address that it prints." }
                     p {
                         code .copy {
                             "unsaid open" @if let (Some(link), Some(base)) = (&v.link, &v.base) { " " (base) "/e/" (link) }
