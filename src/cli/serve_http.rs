@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long what runs may take to finish once we are told to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a request that is on its way takes to become a call.
+const SETTLE: Duration = Duration::from_millis(200);
 /// How long the last words may take.
 const SAID: Duration = Duration::from_secs(1);
 /// The largest request of a page: a file of 1 MiB, in base64 and sealed, with its form.
@@ -142,7 +144,13 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
     ));
     let finished = async {
         // A little less than all of the grace, so that what ends then is still told.
-        if tokio::time::timeout(GRACE - SAID, server.idle()).await.is_err() {
+        let quiet = async {
+            server.idle().await;
+            // What was being read when we were told to stop has begun by now, and is waited for too.
+            tokio::time::sleep(SETTLE).await;
+            server.idle().await;
+        };
+        if tokio::time::timeout(GRACE - SAID, quiet).await.is_err() {
             tracing::warn!("calls were still at work and are broken off");
         }
         ending.cancel();

@@ -40,8 +40,8 @@ const PAGE_PATIENCE: Duration = Duration::from_secs(30);
 const OPEN_QUESTIONS: usize = 32;
 const OPEN_OF_ONE: usize = 8;
 /// Calls that wait at once for a page to be filled in; beyond, the answer does not wait.
-const WAITING: usize = 16;
-const WAITING_OF_ONE: usize = 4;
+const WAITING: usize = 24;
+const WAITING_OF_ONE: usize = 8;
 /// Answered questions that are remembered. Each lives for `STATE_LIFE`; beyond this number none is accepted.
 const MOST_REMEMBERED: usize = 65_536;
 

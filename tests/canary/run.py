@@ -1,7 +1,8 @@
 """The canary harness: plants random values in every way in, does everything that can be done, and searches whatever came
 out for them, in every form. `run.py BINARY`; exits with 1 if anything leaked, or if the search does not find a planted leak.
 
-Catalogue: C-01, C-02, C-04, C-10, C-11, C-17, C-18, C-20, C-21, C-34, C-36, C-37, H-01, H-02, H-03, H-04 (key files), H-07, H-08.
+Catalogue: C-01, C-02, C-04, C-10, C-11, C-16, C-17, C-18, C-20, C-21, C-34, C-36, C-37, H-01, H-02, H-03, H-04 (key files), H-07, H-08,
+W-01, W-03, W-05, W-07. Sealed forms take Python's `cryptography`, expired links a C compiler; what is missing is said.
 """
 
 import os

@@ -114,11 +114,14 @@ def form(*parts: tuple, end: bool = True) -> tuple[tuple[str, str], bytes]:
 
 
 class Site:
-    """Where pages are served: by `serve --http`, or by a server on standard input and output."""
+    """Where pages are served: by `serve --http`, or by a server on standard input and output, whose visitors type a code."""
 
-    def __init__(self, w: World, server: Server, base: str, port: int, name: str):
-        self.w, self.server, self.base, self.port, self.name = w, server, base, port, name
+    def __init__(self, w: World, server: Server, base: str, port: int, by_code: bool):
+        self.w, self.server, self.base, self.port, self.by_code = w, server, base, port, by_code
+        self.name = server.label
         self.host = base.split("//")[1]
+        # What the names of its credentials begin with.
+        self.prefix = "CODE" if by_code else "WEB"
         self.open: list[Wire] = []
         self.opened = 0
 
@@ -128,7 +131,12 @@ class Site:
         said = wait_for(lambda: re.search(rb"listening on (https?://[^/: ]+(?::\d+)?): ", server.err.data()))
         base = said[1].decode()
         port = int(base.rsplit(":", 1)[1]) if base.count(":") == 2 else port_of(server.pid)
-        return cls(w, server, base, port, name)
+        return cls(w, server, base, port, by_code=False)
+
+    @classmethod
+    def of_link(cls, w: World, server: Server, url: str) -> "Site":
+        base = url.split("/e/")[0]
+        return cls(w, server, base, int(base.rsplit(":", 1)[1]), by_code=True)
 
     def look(self, when: str) -> None:
         self.server.look(when)

@@ -191,6 +191,8 @@ class Answer:
     @property
     def told(self) -> dict:
         """What a tool answered."""
+        if self.result.get("isError"):
+            return json.loads(self.result["content"][0]["text"])
         return self.result.get("structuredContent") or {}
 
 

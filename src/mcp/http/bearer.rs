@@ -183,7 +183,7 @@ impl Bearer {
         if text("mcp-method") != Some("tools/call") {
             return Ok(());
         }
-        match text("mcp-name").and_then(find_entry) {
+        match text("mcp-name").map(named).as_deref().and_then(find_entry) {
             Some(entry) if entry.is_tool() && !limits.allow(entry) => {
                 let e = Error::new(Code::NotAllowed, format!("this token does not allow {}", entry.name))
                     .next("Make a token that allows it with `unsaid token create`.");
@@ -214,6 +214,16 @@ impl Bearer {
     /// The open vault, for what works beside the calls.
     pub async fn app(&self) -> Result<Arc<App>> {
         self.opening.app().await.cloned()
+    }
+}
+
+/// A header's text, which a client may have put into base64 (MCP 2026-07-28, standard request headers).
+fn named(text: &str) -> std::borrow::Cow<'_, str> {
+    let inner = text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?="));
+    let decoded = inner.and_then(|inner| data_encoding::BASE64.decode(inner.as_bytes()).ok());
+    match decoded.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        Some(decoded) => decoded.into(),
+        None => text.into(),
     }
 }
 
