@@ -93,6 +93,7 @@ async fn add_laptop(w: &World) {
         purpose: Purpose::Mcp,
         toolsets: Vec::new(),
         read_only: false,
+        is_assured: true,
         expires_at: None,
     };
     create(&w.app, &w.person("ada"), laptop).await.unwrap();

@@ -472,6 +472,7 @@ async fn a_token_whose_row_was_changed_lets_nobody_in() {
         purpose: Purpose::Mcp,
         toolsets: Vec::new(),
         read_only: true,
+        is_assured: true,
         expires_at: None,
     };
     let (_, token) = create(&w.app, &w.person("mia"), new).await.unwrap();

@@ -66,7 +66,12 @@ impl Token {
         let session = cx.session().await?;
         match self.action {
             Action::Create { name, user, sign_in, read_only, toolsets, expires } => {
+                let is_assured = match sign_in {
+                    true => super::open::at_a_terminal()?,
+                    false => false,
+                };
                 let new = NewToken {
+                    is_assured,
                     label: name,
                     user,
                     purpose: if sign_in { Purpose::SignIn } else { Purpose::Mcp },

@@ -1,6 +1,6 @@
 //! In front of everything: exact `Host` and `Origin` (DNS rebinding, foreign pages), bodies that are neither too large
 //! nor too slow, and headers that every answer has.
-use super::{ALWAYS, Address, IsLocal, Peer, refusal};
+use super::{ALWAYS, Address, Peer, refusal};
 use crate::error::{Code, Error};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -134,7 +134,6 @@ impl Guard {
         if let Some(ip) = said {
             request.extensions_mut().insert(Peer(ip));
         }
-        request.extensions_mut().insert(IsLocal(false));
     }
 
     /// The request with its body read: within its size, within its time.

@@ -1,6 +1,6 @@
 //! Accepts connections, a bounded number of them, none of which may dawdle; and stops when told, once what runs is done.
+use super::Peer;
 use super::tls::Tls;
-use super::{IsLocal, Peer};
 use crate::error::{Code, Error, Result};
 use axum::Router;
 use axum::body::Body;
@@ -54,7 +54,7 @@ pub async fn serve(
     finished: impl Future<Output = ()>,
     grace: Duration,
 ) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(most_connections()));
     let open = GracefulShutdown::new();
     let ended = CancellationToken::new();
     loop {
@@ -95,6 +95,12 @@ pub async fn serve(
     ended.cancel();
 }
 
+/// As many as there may be files for, with as many again for the vault and what is called.
+fn most_connections() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    files.map_or(MOST_CONNECTIONS, |files| MOST_CONNECTIONS.min((files / 2) as usize)).max(8)
+}
+
 type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
 /// The next connection once there is a place for it; `None` where accepting failed for the moment.
@@ -126,7 +132,6 @@ async fn connection<S>(
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer.ip()));
-        request.extensions_mut().insert(IsLocal(peer.ip().is_loopback()));
         router.clone().oneshot(request)
     });
     let served = http1::Builder::new()

@@ -21,10 +21,6 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(pub IpAddr);
 
-/// Whether the visitor's own connection is on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IsLocal(pub bool);
-
 /// A failure as `{code, message, next}`, with its status; for doors that answer programs.
 pub fn refusal(e: &Error) -> Response {
     let status = StatusCode::from_u16(e.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -113,7 +113,14 @@ impl Place {
                 list.iter().filter_map(|name| name.strip_suffix(implied).map(str::to_owned)).collect();
             list.extend(short);
         }
-        Address { base, hosts, origins, is_local: bound.ip().is_loopback() && !self.behind_proxy }
+        Address {
+            base,
+            hosts,
+            origins,
+            is_local: bound.ip().is_loopback()
+                && !self.behind_proxy
+                && self.public_url.as_ref().is_none_or(is_local_name),
+        }
     }
 }
 

@@ -39,6 +39,9 @@ pub const MOST_TRIES: i64 = 5;
 /// How many links of one person may be open at once.
 pub const MOST_OPEN: usize = 20;
 
+/// How many of those may be for one and the same thing.
+pub const MOST_OF_ONE: usize = 3;
+
 /// A link's row; what makes the link work is stored as a hash.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntryLink {
@@ -51,6 +54,10 @@ pub struct EntryLink {
     pub purpose: EntryPurpose,
     /// The credential, provider or user that it is about.
     pub object_id: String,
+    /// SHA-256 of where the value will go and whom it will serve: what the page shows is what it is entered for.
+    pub policy: Vec<u8>,
+    /// Of a sign-in: a person passed the terminal's challenge, and may approve.
+    pub is_assured: bool,
     /// SHA-256 of the link's random part.
     pub hash: Vec<u8>,
     /// Wrong codes so far.

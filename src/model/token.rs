@@ -42,6 +42,8 @@ pub struct Token {
     /// Names of toolsets; empty for all.
     pub toolsets: Vec<String>,
     pub read_only: bool,
+    /// A person passed the terminal's challenge when it was made: who signs in by it may approve.
+    pub is_assured: bool,
     pub created_at: Millis,
     pub created_by: UserId,
     pub expires_at: Millis,

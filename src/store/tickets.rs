@@ -10,10 +10,10 @@ use crate::model::entry::EntryLink;
 use crate::model::token::Token;
 
 entity!(Token, "token", 1, org_id, {
-    id, org_id, user_id, label, purpose, hash, toolsets, read_only, created_at, created_by, expires_at, revoked_at
+    id, org_id, user_id, label, purpose, hash, toolsets, read_only, is_assured, created_at, created_by, expires_at, revoked_at
 });
 entity!(EntryLink, "entry_link", 1, org_id, {
-    id, org_id, asked_by, door, client, purpose, object_id, hash, tries, foreign_visits, state, created_at, expires_at, ended_at
+    id, org_id, asked_by, door, client, purpose, object_id, policy, is_assured, hash, tries, foreign_visits, state, created_at, expires_at, ended_at
 });
 
 fn text(s: &str) -> Value {

@@ -115,6 +115,7 @@ async fn decided(visitor: &Visitor, id: &str, csrf: &str, decision: &str, typed:
         }
         "approve" => {
             let shown = page(visitor, id, None).await?;
+            visitor.expect_assured()?;
             if shown.typed.is_some_and(|host| host != typed) {
                 return Err(invalid("the host was not typed as it is shown"));
             }

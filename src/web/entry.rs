@@ -127,7 +127,7 @@ async fn taken(
         return Ok(told(
             visitor,
             "Nothing was entered",
-            "The link is closed. The assistant is told that you did not want to enter it, and nothing else.",
+            "The link is closed. The assistant can see that you did not want to enter it, and nothing else.",
         ));
     }
     if let Some(sealed) = entered.sealed.take() {

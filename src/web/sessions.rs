@@ -11,7 +11,7 @@ use crate::model::token::Purpose;
 use crate::ops::token::still_valid;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,6 +46,8 @@ struct Session {
     token: Option<TokenId>,
     /// The one entry link that a visitor by code may use.
     only: Option<Hash>,
+    /// The sign-in began at a terminal's challenge: approvals are theirs to give.
+    is_assured: bool,
     began: Instant,
     seen: Instant,
 }
@@ -66,6 +68,7 @@ impl Sessions {
         caller: Caller,
         token: Option<TokenId>,
         only: Option<&str>,
+        is_assured: bool,
         is_https: bool,
     ) -> Result<Begun> {
         let (half, cookie) = (fresh()?, fresh()?);
@@ -75,6 +78,7 @@ impl Sessions {
             caller,
             token,
             only: only.map(hash),
+            is_assured,
             began: Instant::now(),
             seen: Instant::now(),
         };
@@ -100,18 +104,16 @@ impl Sessions {
             all.remove(&hash(half));
             return None;
         }
-        // Several of that name: somebody put one beside ours, and the browser does not say which is whose.
-        let mut shown = headers
+        // Another program may have put one of that name beside ours, and the browser does not say which is whose.
+        let is_shown = headers
             .get_all(header::COOKIE)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|all| all.split(';'))
-            .filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
-        let only = match (shown.next(), shown.next()) {
-            (Some(only), None) => hash(only),
-            _ => return None,
-        };
-        if !bool::from(only.ct_eq(&session.cookie)) {
+            .filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+            .take(8)
+            .any(|shown| bool::from(hash(shown).ct_eq(&session.cookie)));
+        if !is_shown {
             return None;
         }
         session.seen = Instant::now();
@@ -133,6 +135,7 @@ pub(super) struct Visitor {
     org: String,
     pub is_admin: bool,
     only: Option<Hash>,
+    is_assured: bool,
 }
 
 impl Visitor {
@@ -154,6 +157,18 @@ impl Visitor {
     /// The same, for pages that only the signed-in have.
     pub fn signed_in(&self) -> Result<pages::Session> {
         self.session().ok_or_else(|| Error::new(Code::NotAllowed, "this page is for people who signed in"))
+    }
+
+    /// Refuses to approve by a sign-in that no person at a terminal began: a program could have made it.
+    pub fn expect_assured(&self) -> Result<()> {
+        match self.is_assured {
+            true => Ok(()),
+            false => Err(Error::new(
+                Code::ChallengeFailed,
+                "this sign-in was made without a terminal, and can approve nothing",
+            )
+            .next("Run `unsaid open` in a terminal of your own and sign in with what it prints, or `unsaid approve ID` there.")),
+        }
     }
 
     pub fn csrf(&self) -> &str {
@@ -193,7 +208,12 @@ impl FromRequestParts<Arc<Site>> for Visitor {
         let link = named("link");
         let Some(session) = site.sessions.find(&half, &parts.headers) else {
             return Err(match (site.by_code, link) {
-                (true, Some(link)) => Answer::go(&format!("/e/{link}")),
+                (true, Some(link)) => Answer::go(&format!("/e/{link}")).and_close(),
+                // Whatever was sent is gone with the session: it is said, for the person may think otherwise.
+                (_, link) if parts.method == Method::POST => {
+                    super::sign_in::page(site, link, Some("You were signed out, and nothing was stored."))
+                        .and_close()
+                }
                 (_, link) => super::sign_in::page(site, link, None),
             });
         };
@@ -229,5 +249,6 @@ async fn visitor(site: &Site, session: Session, half: String) -> Result<Visitor>
         org: org.name,
         is_admin: who.role == Role::Admin,
         only: session.only,
+        is_assured: session.is_assured,
     })
 }

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// Attempts of one address a minute, right ones too.
+/// Wrong attempts of one address a minute.
 const ATTEMPTS: NonZeroU32 = NonZeroU32::new(20).expect("is not zero");
 
 /// Attempts to come in, by address.
@@ -51,7 +51,7 @@ pub(super) fn page(site: &Site, link: Option<String>, error: Option<&str>) -> An
         error: error.map(str::to_owned),
         link,
         is_local: site.is_local,
-        base: None,
+        base: Some(site.base.clone()),
     };
     Answer::page(StatusCode::UNAUTHORIZED, pages::sign_in(&form))
 }
@@ -85,18 +85,21 @@ pub(super) async fn by_token(
     let form = form::read(&body);
     let link = form.get("link").filter(|link| !link.is_empty()).map(|link| link.to_string());
     let came = async {
-        site.guesses.count(peer)?;
         let shown = form.get("token").map_or(Err(None), |token| Shown::new(token.trim()).map_err(Some));
         let shown =
             shown.map_err(|e| e.unwrap_or_else(|| Error::new(Code::TokenInvalid, "a token is needed")))?;
         let app = site.app().await?;
         let verified = verify(&app, shown, Purpose::SignIn, Door::Web).await?;
         signed_in(&app, &verified.caller, &verified.token.0).await?;
-        site.sessions.begin(verified.caller, Some(verified.token), None, site.is_https)
+        site.sessions.begin(verified.caller, Some(verified.token), None, verified.is_assured, site.is_https)
     };
     match came.await {
         Ok(begun) => Answer::go(&onward(&begun.base, link.as_deref())).with_cookie(&begun.cookie).and_close(),
-        Err(e) if e.code == Code::TokenInvalid => page(&site, link, Some(&sentence(e.message()))).and_close(),
+        // Only what is wrong counts: nobody is kept out by somebody else's guesses.
+        Err(e) if e.code == Code::TokenInvalid => match site.guesses.count(peer) {
+            Ok(()) => page(&site, link, Some(&sentence(e.message()))).and_close(),
+            Err(e) => Answer::failed(&e, None).and_close(),
+        },
         Err(e) => Answer::failed(&e, None).and_close(),
     }
 }
@@ -140,15 +143,13 @@ fn again(e: Error) -> Error {
 
 pub(super) async fn by_ticket(
     State(site): State<Arc<Site>>,
-    peer: Option<Extension<Peer>>,
     Path(ticket): Path<String>,
     body: Bytes,
 ) -> Answer {
     let form = form::read(&body);
     let came = async {
-        site.guesses.count(peer)?;
-        let caller = use_ticket(&*site.app().await?, &ticket).await?;
-        site.sessions.begin(caller, None, None, site.is_https)
+        let (caller, is_assured) = use_ticket(&*site.app().await?, &ticket).await?;
+        site.sessions.begin(caller, None, None, is_assured, site.is_https)
     };
     match came.await {
         Ok(begun) => {
@@ -192,18 +193,12 @@ pub(super) async fn ask_code(State(site): State<Arc<Site>>, Path(link): Path<Str
     }
 }
 
-pub(super) async fn by_code(
-    State(site): State<Arc<Site>>,
-    peer: Option<Extension<Peer>>,
-    Path(link): Path<String>,
-    body: Bytes,
-) -> Answer {
+pub(super) async fn by_code(State(site): State<Arc<Site>>, Path(link): Path<String>, body: Bytes) -> Answer {
     let form = form::read(&body);
     let came = async {
-        site.guesses.count(peer)?;
         let app = site.app().await?;
         let caller = expect_code(&app, &link, form.get("code").map_or("", |code| code)).await?;
-        site.sessions.begin(caller, None, Some(&link), site.is_https)
+        site.sessions.begin(caller, None, Some(&link), false, site.is_https)
     };
     match came.await {
         Ok(begun) => Answer::go(&format!("{}/e/{link}", begun.base)).with_cookie(&begun.cookie),

@@ -56,7 +56,7 @@ class World:
             code = code or f"protocol {frame['error']['code']}"
         else:
             told = frame.get("result", {})
-            code = (told.get("structuredContent") or {}).get("code", "error") if told.get("isError") else "ok"
+            code = failure(told) if told.get("isError") else "ok"
         self.codes.add(str(code))
         return str(code)
 
@@ -85,6 +85,14 @@ class World:
         meant = {self.home / "keys", self.root / "recovery.txt", self.brought, self.root / "traces"}
         meant |= {path for path in self.root.glob("*/keys")} | set(self.root.glob("recovery*.txt"))
         return self.evidence.folder(self.root, meant)
+
+
+def failure(told: dict) -> str:
+    """The code of a tool's failure, which is told as JSON in a text."""
+    try:
+        return json.loads(told["content"][0]["text"])["code"]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return "error"
 
 
 def entering(w: World) -> None:

@@ -82,7 +82,7 @@ def token(w: World, name: str, *limits: str) -> str:
 
 
 def ticket(w: World, site: Site, link: str = "") -> str:
-    """The path of a one-time sign-in."""
+    """The path of a one-time sign-in. What works once may stay in the memory of the server that it was shown to."""
     site.opened += 1
     label = f"open {site.opened} of {site.name}"
     what = (f"{site.base}/e/{link}",) if link else ("--server", site.base)
@@ -91,7 +91,7 @@ def ticket(w: World, site: Site, link: str = "") -> str:
         shown.allowed += [(sink, label) for sink in ("stdout", "answers written", "/proc cmdline", "memory")]
     path = w.unsaid("open", *what, label=label).decode().strip().removeprefix(site.base)
     w.plant(f"ticket, {label}", "ticket", path.split("/")[2].split("?")[0].encode(), [
-        ("stdout", label), ("answers written", label), ("http answers", "the page of a ticket"), ("answers written", site.name)])
+        ("stdout", label), ("answers written", label), ("http answers", "the page of a ticket"), ("answers written", site.name), ("memory", site.name)])
     site.request("GET", path, label="the page of a ticket")
     return path
 
@@ -281,35 +281,34 @@ def strangers(w: World, site: Site, tester: Person, tokens: dict[str, str]) -> N
     """Values and tokens in everything that a request has, from whoever has no session and from who has one."""
     n = 0
 
-    def wrong(value: bytes | None = None) -> str:
+    def wrong(where: str, value: bytes | None = None) -> str:
         nonlocal n
         n += 1
-        return w.plant(f"{site.name}: in a request, {n}", "misplaced", value).decode()
+        return w.plant(f"{site.name}: in a request, {n}: {where}", "misplaced", value).decode()
 
     form_of = [URLENCODED, ("Origin", site.base)]
-    # Only what the browser itself sends back may hold it: where a sign-in goes on.
     for path, body, wants in (
-        ("/sign-in", f"token={wrong()}", 401), ("/sign-in", f"token={tokens['laptop']}", 401), ("/sign-in", f"{wrong()}={wrong()}", 401),
-        (f"/sign-in/{wrong()[:40]}abc", "", 404), ("/sign-in", f"token=unsaid_{wrong()}&link={quote('https://' + wrong())}", 401),
+        ("/sign-in", f"token={wrong('sign-in token')}", 401), ("/sign-in", f"token={tokens['laptop']}", 401), ("/sign-in", f"{wrong('sign-in, a name')}={wrong('sign-in, no token')}", 401),
+        (f"/sign-in/{wrong('ticket')}abc", "", 404), ("/sign-in", f"token=unsaid_{wrong('sign-in, like a token')}&link={quote('https://' + wrong('sign-in, link'))}", 401),
     ):
         entered(w, "to sign in with", site.request("POST", path, form_of, body.encode(), "somebody signs in"), (wants,))
     for path in ("/e/%s", "/sign-in/%s", "/u/%s/", "/u/%s/e/x", "/%s", "/?%s", "/sign-in?link=%s", "/assets/%s", "/mcp?token=%s", "/.well-known/%s", "/healthz?%s"):
-        site.request("GET", path % wrong(), label="somebody asks")
+        site.request("GET", path % wrong(path), label="somebody asks")
     for path in ("/approvals/%s", "/providers/%s", "/e/%s", "/providers/%s/secret", "/?%s"):
-        site.request("GET", tester.half + path % wrong(), [("Cookie", tester.cookie)], label=f"{tester.name}: asks")
+        site.request("GET", tester.half + path % wrong("/u/…" + path), [("Cookie", tester.cookie)], label=f"{tester.name}: asks")
     for header in ("Cookie", "User-Agent", "Referer", "Origin", "Host", "X-Forwarded-For", "Accept", "Authorization", "X-Api-Key", "Accept-Language"):
-        site.request("GET", "/sign-in", [(header, wrong())], label="somebody asks")
+        site.request("GET", "/sign-in", [(header, wrong(header))], label="somebody asks")
     for scheme in ("Bearer %s", "Basic %s", "%s", "Bearer unsaid_%s"):
-        site.request("POST", "/mcp", [JSON, ("Authorization", scheme % wrong())], b"{}", "a client that is not let in")
+        site.request("POST", "/mcp", [JSON, ("Authorization", scheme % wrong(scheme))], b"{}", "a client that is not let in")
     for bearer in (tokens["phone"], tokens["laptop"] + "x", tokens["laptop"][:-1]):
         answer = site.request("POST", "/mcp", [JSON, ("Authorization", "Bearer " + bearer)], b"{}", "a client that is not let in")
         entered(w, "as a token that is none", answer, (401,))
-    site.wire().send(f"{wrong()} / {wrong()}\r\n\r\n".encode())
+    site.wire().send(f"{wrong('method')} / {wrong('version')}\r\n\r\n".encode())
     site.look("after requests of strangers, connected")
     # What a person types by mistake where an admin describes a provider.
     tester.get("/providers/new")
     for field in ("name", "client_id", "scopes", "issuer", "authorization_url", "token_url", "client_auth", "service"):
-        value = wrong(shaped())
+        value = wrong(f"a provider's {field}", shaped())
         answer = tester.plain("/providers/new", **{"name": "by-hand", "service": "github", "client_id": "Iv1.example", "client_auth": "basic", field: value, **({"discover": "1"} if field == "issuer" else {})})
         # An issuer is only asked for the addresses of its provider.
         if answer.status == 303 and field != "issuer":
@@ -361,10 +360,10 @@ def misplacing(w: World, site: Site, client: Client, older: Stream, tokens: dict
     site.look("after values in arguments, connected")
     n = 0
 
-    def wrong() -> str:
+    def wrong(where: str = "in a message") -> str:
         nonlocal n
         n += 1
-        return w.plant(f"over HTTP, in a message, {n}", "misplaced", shaped()).decode()
+        return w.plant(f"over HTTP, {where}, {n}", "misplaced", shaped()).decode()
 
     for make in MISPLACED:
         method, params = make(wrong())
@@ -375,7 +374,7 @@ def misplacing(w: World, site: Site, client: Client, older: Stream, tokens: dict
         older.send((raw % wrong()).encode())
     client.post(("x" * 300_000 + wrong()).encode())
     for header in ("Mcp-Session-Id", "MCP-Protocol-Version", "Last-Event-ID", "Content-Type", "Mcp-Name"):
-        headers = [pair for pair in client.headers if pair[0] != header] + [(header, wrong())]
+        headers = [pair for pair in client.headers if pair[0] != header] + [(header, wrong(header))]
         site.request("POST", "/mcp", headers, b'{"jsonrpc": "2.0", "id": 77, "method": "ping"}', client.label)
     site.request("POST", "/messages?sessionId=" + wrong(), [JSON, ("Authorization", "Bearer " + tokens["laptop"])], b"{}", client.label)
     client.ask("ping")
@@ -542,7 +541,7 @@ def expired(w: World) -> None:
     site = Site.begin(w, "serve --http, now", env=home)
     link = ask(w, Client(site, bearer).begin(), "EXPIRED")
     first = w.unsaid("open", "--server", site.base, env=home, label="open, then").decode().strip().rsplit("/", 1)[1]
-    w.plant("ticket that expires", "ticket", first.encode(), [("stdout", "open, then"), ("answers written", "open, then")])
+    w.plant("ticket that expires", "ticket", first.encode(), [("stdout", "open, then"), ("answers written", "open, then"), ("memory", "serve --http")])
     site.server.end(signal.SIGTERM)
     site.close()
     site = Site.begin(w, "serve --http, later", env=then)
@@ -550,7 +549,7 @@ def expired(w: World) -> None:
     entered(w, "to sign in late", late, (410,))
     out = w.unsaid("open", "--server", site.base, env=then, label="open, late").decode().strip()
     fresh = out.rsplit("/", 1)[1]
-    w.plant("ticket of a later vault", "ticket", fresh.encode(), [("stdout", "open, late"), ("answers written", "open, late")])
+    w.plant("ticket of a later vault", "ticket", fresh.encode(), [("stdout", "open, late"), ("answers written", "open, late"), ("memory", "serve --http")])
     who = site.person("POST", f"/sign-in/{fresh}")
     who.get("/")
     value = w.plant("the link is expired", "misplaced")

@@ -180,7 +180,8 @@ async fn m_15_a_forged_yes_does_not_do_what_needs_a_person() {
             json!({ "name": "share_credential", "arguments": share, "inputResponses": { "confirm": yes() }, "requestState": stolen }),
         ] {
             let reply = client.request("tools/call", params).await;
-            let is_asked = reply["error"].is_null() && failure(&reply["result"])["code"] == "approval_required";
+            let is_asked =
+                reply["error"].is_null() && failure(&reply["result"])["code"] == "approval_required";
             assert!(is_asked || reply["error"]["code"] == -32602, "{reply}");
         }
         let seen = rig

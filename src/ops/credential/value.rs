@@ -138,8 +138,8 @@ async fn enter_all(
             let link = link.map(|hash| entry::consume(tx, &asking, &hash)).transpose()?;
             let mut done = Vec::with_capacity(entries.len());
             let mut events = Vec::with_capacity(entries.len());
-            for entry in entries {
-                let (who, mut credential, created) = match &entry.target {
+            for given in entries {
+                let (who, mut credential, created) = match &given.target {
                     Target::Existing(wanted) => {
                         let who = tx.standing(&asking)?;
                         let found = reach::credential(tx, &asking, &who, wanted, Need::Manage)?;
@@ -151,8 +151,11 @@ async fn enter_all(
                         (who, credential, true)
                     }
                 };
+                if let Some(link) = &link {
+                    entry::expect_same(link, &entry::value_policy(&credential))?;
+                }
                 let replaced = credential.current_version.is_some();
-                store_version(tx, &vault, &asking, &mut credential, &entry.values, &entry.file_name)?;
+                store_version(tx, &vault, &asking, &mut credential, &given.values, &given.file_name)?;
                 let others = create::same_name(tx, &asking, &who, &credential)?;
                 if created {
                     let made = Event::of("create_credential")

@@ -1,10 +1,11 @@
 //! The value comes in: checked, sealed, the link used up, all in one transaction.
+use super::offer::close;
 use super::visit::expect_asker;
 use super::{expect_open, find, not_found};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;
-use crate::model::entry::{EntryLink, EntryPurpose, EntryState};
+use crate::model::entry::{ENTRY_LIFE_MS, EntryLink, EntryPurpose, EntryState};
 use crate::model::event::Event;
 use crate::ops::credential::value::{Entered, enter_by_link};
 use crate::ops::people_only;
@@ -12,17 +13,35 @@ use crate::ops::provider::{ProviderAnswer, set_secret_by_link};
 use crate::secret::{Secret, SecretBytes};
 use crate::store::Writer;
 
-/// Uses the link up inside the transaction that stores what it was for: of two submits at once, one wins.
+/// Uses the link up inside the transaction that stores what it was for: of two submits at once, one wins. Other links
+/// for the same thing close with it.
 pub(in crate::ops) fn consume(tx: &mut Writer<'_>, caller: &Caller, hash: &[u8]) -> Result<EntryLink> {
     let mut link = tx
         .entry_by_hash(hash)?
         .filter(|link| link.org_id == caller.org && link.asked_by == caller.user)
         .ok_or_else(not_found)?;
     expect_open(&link, tx.now())?;
-    link.state = EntryState::Done;
-    link.ended_at = Some(tx.now());
-    tx.save(&mut link)?;
+    close(tx, &mut link, EntryState::Done)?;
+    for mut other in tx.entries_by(&link.org_id, &link.asked_by, link.created_at.plus_ms(-ENTRY_LIFE_MS))? {
+        let is_same = other.purpose == link.purpose && other.object_id == link.object_id;
+        if is_same && other.id != link.id && other.is_open(tx.now()) {
+            close(tx, &mut other, EntryState::Replaced)?;
+        }
+    }
     Ok(link)
+}
+
+/// Refuses what is not what the page showed when the link was made.
+pub(in crate::ops) fn expect_same(link: &EntryLink, policy: &[u8]) -> Result<()> {
+    match link.policy == policy {
+        true => Ok(()),
+        false => {
+            Err(Error::new(Code::EntryClosed, "what this link is for has been changed since it was made")
+                .next(
+                    "Nothing was stored. Ask the assistant for a new link, and look again at what it is for.",
+                ))
+        }
+    }
 }
 
 async fn expect(app: &App, visitor: &Caller, link: &str, purpose: EntryPurpose) -> Result<EntryLink> {
@@ -70,9 +89,7 @@ pub async fn decline(app: &App, visitor: &Caller, link: &str) -> Result<()> {
         .write(visitor, move |tx| {
             let mut link = tx.entry_by_hash(&row.hash)?.ok_or_else(not_found)?;
             expect_open(&link, tx.now())?;
-            link.state = EntryState::Declined;
-            link.ended_at = Some(tx.now());
-            tx.save(&mut link)?;
+            close(tx, &mut link, EntryState::Declined)?;
             tx.record_step(Event::of("decline_entry").with("link", link.id.0.clone()), ())
         })
         .await

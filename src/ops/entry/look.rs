@@ -1,6 +1,6 @@
 //! What the page shows before a person types: who asked, for what, and what it changes. Never a stored value.
 use super::visit::expect_asker;
-use super::{expect_open, find, not_found};
+use super::{expect_open, expect_same, find, not_found, secret_policy, value_policy};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::Result;
@@ -100,6 +100,7 @@ fn value(tx: &Reader<'_>, caller: &Caller, row: &EntryLink) -> Result<EntryView>
     let (who, org) = reach::who(tx, caller)?;
     let found = reach::credential(tx, caller, &who, &row.object_id, Need::Manage)?;
     let c = &found.credential;
+    expect_same(row, &value_policy(c))?;
     let mut names = Names::knowing(tx, &org.id, &who);
     let mut view = EntryView { name: c.label(), command: c.set_command(), ..begun(row) };
     let place = match c.scope {
@@ -189,6 +190,7 @@ fn used_by(
 fn client_secret(tx: &Reader<'_>, caller: &Caller, row: &EntryLink) -> Result<EntryView> {
     reach::admin(tx, caller)?;
     let p = tx.provider_named(&caller.org, &row.object_id)?;
+    expect_same(row, &secret_policy(&p))?;
     let mut view = EntryView {
         name: p.name.clone(),
         command: format!("unsaid provider secret {}", p.name),

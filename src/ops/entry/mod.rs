@@ -17,7 +17,8 @@ pub use offer::{EntryStatus, Offer, offer, offer_here, state_of, status, withdra
 pub use sign_in::{offer_sign_in, peek_sign_in, sign_in};
 pub use visit::{expect_code, find};
 
-pub(super) use enter::consume;
+pub(super) use enter::{consume, expect_same};
+pub(super) use offer::{secret_policy, value_policy};
 
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, internal};

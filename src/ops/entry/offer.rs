@@ -6,14 +6,16 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{EntryId, OrgId};
 use crate::model::Word;
 use crate::model::access::{Caller, Door};
-use crate::model::entry::{ENTRY_LIFE_MS, EntryLink, EntryPurpose, EntryState, MOST_OPEN};
+use crate::model::credential::Credential;
+use crate::model::entry::{ENTRY_LIFE_MS, EntryLink, EntryPurpose, EntryState, MOST_OF_ONE, MOST_OPEN};
 use crate::model::event::Event;
-use crate::model::provider::ClientAuth;
+use crate::model::provider::{ClientAuth, Provider};
 use crate::ops::people_only;
 use crate::ops::reach::{self, Need};
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// How long the row of a link stays after its time, so that an old one is told from one that never was.
 const KEPT_MS: i64 = 7 * crate::clock::DAY_MS;
@@ -110,15 +112,23 @@ async fn make(
     let (id, expires_at) = app
         .store
         .write(&plain, move |tx| {
-            let event = about(tx, &asking, purpose, &object)?;
+            let (event, policy) = about(tx, &asking, purpose, &object)?;
             let now = tx.now();
             let mine = tx.entries_by(&asking.org, &asking.user, now.plus_ms(-ENTRY_LIFE_MS))?;
-            let open: Vec<_> = mine.into_iter().filter(|link| link.is_open(now)).collect();
-            if open.len() >= MOST_OPEN {
+            let (mut same, others): (Vec<_>, Vec<_>) = mine
+                .into_iter()
+                .filter(|link| link.is_open(now))
+                .partition(|link| link.purpose == purpose && link.object_id == object);
+            if others.len() >= MOST_OPEN {
                 return Err(Error::new(Code::Quota, format!("{MOST_OPEN} of your links are open already"))
                     .next("Use one of them, or wait: each lives ten minutes."));
             }
-            replace(tx, open, purpose, &object)?;
+            // A call that is repeated must not take the page away that the person is typing into.
+            if same.len() >= MOST_OF_ONE
+                && let Some(mut oldest) = same.pop()
+            {
+                close(tx, &mut oldest, EntryState::Replaced)?;
+            }
             tx.forget_entries(now.plus_ms(-KEPT_MS))?;
             let mut link = EntryLink {
                 id: EntryId::fresh(),
@@ -128,6 +138,8 @@ async fn make(
                 client: asking.client.clone(),
                 purpose,
                 object_id: object,
+                policy,
+                is_assured: false,
                 hash,
                 tries: 0,
                 foreign_visits: 0,
@@ -146,13 +158,13 @@ async fn make(
 }
 
 /// The event, once it is known that the caller may enter it.
-fn about(tx: &Reader<'_>, caller: &Caller, purpose: EntryPurpose, object: &str) -> Result<Event> {
+fn about(tx: &Reader<'_>, caller: &Caller, purpose: EntryPurpose, object: &str) -> Result<(Event, Vec<u8>)> {
     let event = Event::of("offer_entry");
     match purpose {
         EntryPurpose::Value => {
             let who = tx.standing(caller)?;
             let found = reach::credential(tx, caller, &who, object, Need::Manage)?;
-            Ok(event.on(&found.credential))
+            Ok((event.on(&found.credential), value_policy(&found.credential)))
         }
         EntryPurpose::ClientSecret => {
             reach::admin(tx, caller)?;
@@ -163,21 +175,39 @@ fn about(tx: &Reader<'_>, caller: &Caller, purpose: EntryPurpose, object: &str) 
                     format!("{} is a public client, which has no secret", p.name),
                 ));
             }
-            Ok(event.about("provider", p.id.as_str(), &p.name))
+            Ok((event.about("provider", p.id.as_str(), &p.name), secret_policy(&p)))
         }
         EntryPurpose::SignIn => Err(crate::error::internal("a sign-in is not offered to a model")),
     }
 }
 
-fn replace(tx: &mut Writer<'_>, open: Vec<EntryLink>, purpose: EntryPurpose, object: &str) -> Result<()> {
-    for mut link in open {
-        if link.purpose == purpose && link.object_id == object {
-            link.state = EntryState::Replaced;
-            link.ended_at = Some(tx.now());
-            tx.save(&mut link)?;
-        }
+/// What a value is entered for: its name, place and service as the page shows them.
+pub(in crate::ops) fn value_policy(c: &Credential) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for part in
+        [c.id.as_str(), &c.name, c.scope.as_str(), &c.owner_id, &c.service, &c.account, c.kind.as_str()]
+    {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
     }
-    Ok(())
+    hash.finalize().to_vec()
+}
+
+/// Where a client secret goes: the addresses that the page shows.
+pub(in crate::ops) fn secret_policy(p: &Provider) -> Vec<u8> {
+    Sha256::new()
+        .chain_update((p.client_id.len() as u64).to_be_bytes())
+        .chain_update(&p.client_id)
+        .chain_update(p.endpoints.canonical())
+        .finalize()
+        .to_vec()
+}
+
+/// Closes a link for good.
+pub(super) fn close(tx: &mut Writer<'_>, link: &mut EntryLink, state: EntryState) -> Result<()> {
+    link.state = state;
+    link.ended_at = Some(tx.now());
+    tx.save(link)
 }
 
 /// How the link stands now. For whoever waits for it.

@@ -13,7 +13,9 @@ use crate::ops::people_only;
 use crate::secret::Secret;
 
 /// A ticket for one sign-in within two minutes. For people only.
-pub async fn offer_sign_in(app: &App, caller: &Caller) -> Result<(Secret, Millis)> {
+///
+/// `is_assured`: the terminal's challenge was passed, so that who signs in by it may approve.
+pub async fn offer_sign_in(app: &App, caller: &Caller, is_assured: bool) -> Result<(Secret, Millis)> {
     people_only(caller)?;
     let text = fresh_link()?;
     let (asking, hash) = (caller.clone(), hash(&text));
@@ -30,6 +32,8 @@ pub async fn offer_sign_in(app: &App, caller: &Caller) -> Result<(Secret, Millis
                 client: asking.client.clone(),
                 purpose: EntryPurpose::SignIn,
                 object_id: asking.user.0.clone(),
+                policy: Vec::new(),
+                is_assured,
                 hash,
                 tries: 0,
                 foreign_visits: 0,
@@ -40,7 +44,9 @@ pub async fn offer_sign_in(app: &App, caller: &Caller) -> Result<(Secret, Millis
                 revision: 0,
             };
             tx.insert(&mut link)?;
-            tx.record_step(Event::of("offer_sign_in").with("link", link.id.0.clone()), link.expires_at)
+            let event =
+                Event::of("offer_sign_in").with("link", link.id.0.clone()).with("assured", is_assured);
+            tx.record_step(event, link.expires_at)
         })
         .await?;
     Ok((Secret::new(text), expires_at))
@@ -61,8 +67,8 @@ pub async fn peek_sign_in(app: &App, ticket: &str) -> Result<(User, String)> {
         .await
 }
 
-/// Uses the ticket up and returns who is signed in by it.
-pub async fn sign_in(app: &App, ticket: &str) -> Result<Caller> {
+/// Uses the ticket up and returns who is signed in by it, and whether they may approve.
+pub async fn sign_in(app: &App, ticket: &str) -> Result<(Caller, bool)> {
     let hash = hash(ticket);
     let looked = hash.clone();
     let row = app
@@ -71,7 +77,9 @@ pub async fn sign_in(app: &App, ticket: &str) -> Result<Caller> {
             tx.entry_by_hash(&looked)?.filter(|l| l.purpose == EntryPurpose::SignIn).ok_or_else(not_found)
         })
         .await?;
-    let caller = Caller::new(row.org_id, row.asked_by, Door::Web);
+    let is_assured = row.is_assured;
+    // Who made it is named in all that is done by it: an admin may act as another.
+    let caller = Caller { client: row.client, ..Caller::new(row.org_id, row.asked_by, Door::Web) };
     let visitor = caller.clone();
     app.store
         .write(&caller, move |tx| {
@@ -84,5 +92,5 @@ pub async fn sign_in(app: &App, ticket: &str) -> Result<Caller> {
             tx.record_step(event, ())
         })
         .await?;
-    Ok(caller)
+    Ok((caller, is_assured))
 }

@@ -157,9 +157,9 @@ async fn w_05_neither_link_nor_code_is_in_the_database_the_log_or_a_kept_answer(
             }
         }
     }
-    // The repeat's link took the first one's place.
-    assert_eq!(entered(&w, &web(&w, "mia"), &link(&first)).await.unwrap_err().code, Code::EntryClosed);
-    assert_eq!(entered(&w, &web(&w, "mia"), &link(&again)).await.unwrap(), 1);
+    // A repeat takes no page away that somebody is typing into; with one of them the other is closed.
+    assert_eq!(entered(&w, &web(&w, "mia"), &link(&first)).await.unwrap(), 1);
+    assert_eq!(entered(&w, &web(&w, "mia"), &link(&again)).await.unwrap_err().code, Code::EntryClosed);
 }
 
 #[tokio::test]
@@ -292,17 +292,18 @@ async fn o_05_the_client_secret_of_a_provider_comes_in_by_a_link_of_an_admin() {
 #[tokio::test]
 async fn a_one_time_sign_in_works_once_for_two_minutes_and_is_no_entry_link() {
     let w = world(false).await;
-    assert_eq!(offer_sign_in(&w.app, &w.caller("mia")).await.err().unwrap().code, Code::PeopleOnly);
-    let (ticket, _) = offer_sign_in(&w.app, &w.person("mia")).await.unwrap();
+    assert_eq!(offer_sign_in(&w.app, &w.caller("mia"), true).await.err().unwrap().code, Code::PeopleOnly);
+    let (ticket, _) = offer_sign_in(&w.app, &w.person("mia"), true).await.unwrap();
     let ticket = ticket.expose(str::to_owned);
 
     assert_eq!(find(&w.app, &ticket).await.unwrap_err().code, Code::EntryNotFound);
     assert_eq!(peek_sign_in(&w.app, &ticket).await.unwrap().0.login, "mia");
-    let caller = sign_in(&w.app, &ticket).await.unwrap();
+    let (caller, is_assured) = sign_in(&w.app, &ticket).await.unwrap();
+    assert!(is_assured);
 
     assert_eq!((caller.user, caller.door), (w.caller("mia").user, Door::Web));
     assert_eq!(sign_in(&w.app, &ticket).await.unwrap_err().code, Code::EntryClosed);
-    let (late, _) = offer_sign_in(&w.app, &w.person("mia")).await.unwrap();
+    let (late, _) = offer_sign_in(&w.app, &w.person("mia"), true).await.unwrap();
     w.clock.advance_ms(121_000);
     assert_eq!(sign_in(&w.app, &late.expose(str::to_owned)).await.unwrap_err().code, Code::EntryClosed);
     let link = link(&create(&w, "mia", "A_KEY").await);
@@ -321,4 +322,36 @@ async fn what_is_approved_is_kept_without_a_link() {
     let done = crate::ops::approval::approve(&w.app, &web(&w, "mia"), &id).await.unwrap();
 
     assert!(done.outcome["entry"].is_null(), "{}", done.outcome);
+}
+
+/// The page said where it goes; a link never outlives that.
+#[tokio::test]
+async fn o_02_a_secret_is_not_sealed_for_another_place_than_the_page_showed() {
+    let w = world(false).await;
+    let made = json!({ "service": "zendesk", "name": "desk", "client_id": "abc", "params": { "subdomain": "acme" } });
+    let made = w.call(&w.caller("ada"), "create_oauth_provider", made).await.unwrap();
+    let link = link(&made);
+    look(&w.app, &web(&w, "ada"), &link).await.unwrap();
+    // Without a page of its own the change makes no new link.
+    let moved = json!({ "provider": "desk", "params": { "subdomain": "evil" } });
+    w.call_with(&w.person("ada"), "update_oauth_provider", moved, &crate::testing::PersonYes).await.unwrap();
+
+    let entered =
+        enter_client_secret(&w.app, &web(&w, "ada"), &link, Secret::new("plain words".into())).await;
+
+    assert_eq!(entered.err().unwrap().code, Code::EntryClosed);
+    assert_eq!(look(&w.app, &web(&w, "ada"), &link).await.unwrap_err().code, Code::EntryClosed);
+    let listed = w.call(&w.caller("ada"), "list_oauth_providers", json!({})).await.unwrap();
+    assert_eq!(listed["providers"][0]["setup"]["has_secret"], false);
+}
+
+#[tokio::test]
+async fn a_value_is_not_entered_for_another_place_than_the_page_showed() {
+    let w = world(false).await;
+    let link = link(&create(&w, "ada", "A_KEY").await);
+    let wider = json!({ "credential": "A_KEY", "scope": "org", "reason": "for all" });
+    w.call_with(&w.person("ada"), "update_credential", wider, &crate::testing::PersonYes).await.unwrap();
+
+    assert_eq!(entered(&w, &web(&w, "ada"), &link).await.unwrap_err().code, Code::EntryClosed);
+    assert_eq!(shown(&w, "ada", "A_KEY").await["status"]["status"], "needs_attention");
 }

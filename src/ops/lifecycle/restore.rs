@@ -304,6 +304,15 @@ async fn settle(
     app.store
         .write(&caller, move |tx| {
             tx.forget_answers()?;
+            // One that was revoked after the backup was made would be good again.
+            for org in tx.orgs()? {
+                for mut token in tx.tokens(&org.id, None)? {
+                    if token.revoked_at.is_none() {
+                        token.revoked_at = Some(tx.now());
+                        tx.save(&mut token)?;
+                    }
+                }
+            }
             tx.bump_key_epoch()?;
             tx.record(
                 Event::of("restore_backup").about("vault", &instance, "").with("made_at", made.to_string()),

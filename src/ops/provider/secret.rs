@@ -3,9 +3,10 @@ use super::{ProviderAnswer, ProviderRow};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::Caller;
+use crate::model::event::Event;
 use crate::model::provider::{ClientAuth, Provider};
 use crate::ops::org::{about, named};
-use crate::ops::{entry, people_only, reach};
+use crate::ops::{entry, people_only, reach, refusal};
 use crate::secret::Secret;
 use crate::vault::Context;
 use sha2::{Digest, Sha256};
@@ -48,7 +49,11 @@ pub(in crate::ops) async fn set_secret_by_link(
     secret: Secret,
     link: Vec<u8>,
 ) -> Result<ProviderAnswer> {
-    seal_secret(app, caller, provider, secret, Some(link)).await
+    let sealed = seal_secret(app, caller, provider, secret, Some(link)).await;
+    if let Err(e) = &sealed {
+        refusal::remember(app, caller, Event::of("set_provider_secret"), e).await;
+    }
+    sealed
 }
 
 async fn seal_secret(
@@ -67,10 +72,11 @@ async fn seal_secret(
     app.store
         .write(caller, move |tx| {
             reach::admin(tx, &asking)?;
-            if let Some(hash) = link {
-                entry::consume(tx, &asking, &hash)?;
-            }
             let mut p = tx.provider_named(&asking.org, &wanted)?;
+            let link = link.map(|hash| entry::consume(tx, &asking, &hash)).transpose()?;
+            if let Some(link) = &link {
+                entry::expect_same(link, &entry::secret_policy(&p))?;
+            }
             if p.client_auth == ClientAuth::None {
                 return Err(Error::new(
                     Code::PolicyForbids,
@@ -90,7 +96,8 @@ async fn seal_secret(
             p.updated_at = tx.now();
             tx.save(&mut p)?;
             let event = about("set_provider_secret", "provider", p.id.as_str(), &p.name, p.revision)
-                .with("replaced", replaced);
+                .with("replaced", replaced)
+                .with("link", link.map(|link| link.id.0));
             let next = super::next_steps(&p);
             tx.record(
                 event,

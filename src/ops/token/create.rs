@@ -8,6 +8,7 @@ use crate::model::Word;
 use crate::model::access::Caller;
 use crate::model::event::Event;
 use crate::model::org::Role;
+use crate::model::suspicion::Kind;
 use crate::model::text::Label;
 use crate::model::token::{self, DEFAULT_DAYS, MOST_DAYS, MOST_LIVE, Purpose, Token};
 use crate::ops::org::{about, named};
@@ -25,6 +26,8 @@ pub struct NewToken {
     /// Empty: all.
     pub toolsets: Vec<Toolset>,
     pub read_only: bool,
+    /// A person passed the terminal's challenge.
+    pub is_assured: bool,
     /// 90 days from now where nothing is said.
     pub expires_at: Option<Millis>,
 }
@@ -46,6 +49,10 @@ async fn make(app: &App, caller: &Caller, new: NewToken) -> Result<(TokenRow, Se
     let label = String::from(Label::parse(&new.label)?);
     if label.is_empty() {
         return Err(invalid("a token has a name, so that you know later what to revoke"));
+    }
+    if let Some(why) = app.detector.check_text(&new.label, Kind::FreeText) {
+        return Err(Error::new(Code::SecretInArgument, format!("the name looks like a secret ({why})"))
+            .next("Give it a name, as laptop. If that was a live secret, it has leaked: replace it."));
     }
     if new.purpose == Purpose::SignIn && (new.read_only || !new.toolsets.is_empty()) {
         return Err(invalid("a sign-in token opens the pages, which have no toolsets and no read-only mode"));
@@ -94,6 +101,7 @@ async fn make(app: &App, caller: &Caller, new: NewToken) -> Result<(TokenRow, Se
                 hash,
                 toolsets: new.toolsets.iter().map(|t| t.as_str().to_owned()).collect(),
                 read_only: new.read_only,
+                is_assured: new.is_assured,
                 created_at: now,
                 created_by: asking.user.clone(),
                 expires_at,

@@ -43,7 +43,8 @@ impl Operation for RevokeToken {
                 // Somebody else's does not exist for a member.
                 let own = (who.role != Role::Admin).then_some(&who.user);
                 let mut found = tx.tokens(&asking.org, own)?;
-                found.retain(|t| t.id.as_str() == wanted || t.label == wanted);
+                // By its name only one's own: an admin may not know that somebody else has one of that name.
+                found.retain(|t| t.id.as_str() == wanted || (t.label == wanted && t.user_id == who.user));
                 let live = found.iter().filter(|t| t.revoked_at.is_none()).count();
                 if live > 1 {
                     return Err(Error::new(Code::AmbiguousName, format!("{live} tokens have this name"))

@@ -10,6 +10,9 @@ use crate::model::event::{Event, Outcome};
 use crate::model::token::{Purpose, Token, is_well_formed};
 use crate::ops::{Limits, Toolset};
 use crate::store::Reader;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
 
 /// A token as it is looked up: its hash, so that nobody keeps the token itself while they wait.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub struct Verified {
     pub label: String,
     pub caller: Caller,
     pub limits: Limits,
+    /// Who signs in by it may approve.
+    pub is_assured: bool,
     pub expires_at: Millis,
 }
 
@@ -58,8 +63,14 @@ pub async fn verify(app: &App, shown: Shown, purpose: Purpose, door: Door) -> Re
         None => Ok(Verified {
             limits: Limits {
                 read_only: token.read_only,
-                toolsets: token.toolsets.iter().filter_map(|t| Toolset::parse(t)).collect(),
+                // One that this program does not know allows nothing of its own, and never everything.
+                toolsets: token
+                    .toolsets
+                    .iter()
+                    .map(|t| Toolset::parse(t).unwrap_or(Toolset::Session))
+                    .collect(),
             },
+            is_assured: token.is_assured,
             expires_at: token.expires_at,
             label: token.label,
             token: token.id,
@@ -70,7 +81,10 @@ pub async fn verify(app: &App, shown: Shown, purpose: Purpose, door: Door) -> Re
                 .about("token", token.id.as_str(), &token.label)
                 .ended(Outcome::Refused, Code::TokenInvalid.name())
                 .with("why", why);
-            remember(app, &caller, event).await;
+            // A client that goes on trying would fill the log, which is kept for good.
+            if TOLD.check_key(&token.id).is_ok() {
+                remember(app, &caller, event).await;
+            }
             Err(match purpose {
                 // Whoever holds the token is told, for it costs nothing and saves a puzzle.
                 Purpose::SignIn if why == "purpose" => Error::new(
@@ -89,6 +103,10 @@ pub async fn verify(app: &App, shown: Shown, purpose: Purpose, door: Door) -> Re
         }
     }
 }
+
+/// Refusals of one token that are written down: one a minute.
+static TOLD: LazyLock<DefaultKeyedRateLimiter<TokenId>> =
+    LazyLock::new(|| RateLimiter::keyed(Quota::per_minute(NonZeroU32::MIN)));
 
 fn invalid() -> Error {
     Error::new(Code::TokenInvalid, "the token is not valid")

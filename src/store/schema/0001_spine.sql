@@ -67,13 +67,14 @@ CREATE TABLE approval (
 CREATE INDEX approval_open ON approval (org_id, state, created_at);
 CREATE TABLE token (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, user_id TEXT NOT NULL, label TEXT NOT NULL, purpose TEXT NOT NULL,
-  hash BLOB NOT NULL UNIQUE, toolsets TEXT NOT NULL, read_only INTEGER NOT NULL, created_at INTEGER NOT NULL,
+  hash BLOB NOT NULL UNIQUE, toolsets TEXT NOT NULL, read_only INTEGER NOT NULL, is_assured INTEGER NOT NULL, created_at INTEGER NOT NULL,
   created_by TEXT NOT NULL, expires_at INTEGER NOT NULL, revoked_at INTEGER, revision INTEGER NOT NULL,
   mac BLOB NOT NULL) STRICT;
 CREATE INDEX token_user ON token (org_id, user_id);
 CREATE TABLE entry_link (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, asked_by TEXT NOT NULL, door TEXT NOT NULL, client TEXT NOT NULL,
-  purpose TEXT NOT NULL, object_id TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, tries INTEGER NOT NULL,
+  purpose TEXT NOT NULL, object_id TEXT NOT NULL, policy BLOB NOT NULL, is_assured INTEGER NOT NULL,
+  hash BLOB NOT NULL UNIQUE, tries INTEGER NOT NULL,
   foreign_visits INTEGER NOT NULL, state TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, ended_at INTEGER,
   revision INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;
 CREATE INDEX entry_link_asker ON entry_link (org_id, asked_by, created_at);

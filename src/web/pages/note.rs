@@ -50,8 +50,7 @@ pub fn done(v: &Done) -> Markup {
             h1 { bdi { (v.heading) } }
             div .callout .good role="status" {
                 p {
-                    "You can close this page; the assistant has been told that it is done, "
-                    "and nothing else."
+                    "You can close this page. The assistant can see that it is done, and nothing else."
                 }
             }
             @if let Some(recognised) = &v.recognised { p { "Recognised as: " strong { (recognised) } } }
