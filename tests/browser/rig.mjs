@@ -18,6 +18,10 @@ export const SHOTS = option("--shots");
 export const ONLY = option("--only")?.toUpperCase();
 export const TEMPORARY = mkdtempSync(join(tmpdir(), "unsaid-browser-"));
 if (SHOTS !== undefined) mkdirSync(SHOTS, { recursive: true });
+const AT_TERMINAL = new URL("../support/at_terminal.py", import.meta.url).pathname;
+/** What a tool answered; a failure is text alone. */
+const answered = (result) => (result.isError ? JSON.parse(result.content[0].text) : result.structuredContent);
+
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 // --- Checks ---
@@ -76,7 +80,10 @@ export class Vault {
   }
 
   async cli(...args) {
-    const child = spawn(BINARY, args, { env: this.env, stdio: ["ignore", "pipe", "pipe"] });
+    // Never on the terminal that the tests run in; `open` and tokens for signing in as a person at one.
+    const asks = args[0] === "open" || args.includes("--sign-in");
+    const [program, ...given] = asks ? ["python3", AT_TERMINAL, BINARY, ...args] : [BINARY, ...args];
+    const child = spawn(program, given, { env: this.env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     const [out, err] = [[], []];
     child.stdout.on("data", (d) => out.push(d));
     child.stderr.on("data", (d) => err.push(d));
@@ -157,7 +164,7 @@ export class Vault {
       clientInfo: { name: "browser tests", version: "1" },
     });
     send({ method: "notifications/initialized" });
-    const tool = async (name, args) => (await ask("tools/call", { name, arguments: args })).result.structuredContent;
+    const tool = async (name, args) => answered((await ask("tools/call", { name, arguments: args })).result);
     return { tool };
   }
 }
@@ -201,7 +208,7 @@ export function assistant(base, token, client = "browser tests") {
       body: JSON.stringify({ jsonrpc: "2.0", id, method: "tools/call", params: { name, arguments: args, _meta: meta } }),
     });
     const told = JSON.parse(answer.text);
-    return told.result?.structuredContent ?? { code: "protocol", ...told.error };
+    return told.result ? answered(told.result) : { code: "protocol", ...told.error };
   };
 }
 

@@ -251,7 +251,9 @@ async function links(check, { vault, base, tool, maxToken, root }) {
   check("the cookie on another path opens nothing",
     refused(await ask(`${base}/u/${"C".repeat(43)}/e/${link}`, { headers: { cookie: header } })));
   check("the cookie alone opens nothing", refused(await ask(url, { headers: { cookie: header } })));
-  check("a cookie that was put beside it closes the session", refused(await ask(here, { headers: { cookie: `${header}; ${cookie.name}=x` } })));
+  check("a cookie that another program put beside it neither helps nor hurts",
+    (await ask(here, { headers: { cookie: `${header}; ${cookie.name}=x` } })).status === 200
+      && refused(await ask(here, { headers: { cookie: `${cookie.name}=x; ${cookie.name}=y` } })));
   check("both halves do", (await ask(here, { headers: { cookie: header } })).text.includes(n));
   const form = { method: "POST", headers: { origin: base, "content-type": "application/x-www-form-urlencoded" }, body: "f.value=x" };
   check("a post without the cookie is refused", (await ask(here, form)).status === 401);
@@ -393,12 +395,12 @@ async function providers(check, { vault, base, maxTool, root }) {
     (await page.getByLabel("Token URL").inputValue()) === "https://github.com/login/oauth/access_token");
   await look(check, "provider", root);
   check("its service, which a change would leave as it is, cannot be chosen",
-    !(await page.locator("#service").count()) || (await page.locator("#service").isDisabled()));
+    !(await page.locator("select#service").count()) && (await page.locator("#service").getAttribute("readonly")) !== null);
 
   await page.goto(`${base}${half}/providers/new`);
   await page.getByLabel("Name", { exact: true }).fill("own");
   await page.getByLabel("Client ID").fill("an-id");
-  await page.getByLabel("Authorization URL", { exact: true }).fill("https://login.example.org/authorize");
+  await page.getByLabel(/^Authorization URL/).fill("https://login.example.org/authorize");
   await page.getByLabel("Token URL").fill("http://login.example.com/token");
   await unblock("own addresses");
   check("own addresses: http is refused, 400", await submit() === 400, await text(page));
@@ -455,7 +457,7 @@ async function providers(check, { vault, base, maxTool, root }) {
   await page.goto(`${base}${half}/providers/new`);
   await page.getByLabel("Name", { exact: true }).fill("found");
   await page.getByLabel("Client ID").fill("an-id");
-  await page.getByLabel("Authorization URL", { exact: true }).fill("https://login.example.org/authorize");
+  await page.getByLabel(/^Authorization URL/).fill("https://login.example.org/authorize");
   await page.getByLabel("Token URL").fill("https://login.example.org/token");
   const discover = page.getByRole("button", { name: "Fill in from the issuer" });
   if (await discover.count()) {
@@ -568,7 +570,7 @@ async function noScript(check, { vault, base, tool, signInToken }) {
   check("a file of 1 MiB and a byte is refused with a message", await save(page) === 400 && /1 MiB/.test(await page.getByRole("alert").innerText()), await text(page));
   await choose(randomBytes(3 * 1024 * 1024));
   const status = await save(page);
-  check("one of 3 MiB is refused with a page too", status >= 400 && (await page.locator("h1").count()) === 1, `${status} ${await text(page)}`);
+  check("one of 3 MiB is refused in words too", status === 413 && /1 MiB/.test(await text(page)), `${status} ${await text(page)}`);
   const whole = await start({ type: "file" });
   await choose(most);
   await save(page);
@@ -863,7 +865,7 @@ async function hostileText() {
     const n = name();
     const entry = await offered(tool, { name: n });
     const shared = (await tool("create_credential", { name: name(), scope: "org" })).id;
-    const here = `${base}${half}${new URL(entry.url).pathname}`;
+    let here = `${base}${half}${new URL(entry.url).pathname}`;
     const ran = [];
     // What our own pages are made of; scripts are two, and no element has a style or a handler of its own.
     const OURS = "html head meta title link script body a header div p nav ul li form input button strong bdi main footer"
@@ -897,6 +899,8 @@ async function hostileText() {
         await page.getByRole("button", { name: "Approve" }).click();
         await page.waitForURL((u) => u.pathname.endsWith(asked.approval_id));
       }
+      // What a page is for is changed with its account: the old link is closed, and a new one shows it.
+      here = `${base}${half}${new URL((await tool("set_credential_value", { credential: n })).entry.url).pathname}`;
       await page.goto(here);
       await marked(`entry ${at}`);
       if (at % 8 === 0) {

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from assistant import MISPLACED, USUAL
 from canaries import shaped
 from evidence import wait_for
-from flows import World
+from flows import CHALLENGE, World
 from program import Server
 from visitor import JSON, URLENCODED, Client, Person, Site, Stream, form, sealed
 
@@ -56,7 +56,7 @@ def serving(w: World) -> None:
     newer(w, site, tokens["laptop"], tester)
     misplacing(w, site, client, older, tokens)
     older.end()
-    approving(w, client, tester)
+    approving(w, client, tester, site.person("POST", ticket(w, site, answers=[CHALLENGE])))
     w.unsaid("token", "revoke", "lost")
     lost = Client(site, tokens["lost"])
     if lost.ask("tools/list")["error"]["code"] != "status 401":
@@ -81,7 +81,7 @@ def token(w: World, name: str, *limits: str) -> str:
     return text
 
 
-def ticket(w: World, site: Site, link: str = "") -> str:
+def ticket(w: World, site: Site, link: str = "", answers=None) -> str:
     """The path of a one-time sign-in. What works once may stay in the memory of the server that it was shown to."""
     site.opened += 1
     label = f"open {site.opened} of {site.name}"
@@ -89,9 +89,10 @@ def ticket(w: World, site: Site, link: str = "") -> str:
     if link:
         shown = next(c for c in w.search.canaries.values() if c.value == link.encode())
         shown.allowed += [(sink, label) for sink in ("stdout", "answers written", "/proc cmdline", "memory")]
-    path = w.unsaid("open", *what, label=label).decode().strip().removeprefix(site.base)
+    told = w.unsaid("open", *what, label=label, answers=answers).decode()
+    path = re.search(re.escape(site.base) + r"(/sign-in/[\w-]{43}\S*)", told)[1]
     w.plant(f"ticket, {label}", "ticket", path.split("/")[2].split("?")[0].encode(), [
-        ("stdout", label), ("answers written", label), ("http answers", "the page of a ticket"), ("answers written", site.name), ("memory", site.name)])
+        *([("terminal", label), ("system calls", label)] if answers else []), ("stdout", label), ("answers written", label), ("http answers", "the page of a ticket"), ("answers written", site.name), ("memory", site.name)])
     site.request("GET", path, label="the page of a ticket")
     return path
 
@@ -381,7 +382,7 @@ def misplacing(w: World, site: Site, client: Client, older: Stream, tokens: dict
     site.look("after values in messages, connected")
 
 
-def approving(w: World, client: Client, tester: Person) -> None:
+def approving(w: World, client: Client, tester: Person, assured: Person) -> None:
     """A request that a person decides on its page, with a value where a word is asked for."""
     frame = client.call("share_credential", credential="WEB_FIELDS", user="visitor", level="use", reason="for the tests")
     tester.get("/")
@@ -394,8 +395,11 @@ def approving(w: World, client: Client, tester: Person) -> None:
     for fields in ({"decision": "%s"}, {"typed": "%s", "decision": "maybe"}, {"%s": "%s"}):
         value = w.plant(f"on an approval's page, {len(w.search.canaries)}", "misplaced").decode()
         tester.plain(path, **{k.replace("%s", value): v.replace("%s", value) for k, v in fields.items()})
-    entered(w, "of an approval", tester.plain(path, decision="approve"))
-    tester.get(path)
+    # Behind the one's sign-in there was no terminal, behind the other's there was.
+    entered(w, "of an approval without a terminal", tester.plain(path, decision="approve"), (403,))
+    assured.get(path)
+    entered(w, "of an approval", assured.plain(path, decision="approve"))
+    assured.get(path)
 
 
 def later(w: World, site: Site, bearer: str) -> None:

@@ -45,6 +45,8 @@ GIVEN = options.parse_args()
 # The client warns that a session's end is answered by 202.
 logging.getLogger("mcp").setLevel(logging.ERROR)
 BINARY = os.path.abspath(GIVEN.binary)
+# Runs a command as a person at a terminal would.
+AT_TERMINAL = (sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "at_terminal.py"))
 TEMPORARY = tempfile.TemporaryDirectory()
 
 NEW, OLD = "2026-07-28", "2025-11-25"
@@ -107,10 +109,11 @@ class Vault:
         self.base = self.host = ""
         self.port = 0
 
-    async def unsaid(self, *args: str, ok: bool = True) -> str:
+    async def unsaid(self, *args: str, ok: bool = True, person: bool = False) -> str:
+        # Never on the terminal that the tests run in.
         process = await asyncio.create_subprocess_exec(
-            BINARY, *args, env=self.env, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+            *(AT_TERMINAL if person else ()), BINARY, *args, env=self.env, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True)
         out, err = await asyncio.wait_for(process.communicate(), 60)
         if ok and process.returncode != 0:
             raise RuntimeError(f"unsaid {' '.join(args[:2])}: {err.decode()}")
@@ -348,8 +351,8 @@ class Browser:
         self.ours = [("Origin", vault.base), ("Sec-Fetch-Site", "same-origin")]
 
     @classmethod
-    async def by_open(cls, vault: Vault) -> "Browser":
-        ticket = json.loads(await vault.unsaid("open", "--json"))["url"]
+    async def by_open(cls, vault: Vault, person: bool = True) -> "Browser":
+        ticket = json.loads(await vault.unsaid("open", "--json", person=person))["url"]
         path = secret(ticket.removeprefix(vault.base))
         return cls(vault, await send(vault, "POST", path, [("Origin", vault.base)]))
 
@@ -999,6 +1002,9 @@ async def approvals(vault: Vault, root: str, maxes: str, sign_in: str, key: str)
     mine = (await modern(vault, root, "whoami")).told
     check("approvals", "it stays open, and is in no other's whoami", id not in theirs
           and any(a["id"] == id and a["state"] == "open" for a in mine["approvals"]), mine["approvals"])
+    alone = await Browser.by_open(vault, person=False)
+    decided = await alone.post(f"/approvals/{id}", csrf_of(await alone.get(f"/approvals/{id}")), decision="approve")
+    check("approvals", "a sign-in without a terminal grants nothing", decided.status == 403 and "terminal" in decided.text, decided.status)
     own = await Browser.by_open(vault)
     decided = await own.post(f"/approvals/{id}", csrf_of(await own.get(f"/approvals/{id}")), decision="approve")
     check("approvals", "the one who may grants it", decided.status == 200, decided.status)
@@ -1232,7 +1238,8 @@ async def stdio(vault: Vault) -> None:
     async def limits() -> None:
         async with connected("stdio", started(token), "auto") as d:
             await d.works("serves as the token's user", "whoami", lambda me: me["login"] == "max" and me["role"] == "member")
-            await vault.unsaid("token", "revoke", "max")
+            listed = json.loads(await vault.unsaid("token", "list", "--all", "--json"))["tokens"]
+            await vault.unsaid("token", "revoke", next(t["id"] for t in listed if t["label"] == "max"))
             await d.fails("revoked meanwhile", "token_invalid", "whoami")
         async with connected("stdio", started(reading), "auto") as d:
             tools = {t.name for t in (await d.client.list_tools()).tools}
