@@ -6,9 +6,10 @@
 //!              main
 //!               │
 //!              cli ─────────────┐      doors: parse, ask, answer
-//!               │               │
-//!              mcp              │
-//!               └──────┬────────┘
+//!          ┌────┴────┐          │
+//!         mcp       web         │
+//!          ├── front ┤          │      over HTTP: listener, TLS, names, limits
+//!          └───────────┬────────┘
 //!                      ▼
 //!                     ops              what a caller can ask for: every rule, once
 //!                      │
@@ -35,6 +36,10 @@
 //! **A person enters a value.** `cli::set` reads it without echo into [`secret::SecretBytes`];
 //! [`ops::credential::value::enter_value`] seals it under a new data key inside the transaction that makes it the
 //! current version and records the event.
+//!
+//! **Or on a page.** [`ops::entry`] makes a one-time link after `create_credential` has answered, so that no kept answer
+//! holds it; [`mcp`] has the client open it. [`web`] signs the person in, shows what they are asked for and takes the
+//! value; the transaction that seals it uses the link up, and closes it where it is no longer for what the page showed.
 //!
 //! **A program receives it.** `cli::run` asks [`ops::hand_over::hand_over`], which resolves every name, records the uses,
 //! commits, and only then opens the envelopes; [`inject::launch`] starts the program and masks what it prints.

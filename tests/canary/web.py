@@ -89,8 +89,8 @@ def ticket(w: World, site: Site, link: str = "", answers=None) -> str:
     if link:
         shown = next(c for c in w.search.canaries.values() if c.value == link.encode())
         shown.allowed += [(sink, label) for sink in ("stdout", "answers written", "/proc cmdline", "memory")]
-    told = w.unsaid("open", *what, label=label, answers=answers).decode()
-    path = re.search(re.escape(site.base) + r"(/sign-in/[\w-]{43}\S*)", told)[1]
+    _, out, shown = w.program.run("open", *what, label=label, answers=answers)
+    path = re.search(re.escape(site.base) + r"(/sign-in/[\w-]{43}\S*)", (shown if answers else out).decode())[1]
     w.plant(f"ticket, {label}", "ticket", path.split("/")[2].split("?")[0].encode(), [
         *([("terminal", label), ("system calls", label)] if answers else []), ("stdout", label), ("answers written", label), ("http answers", "the page of a ticket"), ("answers written", site.name), ("memory", site.name)])
     site.request("GET", path, label="the page of a ticket")
