@@ -253,8 +253,8 @@ def refusing(w: World, site: Site, client, person) -> None:
 
 
 def ending_links(w: World, site: Site, client, person) -> None:
-    """A value for a link that is used, declined or replaced."""
-    for how in ("used", "declined", "replaced"):
+    """A value for a link that is used, declined or replaced, or whose credential has a value by then, or is another."""
+    for how in ("used", "declined", "replaced", "outrun", "outdated"):
         name = f"{site.prefix}_{how.upper()}"
         link = ask(w, client, name)
         who = person(link)
@@ -266,14 +266,25 @@ def ending_links(w: World, site: Site, client, person) -> None:
             # The button of that name is pressed with a value typed already.
             typed = w.plant(f"{site.name}: typed, then declined", "misplaced")
             entered(w, "that is declined", who.enter(link, ("f.value", typed), ("decline", "1")))
+        elif how == "replaced":
+            # Of so many for one thing, the oldest makes room.
+            for _ in range(3):
+                ask(w, client, name, "set_credential_value", credential=name)
+        elif how == "outrun":
+            other = ask(w, client, name, "set_credential_value", credential=name)
+            first = w.plant(f"{site.name}: by the other link of two")
+            entered(w, "by the other link of two", person(other).enter(other, ("f.value", first)))
         else:
-            ask(w, client, name, "set_credential_value", credential=name)
+            # It is not any more what the page showed.
+            w.unsaid("edit", name, "--rename", name + "_NOW", answers=[(rb"Do it", b"y\r"), CHALLENGE])
+            name += "_NOW"
         value = w.plant(f"{site.name}: the link is {how}", "misplaced")
         answer = who.post("/e/" + link, *form(csrf, ("f.value", value)))
         # Who came by a code is out once that link is done with.
-        entered(w, f"for a link that is {how}", answer, (303,) if site.by_code and how != "replaced" else (410,))
+        is_out = site.by_code and how in ("used", "declined")
+        entered(w, f"for a link that is {how}", answer, (303,) if is_out else (410,))
         versions = client.call("get_credential", credential=name)["result"]["structuredContent"]["configuration"]["versions"]
-        if len(versions) != (how == "used"):
+        if len(versions) != (how in ("used", "outrun")):
             w.problems.append(f"{site.name}: a value for a link that is {how} was kept")
     site.look_open_and_closed("after links that had ended")
 

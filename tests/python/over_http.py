@@ -21,10 +21,13 @@ import os
 import re
 import secrets
 import signal
+import socket
+import ssl
 import sys
 import tempfile
 import time
 import traceback
+import warnings
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,9 +129,9 @@ class Vault:
     async def token(self, name: str, *limits: str) -> str:
         return secret((await self.unsaid("token", "create", name, *limits)).strip())
 
-    async def serve(self) -> "Vault":
+    async def serve(self, *args: str) -> "Vault":
         self.server = await asyncio.create_subprocess_exec(
-            BINARY, "serve", "--http", "127.0.0.1:0", env=self.env, stdin=asyncio.subprocess.DEVNULL,
+            BINARY, "serve", "--http", "127.0.0.1:0", *args, env=self.env, stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE)
         async with asyncio.timeout(20):
             while not self.base:
@@ -136,7 +139,7 @@ class Vault:
                 if not line:
                     raise RuntimeError(f"the server did not start: {self.log}")
                 self.log.append(line)
-                if found := re.match(r"listening on (http://(127\.0\.0\.1:(\d+))):", line):
+                if found := re.match(r"listening on (https?://(127\.0\.0\.1:(\d+))):", line):
                     self.base, self.host, self.port = found[1], found[2], int(found[3])
         self.reading = asyncio.create_task(self.read_log())
         return self
@@ -1342,7 +1345,55 @@ async def typescript(vault: Vault) -> None:
     check("typescript", f"run.mjs ends well after {checked} checks", status == 0 and checked > 0, errors)
 
 
-PARTS = {"clients": clients, "raw": raw, "before": before_init, "principals": principals, "revoking": revoking, "rates": rates,
+async def tls(vault: Vault) -> None:
+    """TLS of our own, old versions and weak suites of which are refused (L-01, W-30)."""
+    await vault.init()
+    cert, key = str(vault.folder / "cert.pem"), str(vault.folder / "key.pem")
+    made = await asyncio.create_subprocess_exec(
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+        "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL)
+    check("tls", "a certificate is made for the test", await made.wait() == 0)
+    for args in (["0.0.0.0:0"], ["192.0.2.1:0"], ["127.0.0.1:0", "--public-url", "https://vault.example"], ["127.0.0.1:0", "--tls-cert", cert],
+                 ["127.0.0.1:0", "--tls-cert", key, "--tls-key", cert], ["0.0.0.0:0", "--trusted-proxy"]):
+        process = await asyncio.create_subprocess_exec(
+            BINARY, "serve", "--http", *args, env=vault.env, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE)
+        told = (await asyncio.wait_for(process.communicate(), 20))[1].decode()
+        check("tls", f"does not start with {args[0]} {' '.join(args[1::2])}", process.returncode != 0 and "next:" in told, told)
+    await vault.serve("--tls-cert", cert, "--tls-key", key)
+
+    def shaken(least: ssl.TLSVersion, most: ssl.TLSVersion, ciphers: str = "DEFAULT:@SECLEVEL=0") -> str:
+        context = ssl.create_default_context(cafile=cert)
+        context.set_ciphers(ciphers)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            context.minimum_version, context.maximum_version = least, most
+        try:
+            with socket.create_connection(("127.0.0.1", vault.port), 5) as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as s:
+                s.sendall(f"GET /healthz HTTP/1.1\r\nHost: {vault.host}\r\nConnection: close\r\n\r\n".encode())
+                answer = b""
+                while part := s.recv(4096):
+                    answer += part
+                return answer.decode().lower()
+        except (ssl.SSLError, OSError):
+            return ""
+
+    v = ssl.TLSVersion
+    for version in (v.TLSv1_2, v.TLSv1_3):
+        answer = await asyncio.to_thread(shaken, version, version)
+        check("tls", f"{version.name} is spoken, with HSTS", " 200 " in answer and "strict-transport-security" in answer, answer)
+    for version in (v.TLSv1, v.TLSv1_1):
+        check("tls", f"{version.name} is refused", not await asyncio.to_thread(shaken, version, version))
+    for suite in ("AES128-SHA", "AES256-GCM-SHA384", "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA384", "DHE-RSA-AES128-GCM-SHA256"):
+        answer = await asyncio.to_thread(shaken, v.TLSv1_2, v.TLSv1_2, f"{suite}:@SECLEVEL=0")
+        check("tls", f"{suite} is refused", not answer, answer)
+    with socket.create_connection(("127.0.0.1", vault.port), 5) as plain:
+        plain.sendall(f"GET /healthz HTTP/1.1\r\nHost: {vault.host}\r\n\r\n".encode())
+        plain.settimeout(15)
+        check("tls", "without TLS nothing is answered", not (await asyncio.to_thread(plain.recv, 4096)).startswith(b"HTTP"))
+
+
+PARTS = {"tls": tls, "clients": clients, "raw": raw, "before": before_init, "principals": principals, "revoking": revoking, "rates": rates,
          "questions": questions, "stopping": stopping, "stdio": stdio, "typescript": typescript}
 
 

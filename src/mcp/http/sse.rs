@@ -29,8 +29,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const WAITING: usize = 16;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Boxed, for a channel keeps room for many, and a session that waits is to cost little.
+type Inward = Box<RxJsonRpcMessage<RoleServer>>;
+type Outward = Box<TxJsonRpcMessage<RoleServer>>;
+
 struct Session {
-    to_server: mpsc::Sender<RxJsonRpcMessage<RoleServer>>,
+    to_server: mpsc::Sender<Inward>,
     owner: Option<TokenId>,
 }
 
@@ -55,8 +59,8 @@ where
 
 /// Messages in from posts, messages out to the stream.
 struct Pair {
-    from_client: mpsc::Receiver<RxJsonRpcMessage<RoleServer>>,
-    to_client: Option<mpsc::Sender<TxJsonRpcMessage<RoleServer>>>,
+    from_client: mpsc::Receiver<Inward>,
+    to_client: Option<mpsc::Sender<Outward>>,
 }
 
 #[derive(Debug)]
@@ -78,11 +82,11 @@ impl Transport<RoleServer> for Pair {
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), Closed>> + Send + 'static {
         let to_client = self.to_client.clone();
-        async move { to_client.ok_or(Closed)?.send(message).await.map_err(|_| Closed) }
+        async move { to_client.ok_or(Closed)?.send(Box::new(message)).await.map_err(|_| Closed) }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        self.from_client.recv().await
+        self.from_client.recv().await.map(|message| *message)
     }
 
     async fn close(&mut self) -> Result<(), Closed> {
@@ -131,7 +135,7 @@ where
     // 128 random bits: an id is no proof of anything, and cannot be guessed either.
     let id = crate::ids::fresh() + &crate::ids::fresh()[10..];
     let (to_server, from_client) = mpsc::channel(WAITING);
-    let (to_client, from_server) = mpsc::channel::<TxJsonRpcMessage<RoleServer>>(WAITING);
+    let (to_client, from_server) = mpsc::channel::<Outward>(WAITING);
     let stop = legacy.stop.child_token();
     let session = Session { to_server, owner };
     legacy.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), session);
@@ -213,7 +217,7 @@ async fn message<F>(
         }
         _ => {}
     }
-    match to_server.send(message).await {
+    match to_server.send(Box::new(message)).await {
         Ok(()) => (StatusCode::ACCEPTED, "Accepted").into_response(),
         Err(_) => unknown(),
     }
