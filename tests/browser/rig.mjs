@@ -231,7 +231,7 @@ const FLAGS = [
 let browser;
 
 export async function launch() {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, "--host-resolver-rules=MAP rebound.test 127.0.0.1"] });
 }
 
 /** A browser profile of its own. `seen` holds all that a page of ours must never cause. */

@@ -1,6 +1,8 @@
 // The pages in a real Chromium, against the real binary. See README.md.
 //
 // run.mjs BINARY [--shots DIR] [--only A,B,C,D,E]
+//
+// Catalogue: W-01, W-02, W-03, W-04, W-06, W-07, W-09, W-12, W-15, W-17, W-18, W-19, W-25, W-26, W-28.
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -950,12 +952,33 @@ async function hostileText() {
   });
 }
 
+// --- another name for our address, as after DNS rebinding (W-12) ---
+
+async function rebinding() {
+  const vault = await new Vault("rebound").init();
+  const base = await vault.serve("--http", "127.0.0.1:0");
+  const mine = await visitor(base);
+  const rebound = base.replace("127.0.0.1", "rebound.test");
+  const came = await mine.page.goto(`${rebound}/sign-in`);
+  check("rebound", "a page of another name for our address is refused", came.status() === 403, came.status());
+  check("rebound", "and shows nothing of ours", !(await mine.page.content()).includes("unsaid"));
+  const tried = await mine.page.evaluate(async () => {
+    const seen = [];
+    for (const [method, at] of [["GET", "/healthz"], ["POST", "/sign-in"], ["POST", "/mcp"], ["GET", "/sse"], ["GET", "/"]]) {
+      seen.push((await fetch(at, { method, ...(method === "POST" ? { body: "{}" } : {}) })).status);
+    }
+    return seen;
+  });
+  check("rebound", "its requests, which the browser takes for its own origin's, reach nothing", tried.every((s) => s === 403), tried);
+  await mine.context.close();
+}
+
 // --- ---
 
 try {
   check("all", `the binary is there: ${BINARY.split("/").pop()}`, execFileSync(BINARY, ["--version"]).length > 0);
   await launch();
-  for (const [letter, run] of [["A", overHttp], ["B", sealing], ["C", overStdio], ["E", hostileText]]) {
+  for (const [letter, run] of [["A", overHttp], ["B", sealing], ["C", overStdio], ["E", hostileText], ["F", rebinding]]) {
     if (ONLY === undefined || ONLY.includes(letter)) await group(letter, "runs", () => run());
   }
 } catch (e) {

@@ -6,6 +6,8 @@ NODE runs SUITE, which is the suite's dist/index.js. It meets EXAMPLE first, exa
 fixtures that the suite asks for: every required scenario must pass. Then it meets BINARY, the program as it ships, behind
 a proxy that adds its token: there, exactly the checks of baseline-*.yml fail. A line is printed for each set of scenarios;
 the status is 1 if one failed.
+
+Catalogue: M-01, M-02, M-03.
 """
 
 import asyncio

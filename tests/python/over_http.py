@@ -6,6 +6,8 @@ Each part has a vault and a server of its own in a temporary folder, and all par
 printed for each check; the status is 1 if one failed. With --node and --typescript the official TypeScript clients run
 as well: NODE is Node 22 or later, DIR holds run.mjs of ../typescript beside its node_modules.
 
+Catalogue: M-02, M-03, M-04, M-15, M-16, M-17, M-21, M-22, M-24, W-01, W-02, W-03, W-10, W-11, W-13, W-15, W-30, L-03, L-06.
+
 This file cannot be called http.py: the folder of a script comes first in Python's path, and the standard library has an
 `http` that both this file and run.py need.
 """
