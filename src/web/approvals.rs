@@ -62,6 +62,7 @@ pub(super) async fn show(Path((_, id)): Path<(String, String)>, visitor: Visitor
 
 async fn page(visitor: &Visitor, id: &str, error: Option<String>) -> Result<ApprovalPage> {
     let session = visitor.signed_in()?;
+    form::expect_id(id)?;
     let line = one(&visitor.app, &visitor.caller, id).await?;
     let (hosts, warnings) = destinations(&line);
     let mut impact: Vec<String> = line.impact.lines().skip(1).map(str::to_owned).collect();
@@ -108,6 +109,7 @@ pub(super) async fn decide(Path((_, id)): Path<(String, String)>, visitor: Visit
 async fn decided(visitor: &Visitor, id: &str, csrf: &str, decision: &str, typed: &str) -> Result<Answer> {
     visitor.signed_in()?;
     visitor.expect_csrf(csrf)?;
+    form::expect_id(id)?;
     match decision {
         "decline" => {
             decline(&visitor.app, &visitor.caller, id).await?;

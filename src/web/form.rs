@@ -15,6 +15,15 @@ pub(super) fn is_link(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
+/// Refuses what is no id of ours before it is looked up anywhere.
+pub(super) fn expect_id(text: &str) -> Result<()> {
+    match text.len() == 26 && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        true => Ok(()),
+        false => Err(Error::new(Code::ApprovalNotFound, "there is nothing of this number")
+            .next("Go back to the list.")),
+    }
+}
+
 /// What the entry form sent.
 #[derive(Default)]
 pub(super) struct Entered {

@@ -8,6 +8,7 @@ use super::pages::{self, ProviderForm, ProviderRow};
 use super::sessions::Visitor;
 use crate::error::{Code, Error, Result, internal};
 use crate::model::entry::EntryPurpose;
+use crate::model::suspicion::Kind;
 use crate::ops::entry::offer_here;
 use crate::ops::provider::discover;
 use crate::ops::{Limits, NoOne, Reply, call, find_entry};
@@ -120,6 +121,7 @@ pub(super) async fn fresh(State(site): State<Arc<Site>>, visitor: Visitor) -> An
 }
 
 async fn stored(site: &Site, visitor: &Visitor, id: &str) -> Result<ProviderForm> {
+    form::expect_id(id)?;
     let all = all(visitor).await?;
     let found = all.iter().find(|p| text(p, "/id") == id);
     let p = found.ok_or_else(|| Error::new(Code::ProviderNotFound, "there is no such OAuth provider"))?;
@@ -166,10 +168,26 @@ pub(super) async fn show(
     }
 }
 
-/// What was typed, put into `form` so that nothing is lost by an error.
-fn typed(mut form: ProviderForm, body: &[u8]) -> ProviderForm {
+/// What was typed, put into `form` so that nothing is lost by an error; and the first field that looks like a secret,
+/// which no page shows again.
+fn typed(visitor: &Visitor, mut form: ProviderForm, body: &[u8]) -> (ProviderForm, Option<String>) {
     let given = form::read(body);
-    let text = |name: &str| given.get(name).map_or("", |text| text.trim()).to_owned();
+    let secret = std::cell::RefCell::new(None);
+    let text = |name: &str| {
+        let typed = given.get(name).map_or("", |text| text.trim());
+        let kind = match name {
+            "name" | "service" => Kind::FreeText,
+            "client_id" | "client_auth" | "scopes" => Kind::Identifier,
+            _ => Kind::Url,
+        };
+        match visitor.app.detector.check_text(typed, kind) {
+            None => typed.to_owned(),
+            Some(_) => {
+                secret.borrow_mut().get_or_insert_with(|| name.to_owned());
+                String::new()
+            }
+        }
+    };
     if form.is_new {
         form.name = text("name");
         form.service = text("service");
@@ -184,7 +202,18 @@ fn typed(mut form: ProviderForm, body: &[u8]) -> ProviderForm {
     form.revocation_url = text("revocation_url");
     form.userinfo_url = text("userinfo_url");
     form.device_authorization_url = text("device_authorization_url");
-    form
+    let secret = secret.borrow().clone();
+    (form, secret)
+}
+
+/// Tells that a secret was typed where none belongs; the field is empty again.
+fn misplaced(form: ProviderForm, field: &str) -> Answer {
+    let error = format!(
+        "What was typed as {} looks like a secret: nothing was stored, and it is not shown again. The client secret has its own page.",
+        field.replace('_', " ")
+    );
+    let page = ProviderForm { error: Some(error), ..form };
+    Answer::page(StatusCode::BAD_REQUEST, pages::provider_form(&page)).and_close()
 }
 
 /// The input of the operation, as far as something was typed.
@@ -294,7 +323,10 @@ fn csrf(visitor: &Visitor, body: &[u8]) -> Result<()> {
 
 pub(super) async fn create(State(site): State<Arc<Site>>, visitor: Visitor, body: Bytes) -> Answer {
     let form = match csrf(&visitor, &body).and_then(|()| empty(&site, &visitor)) {
-        Ok(form) => typed(form, &body),
+        Ok(form) => match typed(&visitor, form, &body) {
+            (form, None) => form,
+            (form, Some(field)) => return misplaced(form, &field),
+        },
         Err(e) => return visitor.failed(&e),
     };
     let form = match filled(&visitor, form, &body).await {
@@ -319,7 +351,11 @@ pub(super) async fn change(
         Ok(before) => before,
         Err(e) => return visitor.failed(&e),
     };
-    let form = match filled(&visitor, typed(before.clone(), &body), &body).await {
+    let form = match typed(&visitor, before.clone(), &body) {
+        (form, None) => form,
+        (form, Some(field)) => return misplaced(form, &field),
+    };
+    let form = match filled(&visitor, form, &body).await {
         Ok(answer) => return answer,
         Err(form) => *form,
     };
@@ -331,6 +367,7 @@ pub(super) async fn change(
 pub(super) async fn secret(Path((_, id)): Path<(String, String)>, visitor: Visitor, body: Bytes) -> Answer {
     let offered = async {
         csrf(&visitor, &body)?;
+        form::expect_id(&id)?;
         let session = visitor.signed_in()?;
         let link = offer_here(&visitor.app, &visitor.caller, EntryPurpose::ClientSecret, &id).await?;
         Ok(format!("{}/e/{link}", session.base))

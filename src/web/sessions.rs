@@ -12,7 +12,6 @@ use crate::ops::token::still_valid;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +27,7 @@ const COOKIE: &str = "unsaid_session";
 type Hash = [u8; 32];
 
 fn hash(text: &str) -> Hash {
-    Sha256::digest(text.as_bytes()).into()
+    crate::secret::looked_up_by(text.as_bytes())
 }
 
 fn fresh() -> Result<String> {

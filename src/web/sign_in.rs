@@ -82,10 +82,10 @@ pub(super) async fn by_token(
     peer: Option<Extension<Peer>>,
     body: Bytes,
 ) -> Answer {
-    let form = form::read(&body);
-    let link = form.get("link").filter(|link| !link.is_empty()).map(|link| link.to_string());
+    let sent = form::read(&body);
+    let link = sent.get("link").filter(|link| form::is_link(link)).map(|link| link.to_string());
     let came = async {
-        let shown = form.get("token").map_or(Err(None), |token| Shown::new(token.trim()).map_err(Some));
+        let shown = sent.get("token").map_or(Err(None), |token| Shown::new(token.trim()).map_err(Some));
         let shown =
             shown.map_err(|e| e.unwrap_or_else(|| Error::new(Code::TokenInvalid, "a token is needed")))?;
         let app = site.app().await?;

@@ -155,6 +155,7 @@ impl Bearer {
             limits: verified.limits,
             is_full: Arc::default(),
         };
+        expect_version(request.headers())?;
         self.expect_scope(request.headers(), &principal.limits)?;
         request.extensions_mut().insert(principal.clone());
         // A stream that only waits takes no place of those that work.
@@ -217,6 +218,26 @@ impl Bearer {
     /// The open vault, for what works beside the calls.
     pub async fn app(&self) -> Result<Arc<App>> {
         self.opening.app().await.cloned()
+    }
+}
+
+/// Refuses a protocol version that is none: what stands behind would repeat it (C-21). All there are, are dates.
+fn expect_version(headers: &HeaderMap) -> Result<(), Refused> {
+    let is_date = |value: &HeaderValue| {
+        let text = value.as_bytes();
+        text.len() == 10
+            && text
+                .iter()
+                .enumerate()
+                .all(|(at, b)| if at == 4 || at == 7 { *b == b'-' } else { b.is_ascii_digit() })
+    };
+    match headers.get_all("mcp-protocol-version").iter().all(is_date) {
+        true => Ok(()),
+        false => {
+            let e = Error::new(Code::InvalidInput, "MCP-Protocol-Version is no version of the protocol")
+                .next("Send the version that was agreed on, as 2025-11-25.");
+            Err(Box::new(refusal(&e)))
+        }
     }
 }
 

@@ -23,7 +23,6 @@ pub(super) use offer::{secret_policy, value_policy};
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, internal};
 use crate::model::entry::{EntryLink, EntryState};
-use sha2::{Digest, Sha256};
 
 /// 256 random bits, as they stand in the address.
 fn fresh_link() -> Result<String> {
@@ -34,7 +33,7 @@ fn fresh_link() -> Result<String> {
 
 /// What is stored of a link.
 fn hash(link: &str) -> Vec<u8> {
-    Sha256::digest(link.as_bytes()).to_vec()
+    crate::secret::looked_up_by(link.as_bytes()).to_vec()
 }
 
 fn not_found() -> Error {
