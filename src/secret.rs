@@ -1,17 +1,20 @@
 //! Secret values: wiped on drop, unprintable, unserialisable, compared in constant time.
 //!
 //! This module refuses to hand a value out: it only lends it, for the length of one closure.
+pub(crate) mod stack;
+
 use sha2::{Digest, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// SHA-256 of what is looked up by its hash. The working state is on the heap, where it is wiped: on the stack a piece of
-/// the text would stay.
+/// SHA-256 of what is looked up by its hash. Nothing of the text stays in the working state or on the stack.
 pub fn looked_up_by(text: &[u8]) -> [u8; 32] {
-    let mut hash = Box::new(Sha256::new());
-    Digest::update(&mut *hash, text);
-    hash.finalize_reset().into()
+    stack::clean(|| {
+        let mut hash = Box::new(Sha256::new());
+        Digest::update(&mut *hash, text);
+        hash.finalize_reset().into()
+    })
 }
 
 /// Text that must never reach a log, an error, an audit row or a tool result.

@@ -12,7 +12,6 @@ use super::context::Context;
 use super::kdf;
 use super::locked::LockedKey;
 use super::random::Random;
-use super::stack;
 use crate::error::{Code, Error, Result};
 use crate::secret::SecretBytes;
 use aes_gcm::aead::AeadInOut;
@@ -105,7 +104,7 @@ pub(crate) fn seal(
     out.extend_from_slice(bytes);
     out.resize(HEADER + ct_len, 0);
 
-    let tag = stack::clean(|| {
+    let tag = crate::secret::stack::clean(|| {
         let (cipher, nonce) = cipher(&okm);
         cipher.encrypt_inout_detached(&nonce.into(), &associated, InOutBuf::from(&mut out[HEADER..]))
     })
@@ -159,7 +158,7 @@ impl Parsed<'_> {
         let mut plain = Zeroizing::new(self.ciphertext.to_vec());
         let tag: [u8; TAG] = self.tag.try_into().expect("parse split off exactly a tag");
         let associated = [self.header, &place].concat();
-        stack::clean(|| {
+        crate::secret::stack::clean(|| {
             let (cipher, nonce) = cipher(&okm);
             let text = InOutBuf::from(plain.as_mut_slice());
             cipher.decrypt_inout_detached(&nonce.into(), &associated, text, &tag.into())

@@ -3,7 +3,6 @@
 //! One key has one purpose: a label used here is used nowhere else.
 use super::context::tuple_hash;
 use super::locked::LockedKey;
-use super::stack;
 use crate::error::{Result, internal};
 use hkdf::HkdfExtract;
 use hmac::{Hmac, KeyInit, Mac};
@@ -12,7 +11,7 @@ use zeroize::Zeroize;
 
 /// HKDF-SHA-256 of `ikm` and `salt`, expanded with the concatenation of `info`, written into `out`.
 pub(crate) fn expand(ikm: &[u8], salt: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<()> {
-    stack::clean(|| {
+    crate::secret::stack::clean(|| {
         let mut extract = HkdfExtract::<Sha256>::new(Some(salt));
         extract.input_ikm(ikm);
         let (mut prk, hkdf) = extract.finalize();
@@ -28,7 +27,7 @@ pub(crate) fn subkey(key: &LockedKey, label: &str) -> Result<LockedKey> {
 
 /// HMAC-SHA-256 over the concatenation of `parts`.
 pub(crate) fn hmac(key: &LockedKey, parts: &[&[u8]]) -> [u8; 32] {
-    stack::clean(|| {
+    crate::secret::stack::clean(|| {
         key.expose(|k| {
             let mut mac = Hmac::<Sha256>::new_from_slice(k).expect("HMAC takes a key of any length");
             parts.iter().for_each(|part| mac.update(part));

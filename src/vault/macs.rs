@@ -3,7 +3,7 @@
 //! A MAC names the version of the key that made it, so that it can still be checked after the org's key changed.
 use super::keys::{self, OrgKey};
 use super::locked::LockedKey;
-use super::{Vault, context, kdf, stack};
+use super::{Vault, context, kdf};
 use crate::error::Result;
 use crate::ids::OrgId;
 use ed25519_dalek::{Signature, Signer, SigningKey};
@@ -106,5 +106,5 @@ fn split(versioned: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 fn with_signing_key<R>(key: &OrgKey, use_it: impl FnOnce(&SigningKey) -> R) -> R {
-    stack::clean(|| key.checkpoint.expose(|seed| use_it(&SigningKey::from_bytes(seed))))
+    crate::secret::stack::clean(|| key.checkpoint.expose(|seed| use_it(&SigningKey::from_bytes(seed))))
 }

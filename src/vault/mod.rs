@@ -27,7 +27,7 @@ mod residue;
 mod rotate;
 mod slots;
 pub mod sources;
-mod stack;
+
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -101,7 +101,7 @@ impl Vault {
         order.sort_by_key(|slot| slot.kind);
         let mut failures: Vec<(SlotKind, Error)> = Vec::new();
         for slot in order {
-            match stack::clean(|| {
+            match crate::secret::stack::clean(|| {
                 sources::read(slot, by).and_then(|secret| slots::unwrap(instance, slot, &secret))
             }) {
                 Ok(root) => return Self::opened(instance, slots, slot, root),
@@ -130,7 +130,7 @@ impl Vault {
     /// Opens the vault with its recovery code. Fails with `invalid_input` on a typing error, `vault_locked` if the
     /// code is of another vault or of before the last rotation, and as [`Vault::unlock`].
     pub fn unlock_with_recovery(instance: &str, slots: &[SlotRow], code: &Secret) -> Result<Vault> {
-        let secret = stack::clean(|| sources::recovery::read(code))?;
+        let secret = crate::secret::stack::clean(|| sources::recovery::read(code))?;
         let mut last = Error::new(Code::KeyNotFound, "this vault has no recovery code").next(
             "Open it with one of its other ways in: `unsaid doctor` says which there are and what is wrong.",
         );
@@ -169,7 +169,7 @@ impl Vault {
     /// Fails as the source does: `key_not_found`, `key_insecure`, `passphrase_weak`, `config_invalid`.
     pub fn add_slot(&self, new: NewSlot, label: &str, by: &Unlocking<'_>, now: Millis) -> Result<AddedSlot> {
         let kind = new.kind();
-        let made = stack::clean(|| sources::make(new, by, &*self.random))?;
+        let made = crate::secret::stack::clean(|| sources::make(new, by, &*self.random))?;
         let root = self.root();
         let draft = Draft {
             id: SlotId::fresh(),
