@@ -228,6 +228,8 @@ async fn offered<O: Operation>(app: &App, caller: &Caller, reply: Reply) -> Resu
                     steps.push(offer.told().into());
                     steps.into()
                 }
+                // The same by the command line, for who would rather.
+                Value::String(other) => format!("{} Or: {other}", offer.told()).into(),
                 _ => offer.told().into(),
             };
             answer["entry"] = serde_json::to_value(&offer)
