@@ -47,6 +47,8 @@ options.add_argument("--node")
 options.add_argument("--typescript")
 options.add_argument("--only", help="these parts, as rates,stopping")
 GIVEN = options.parse_args()
+if GIVEN.typescript:
+    GIVEN.typescript = os.path.abspath(GIVEN.typescript)
 # The client warns that a session's end is answered by 202.
 logging.getLogger("mcp").setLevel(logging.ERROR)
 BINARY = os.path.abspath(GIVEN.binary)
