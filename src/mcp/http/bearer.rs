@@ -9,6 +9,7 @@ use crate::front::{Peer, read_whole, refusal};
 use crate::ids::TokenId;
 use crate::mcp::opening::Opening;
 use crate::model::access::{Caller, Door};
+use crate::model::suspicion;
 use crate::model::token::Purpose;
 use crate::ops::token::{Shown, verify};
 use crate::ops::{Limits, find_entry};
@@ -221,17 +222,16 @@ impl Bearer {
     }
 }
 
-/// Refuses a protocol version that is none: what stands behind would repeat it (C-21). All there are, are dates.
+/// Refuses a protocol version that is none: what stands behind repeats it, and it may be a secret (C-21).
 fn expect_version(headers: &HeaderMap) -> Result<(), Refused> {
-    let is_date = |value: &HeaderValue| {
-        let text = value.as_bytes();
-        text.len() == 10
-            && text
-                .iter()
-                .enumerate()
-                .all(|(at, b)| if at == 4 || at == 7 { *b == b'-' } else { b.is_ascii_digit() })
+    let is_version = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|text| {
+            text.len() <= 24
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+                && suspicion::PLAIN.check_text(text, suspicion::Kind::FreeText).is_none()
+        })
     };
-    match headers.get_all("mcp-protocol-version").iter().all(is_date) {
+    match headers.get_all("mcp-protocol-version").iter().all(is_version) {
         true => Ok(()),
         false => {
             let e = Error::new(Code::InvalidInput, "MCP-Protocol-Version is no version of the protocol")
