@@ -180,8 +180,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     }
     // Only global unicast, without what is carved out of it.
     let is_global = (s[0] & 0xe000) == 0x2000;
-    let is_special = (s[0] == 0x2001 && s[1] < 0x0200)
-        || (s[0] == 0x2001 && s[1] == 0x0db8)
+    let is_special = (s[0] == 0x2001 && (s[1] < 0x0200 || s[1] == 0x0db8))
         || s[0] == 0x2002
         || (s[0] == 0x3fff && s[1] < 0x1000);
     is_global && !is_special
