@@ -15,13 +15,12 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use unsaid::app::App;
 use unsaid::clock::SystemClock;
 use unsaid::config::Config;
 use unsaid::error::{Result, internal, invalid};
-use unsaid::front::{Guard, Listener, Place, guarded, serve};
+use unsaid::front::{Guard, Listener, Place, guarded, serve, stop_on_signals};
 use unsaid::mcp::http::{MOST_BODY, Shape, mount};
 use unsaid::mcp::{Identity, Known, Server};
 use unsaid::model::access::{Caller, Door};
@@ -102,18 +101,4 @@ impl Identity for Admin {
     fn caller<'a>(&'a self, _: &'a App, _: &'a RequestContext<RoleServer>) -> BoxFuture<'a, Result<Known>> {
         Box::pin(async { Ok(Known { caller: self.0.clone(), limits: Limits::default() }) })
     }
-}
-
-fn stop_on_signals(stop: CancellationToken) -> Result<()> {
-    let cannot = |e: std::io::Error| internal("signals cannot be listened to").because(e);
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    });
-    Ok(())
 }

@@ -1,11 +1,12 @@
 //! The program's parts, built once: store, vault, catalogue, clock.
 use crate::clock::{Clock, Millis, SystemClock};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::ids::{self, OrgId, SlotId};
 use crate::model::suspicion::Detector;
 use crate::secret::Secret;
 use crate::services::Catalogue;
+use crate::services::client::Outbound;
 use crate::store::{Mac, OrgKeyRecord, SlotRecord, Store};
 use crate::vault::{KeyState, OrgKeyRow, SlotKind, SlotRow, Unlocking, Vault};
 use futures_util::future::BoxFuture;
@@ -32,6 +33,10 @@ pub trait Pages: Send + Sync {
     fn code(&self, link: &str) -> Option<String>;
     /// Where the browser comes back to after a consent, where this process serves such a page.
     fn callback(&self) -> Option<String>;
+    /// Where people sign in to decide what was asked for, where this process serves such pages.
+    fn approvals(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Opens the vault again with these slots, asking nobody.
@@ -214,6 +219,12 @@ impl App {
     }
     pub fn now(&self) -> Millis {
         self.clock.now()
+    }
+
+    /// The outbound client of the configuration.
+    pub fn outbound(&self) -> Outbound {
+        let config::Outbound { allow, ca_file, proxy } = self.config.file.outbound.clone();
+        Outbound { allow, ca_file, proxy }
     }
 }
 

@@ -89,7 +89,7 @@ codes! {
 
     NotAllowed "not_allowed" Denied "Ask somebody who may: an admin of the org, or an owner of the team."
     ReadOnly "read_only" Denied "The server was started read-only, or the token was made so. Use one that may change things, or the command line."
-    PeopleOnly "people_only" Denied "Only a person does this: on the command line, in a terminal."
+    PeopleOnly "people_only" Denied "Only a person does this: in a terminal, or signed in on the server's pages."
     Declined "declined" Denied "Nothing was changed. Ask the person what they would rather do."
     ApprovalRequired "approval_required" Denied "Ask a person to run `unsaid approve ID` in a terminal. Repeating this call changes nothing."
     PolicyForbids "policy_forbids" Denied "The org's policy does not allow it. An admin can change it with `unsaid policy set`."
@@ -191,6 +191,17 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same failure, for one more who asks; what caused it stays with the first.
+    pub fn again(&self) -> Self {
+        Self {
+            code: self.code,
+            message: self.message.clone(),
+            next: self.next.clone(),
+            details: self.details.clone(),
+            source: None,
+        }
     }
 
     pub fn kind(&self) -> Kind {

@@ -3,6 +3,7 @@
 //! This module refuses to hand a value out: it only lends it, for the length of one closure.
 pub(crate) mod stack;
 
+use crate::error::{Result, internal};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
@@ -15,6 +16,13 @@ pub fn looked_up_by(text: &[u8]) -> [u8; 32] {
         Digest::update(&mut *hash, text);
         hash.finalize_reset().into()
     })
+}
+
+/// 256 random bits as text of 43 characters, for an address or a cookie that nobody guesses.
+pub fn unguessable() -> Result<String> {
+    let mut random = [0u8; 32];
+    getrandom::fill(&mut random).map_err(|_| internal("the operating system gave no random bytes"))?;
+    Ok(data_encoding::BASE64URL_NOPAD.encode(&random))
 }
 
 /// Text that must never reach a log, an error, an audit row or a tool result.

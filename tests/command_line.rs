@@ -307,3 +307,24 @@ fn the_output_is_unmasked_only_after_a_challenge() {
     assert_eq!(code, 125);
     assert!(!text.contains("value-of-a-long"));
 }
+
+#[test]
+fn a_provider_is_not_dropped_in_silence_where_the_credential_is_there_already() {
+    let shell = Shell::new();
+    shell.ok(&["set", "A"], "value-of-a");
+
+    let refused = shell.run(&["set", "A", "--provider", "hub"], "another-value");
+
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("--provider") && !refused.err.contains("another-value"), "{}", refused.err);
+}
+
+#[test]
+fn a_server_for_many_is_started_as_nobody_in_particular() {
+    let shell = Shell::new();
+
+    let refused = shell.run(&["--as", "bob", "serve", "--http", "127.0.0.1:0"], "");
+
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("--as") && refused.err.contains("unsaid token create"), "{}", refused.err);
+}

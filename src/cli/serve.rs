@@ -18,11 +18,11 @@ use tokio::sync::OnceCell;
 /// Serve the vault to MCP clients: one over standard input and output, or many over HTTP
 #[derive(Args)]
 #[command(after_help = "\
-An MCP client starts this; `unsaid mcp-config` prints what it needs. It never asks anything at a terminal. With
-UNSAID_TOKEN set, it serves as that token's user and within its limits.
+An MCP client starts this; `unsaid mcp-config` prints what it needs. It never asks anything at a terminal. It serves as
+yourself, as the user that an admin names with --as, or, with UNSAID_TOKEN set, as that token's user within its limits.
 
 With --http it serves Streamable HTTP at /mcp, the older SSE transport at /sse, and the pages where people enter values.
-Clients show a token (`unsaid token create`), people sign in (`unsaid open`).
+Clients show a token (`unsaid token create`), people sign in (`unsaid open`); UNSAID_TOKEN, --as and --org are refused there.
 
 Examples:
   unsaid serve
@@ -78,15 +78,40 @@ impl Serve {
 
     pub async fn run(self, cx: &Context) -> Result<()> {
         let limits = Limits { read_only: self.read_only, toolsets: self.toolsets };
+        let token = std::env::var("UNSAID_TOKEN").ok().filter(|token| !token.is_empty());
+        let names = [cx.as_user.as_ref().map(|_| "--as"), cx.org.as_ref().map(|_| "--org")];
+        let named = names.into_iter().flatten().next();
+        expect_one_way_in(self.http.is_asked_for(), token.is_some(), named)?;
         if self.http.is_asked_for() {
             return serve_http(cx, self.http, limits).await;
         }
-        let identify = match std::env::var("UNSAID_TOKEN").ok().filter(|token| !token.is_empty()) {
+        let identify = match token {
             Some(token) => by_token(Secret::new(token)),
             None => by_configuration(cx),
         };
         serve_stdio(opening(cx, |app| Ok(Arc::new(LocalPages::new(app)?))), limits, identify).await
     }
+}
+
+/// Refuses a way of saying who calls that would be left aside for another: over HTTP each request has its token, and
+/// on standard input and output a token says it all. `named` is the flag that names somebody.
+fn expect_one_way_in(is_http: bool, has_token: bool, named: Option<&'static str>) -> Result<()> {
+    let (wrong, next) = match (is_http, has_token, named) {
+        (true, true, _) => (
+            "UNSAID_TOKEN is set, and with --http each request shows a token of its own".to_owned(),
+            "Unset UNSAID_TOKEN here, and give it to the client that is to use it.".to_owned(),
+        ),
+        (true, false, Some(flag)) => (
+            format!("{flag} says who calls, and with --http the token of each request does"),
+            format!("Leave {flag} out, and make a token for them: `unsaid token create NAME --user USER`."),
+        ),
+        (false, true, Some(flag)) => (
+            format!("UNSAID_TOKEN is set and {flag} is given, and both say who calls"),
+            format!("Leave {flag} out, or unset UNSAID_TOKEN."),
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::new(Code::InvalidInput, wrong).next(next))
 }
 
 /// The local person, or whom `--as` names.
@@ -119,4 +144,30 @@ fn by_token(token: Secret) -> Identify {
             Ok(Known { caller: verified.caller, limits: verified.limits })
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_of_saying_who_calls_that_would_be_left_aside_is_refused() {
+        for (is_http, has_token, named) in [
+            (true, true, None),
+            (true, false, Some("--as")),
+            (true, false, Some("--org")),
+            (false, true, Some("--as")),
+        ] {
+            let refused = expect_one_way_in(is_http, has_token, named).unwrap_err();
+
+            assert_eq!(refused.code, Code::InvalidInput);
+            let what = named.unwrap_or("UNSAID_TOKEN");
+            assert!(refused.message().contains(what) && refused.next_step().contains(what), "{refused}");
+        }
+        for (is_http, has_token, named) in
+            [(true, false, None), (false, true, None), (false, false, Some("--as")), (false, false, None)]
+        {
+            assert!(expect_one_way_in(is_http, has_token, named).is_ok());
+        }
+    }
 }

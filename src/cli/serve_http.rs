@@ -4,7 +4,7 @@ use super::output;
 use super::serve::opening;
 use crate::config;
 use crate::error::{Code, Error, Result, internal, invalid};
-use crate::front::{Guard, Listener, Place, Tls, guarded, serve};
+use crate::front::{Guard, Listener, Place, Tls, guarded, serve, stop_on_signals};
 use crate::mcp::Server;
 use crate::mcp::http::{self, ByToken, Rates, Shape};
 use crate::model::access::{Caller, Door};
@@ -20,7 +20,6 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How long what runs may take to finish once we are told to stop.
@@ -29,8 +28,10 @@ const GRACE: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_millis(200);
 /// How long the last words may take.
 const SAID: Duration = Duration::from_secs(1);
-/// The largest request of a page: a file of 1 MiB, in base64 and sealed, with its form.
-const MOST_PAGE: usize = 2 * 1024 * 1024;
+/// How long it is waited for the vault before it is told that the server is not ready.
+const READY: Duration = Duration::from_secs(2);
+/// How often who has been quiet is forgotten.
+const TIDY: Duration = Duration::from_secs(60);
 
 /// How to serve over HTTP.
 #[derive(Args)]
@@ -101,7 +102,7 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
     let stop = CancellationToken::new();
     let base = address.base.clone();
     let open = opening(cx, move |_| Ok(Arc::new(SignedIn { base: base.clone() })));
-    let server = Server::new(open, ByToken, limits)?;
+    let server = Server::for_many(open, ByToken, limits)?;
     let bearer = Arc::new(server.bearer(rates(&file)?, address.base.clone(), file.issuers.clone()));
     let shape = Shape {
         hosts: address.hosts.clone(),
@@ -126,7 +127,7 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
         .route("/readyz", get(move || is_ready(ready.clone())))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
     let guard = Guard {
-        bodies: vec![("/u/", MOST_PAGE)],
+        bodies: vec![("/u/", web::MOST_BODY)],
         unread: vec!["/mcp", "/messages"],
         behind_proxy: place.behind_proxy,
         ..Guard::at(&address, is_https)
@@ -137,7 +138,10 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
     let looking = tokio::spawn(async move {
         look_after(looked_after, base, until).await;
     });
-    server.warm().await;
+    tokio::spawn(tidy(bearer.clone(), stop.clone()));
+    // Beside serving: where the vault opens slowly or not at all, that is told, and we stop when told to.
+    let warming = server.clone();
+    tokio::spawn(async move { warming.warm().await });
     output::note(&format!(
         "listening on {}: /mcp, /sse, and pages for people (`unsaid open`); stop with Ctrl-C",
         address.base
@@ -167,22 +171,37 @@ async fn is_ready(bearer: Arc<http::Bearer>) -> (StatusCode, String) {
         let app = bearer.app().await?;
         app.store.read(|tx| tx.key_epoch()).await
     };
-    match asked.await {
-        Ok(_) => (StatusCode::OK, "ready\n".into()),
-        Err(e) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", e.code.name())),
+    match tokio::time::timeout(READY, asked).await {
+        Ok(Ok(_)) => (StatusCode::OK, "ready\n".into()),
+        Ok(Err(e)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", e.code.name())),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the vault is being opened\n".into()),
+    }
+}
+
+/// Forgets who has been quiet, until `stop`.
+async fn tidy(bearer: Arc<http::Bearer>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TIDY) => bearer.rates.tidy(),
+        }
     }
 }
 
 /// Once the vault is open: tells it where the pages are, and looks after what is open under tokens.
 async fn look_after(bearer: Arc<http::Bearer>, base: String, stop: CancellationToken) {
-    let app = loop {
-        if let Ok(app) = bearer.app().await {
-            break app;
+    let opened = async {
+        loop {
+            // What came of the last attempt is told again until it is time for the next.
+            match bearer.app().await {
+                Ok(app) => return app,
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
+    };
+    let app = tokio::select! {
+        () = stop.cancelled() => return,
+        app = opened => app,
     };
     let identity = &app.config.file.identity;
     let caller = Caller::new(identity.org.as_str().into(), identity.user.as_str().into(), Door::System);
@@ -197,16 +216,6 @@ async fn look_after(bearer: Arc<http::Bearer>, base: String, stop: CancellationT
     if let Err(e) = noted {
         tracing::warn!(code = e.code.name(), "the vault could not be told where the pages are");
     }
-    let tidying = bearer.clone();
-    let ending = stop.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = ending.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_secs(60)) => tidying.rates.tidy(),
-            }
-        }
-    });
     bearer.living.clone().watch(app.clone(), stop).await;
     let gone = app
         .store
@@ -221,18 +230,4 @@ async fn look_after(bearer: Arc<http::Bearer>, base: String, stop: CancellationT
     if let Err(e) = gone {
         tracing::warn!(code = e.code.name(), "the vault could not be told that the pages are gone");
     }
-}
-
-fn stop_on_signals(stop: CancellationToken) -> Result<()> {
-    let cannot = |e: std::io::Error| internal("signals cannot be listened to").because(e);
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    });
-    Ok(())
 }

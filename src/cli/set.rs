@@ -147,6 +147,11 @@ impl Set {
                 "Leave --type out, or make another credential with another name, account or environment.",
             ));
         }
+        if self.provider.is_some() {
+            return Err(invalid(format!("{label} is there already, and --provider is for a new one")).next(
+                "Leave --provider out, or make another credential with another name, account or environment.",
+            ));
+        }
         let specs = match &found["configuration"]["fields"] {
             Value::Null => Vec::new(),
             fields => {

@@ -103,7 +103,8 @@ pub struct Outbound {
     /// Certificates (PEM) that are trusted besides the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// The one proxy that is used, as `http://proxy.intranet:3128`; none of the environment's is.
+    /// The one proxy that is used, as `http://proxy.intranet:3128`; none of the environment's is. It resolves names
+    /// itself, so that they are not held against the public network here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
 }

@@ -1,25 +1,26 @@
 //! In front of everything: exact `Host` and `Origin` (DNS rebinding, foreign pages), bodies that are neither too large
 //! nor too slow, and headers that every answer has.
-use super::{ALWAYS, Address, Peer, refusal};
+use super::room::{NoRoom, Share};
+use super::{ALWAYS, Address, Peer, Room, refusal};
 use crate::error::{Code, Error};
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// How long a body may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(15);
 /// A header that no other origin's page can keep the browser from sending.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// Bodies that are read at once.
-const READING: usize = 32;
+/// What is read past of a body that is too large, bytes, and for how long.
+const PAST: usize = 8 * 1024 * 1024;
+const PAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is let through.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ pub struct Guard {
     pub behind_proxy: bool,
     /// The scheme is https, by our own TLS or the proxy's.
     pub is_https: bool,
-    /// Places for bodies that are being read.
-    pub reading: Semaphore,
+    /// For bodies, until their requests are answered.
+    pub room: Room,
 }
 
 impl Guard {
@@ -50,7 +51,7 @@ impl Guard {
             unread: Vec::new(),
             behind_proxy: false,
             is_https,
-            reading: Semaphore::new(READING),
+            room: Room::default(),
         }
     }
 }
@@ -71,7 +72,7 @@ async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next)
         Ok(()) => {
             guard.locate(&mut request);
             match guard.whole(request).await {
-                Ok(request) => next.run(request).await,
+                Ok((request, _share)) => next.run(request).await,
                 Err(response) => response,
             }
         }
@@ -136,30 +137,107 @@ impl Guard {
         }
     }
 
-    /// The request with its body read: within its size, within its time.
-    async fn whole(&self, request: Request) -> Result<Request, Response> {
+    /// The request with its body read: within its size, within its time, and within the room there is for it.
+    async fn whole(&self, request: Request) -> Result<(Request, Option<Share>), Response> {
         let path = request.uri().path();
         let is_left = self.unread.iter().any(|start| path.starts_with(start));
         if is_left || matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Ok(request);
+            return Ok((request, None));
         }
         let most = self
             .bodies
             .iter()
             .find(|(start, _)| path.starts_with(start))
             .map_or(self.body, |(_, most)| *most);
-        // So many at once, or anybody could have us hold as much as they like.
-        let _place = self.reading.acquire().await;
+        // Anybody may send: without it they could have us hold as much as they like.
+        let mut share = self.room.share(request.extensions().get::<Peer>().copied());
         let (parts, body) = request.into_parts();
-        let bytes = read_whole(body, most).await.map_err(|refused_for_programs| match refused_for_programs.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => closing(refused(
+        let bytes = within_room(body, most, &mut share).await.map_err(Unread::told)?;
+        Ok((Request::from_parts(parts, Body::from(bytes)), Some(share)))
+    }
+}
+
+/// Why a body was not read.
+enum Unread {
+    TooLarge,
+    TooSlow,
+    Broken,
+    NoRoom,
+}
+
+impl Unread {
+    /// Told to a person in a browser.
+    fn told(self) -> Response {
+        closing(match self {
+            Unread::TooLarge => refused(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "That is larger than this page takes: a value holds 64 KiB, a file 1 MiB. Nothing was stored. Go back and choose another.",
-            )),
-            _ => refused_for_programs,
-        })?;
-        Ok(Request::from_parts(parts, Body::from(bytes)))
+            ),
+            Unread::TooSlow => too_slow(),
+            Unread::Broken => refused(StatusCode::BAD_REQUEST, "the request did not arrive whole"),
+            Unread::NoRoom => {
+                let mut response = refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The server is busy with what others send. Nothing was stored. Go back and try again in a moment.",
+                );
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                response
+            }
+        })
     }
+}
+
+fn too_slow() -> Response {
+    refused(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive")
+}
+
+/// A body of at most `most` bytes, as it comes: what has not come takes no room.
+async fn within_room(body: Body, most: usize, share: &mut Share) -> Result<Vec<u8>, Unread> {
+    let is_larger = said_size(&body) > most;
+    let mut coming = body.into_data_stream();
+    if is_larger {
+        read_past(&mut coming).await;
+        return Err(Unread::TooLarge);
+    }
+    let reading = async {
+        let mut bytes: Vec<u8> = Vec::new();
+        while let Some(piece) = coming.next().await {
+            let piece = piece.map_err(|_| Unread::Broken)?;
+            let size = bytes.len() + piece.len();
+            if size > most {
+                return Err(Unread::TooLarge);
+            }
+            share.hold(size).await.map_err(|NoRoom| Unread::NoRoom)?;
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    };
+    let read = tokio::time::timeout(BODY_PATIENCE, reading).await.unwrap_or(Err(Unread::TooSlow));
+    if matches!(read, Err(Unread::TooLarge)) {
+        read_past(&mut coming).await;
+    }
+    read
+}
+
+/// How large a body says that it is, at least.
+fn said_size(body: &Body) -> usize {
+    usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX)
+}
+
+/// Reads a little of what is on its way, and keeps nothing: a client that is still sending when the connection closes
+/// would see it break, and never the answer (RFC 9112 §9.6).
+async fn read_past(coming: &mut BodyDataStream) {
+    let past = async {
+        let mut left = PAST;
+        while let Some(Ok(piece)) = coming.next().await {
+            match left.checked_sub(piece.len()) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    // Whoever has not sent it by then has waited for the answer, or is answered too early.
+    let _ = tokio::time::timeout(PAST_PATIENCE, past).await;
 }
 
 /// The connection ends with this answer: the rest of the request is not waited for.
@@ -168,18 +246,25 @@ fn closing(mut response: Response) -> Response {
     response
 }
 
-/// A body of at most `most` bytes that arrives within a quarter of a minute, or the answer that refuses it.
+/// A body of at most `most` bytes that arrives within a quarter of a minute, or the answer that refuses it; for senders
+/// who are known, and have places of their own.
 pub async fn read_whole(body: Body, most: usize) -> Result<Bytes, Response> {
+    if said_size(&body) > most {
+        read_past(&mut body.into_data_stream()).await;
+        return Err(too_large());
+    }
     match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => {
-            let mut response =
-                refusal(&Error::new(Code::TooLarge, "the request is larger than this server takes"));
-            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-            Err(closing(response))
-        }
-        Err(_) => Err(closing(refused(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive"))),
+        Ok(Err(_)) => Err(too_large()),
+        Err(_) => Err(closing(too_slow())),
     }
+}
+
+/// Told to a program.
+fn too_large() -> Response {
+    let mut response = refusal(&Error::new(Code::TooLarge, "the request is larger than this server takes"));
+    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    closing(response)
 }
 
 /// The one value of a header; `Err` where there are several or it is no text.
@@ -194,6 +279,7 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>,
 
 #[cfg(test)]
 mod tests {
+    use super::super::room::PIECE;
     use super::*;
     use axum::routing::{get, post};
     use tower::ServiceExt;
@@ -283,6 +369,96 @@ mod tests {
         assert_eq!(status(guard(), with("/", 11)).await, StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(status(guard(), with("/big", 100)).await, StatusCode::OK);
         assert_eq!(status(guard(), with("/big", 101)).await, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    /// A request whose body has begun to come, and never goes on.
+    fn stalled(uri: &str, from: &str, begun: usize) -> Request {
+        let begun = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![b'x'; begun])]);
+        let body = Body::from_stream(begun.chain(futures_util::stream::pending()));
+        sent(uri, from, body)
+    }
+
+    fn sent(uri: &str, from: &str, body: Body) -> Request {
+        let request = Request::builder().method("POST").uri(uri).header("host", "127.0.0.1:8740");
+        let mut request = request.body(body).unwrap();
+        request.extensions_mut().insert(Peer(from.parse().unwrap()));
+        request
+    }
+
+    fn large(room: Room) -> Router {
+        let router =
+            Router::new().route("/", post(|| async { "small" })).route("/big", post(|| async { "big" }));
+        let guard = Guard { bodies: vec![("/big", 4 * PIECE)], body: PIECE, room, ..guard() };
+        guarded(router, guard)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn l_04_slow_bodies_hold_nobody_up_and_are_given_up_after_a_while() {
+        let began = tokio::time::Instant::now();
+        let router = large(Room::default());
+        let slow: Vec<_> =
+            (0..200).map(|_| tokio::spawn(router.clone().oneshot(stalled("/", "127.0.0.1", 1)))).collect();
+        tokio::task::yield_now().await;
+
+        let other = router.clone().oneshot(sent("/", "127.0.0.1", Body::from("form"))).await.unwrap();
+
+        assert_eq!((other.status(), began.elapsed()), (StatusCode::OK, Duration::ZERO));
+        for one in slow {
+            assert_eq!(one.await.unwrap().unwrap().status(), StatusCode::REQUEST_TIMEOUT);
+        }
+        assert!(began.elapsed() >= BODY_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn l_04_one_address_does_not_take_the_room_of_all() {
+        let router = large(Room::of(6, 3));
+        let much = tokio::spawn(router.clone().oneshot(stalled("/big", "192.0.2.1", 3 * PIECE)));
+        tokio::task::yield_now().await;
+
+        let same = router.clone().oneshot(sent("/", "192.0.2.1", Body::from("form"))).await.unwrap();
+        let other = router.clone().oneshot(sent("/", "192.0.2.2", Body::from("form"))).await.unwrap();
+
+        assert_eq!(same.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(same.headers()[header::RETRY_AFTER], "5");
+        assert_eq!(other.status(), StatusCode::OK);
+        assert_eq!(much.await.unwrap().unwrap().status(), StatusCode::REQUEST_TIMEOUT);
+        let again = router.oneshot(sent("/", "192.0.2.1", Body::from("form"))).await.unwrap();
+        assert_eq!(again.status(), StatusCode::OK);
+    }
+
+    /// A body that says how large it is, and does not come.
+    struct Said(u64);
+
+    impl HttpBody for Said {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+            std::task::Poll::Pending
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(self.0)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn m_04_a_body_that_says_it_is_too_large_is_refused_before_it_comes_and_takes_no_room() {
+        let began = tokio::time::Instant::now();
+        let router = large(Room::of(0, 0));
+
+        let page = router.oneshot(sent("/", "192.0.2.1", Body::new(Said(PIECE as u64 + 1)))).await.unwrap();
+        let program = read_whole(Body::new(Said(11)), 10).await.unwrap_err();
+
+        for refused in [page, program] {
+            assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+            assert!(refused.headers().get(header::RETRY_AFTER).is_none());
+            assert_eq!(refused.headers()[header::CONNECTION], "close");
+        }
+        assert!(began.elapsed() < BODY_PATIENCE);
     }
 
     #[tokio::test]

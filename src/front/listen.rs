@@ -69,12 +69,16 @@ pub async fn serve(
             let work = async {
                 match tls {
                     None => connection(stream, peer, router, watcher).await,
+                    // Apart: a connection without TLS would take as much as one with it, as long as it waits.
                     Some(Tls(tls)) => {
-                        // A handshake that fails is the other side's business.
-                        if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_PATIENCE, tls.accept(stream)).await
-                        {
-                            connection(stream, peer, router, watcher).await;
-                        }
+                        let secured = async move {
+                            let handshake = tokio::time::timeout(HEAD_PATIENCE, tls.accept(stream)).await;
+                            // One that fails is the other side's business.
+                            if let Ok(Ok(stream)) = handshake {
+                                connection(stream, peer, router, watcher).await;
+                            }
+                        };
+                        Box::pin(secured).await;
                     }
                 }
             };

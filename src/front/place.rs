@@ -64,6 +64,10 @@ impl Place {
             return Err(wrong("--public-url of another machine begins with https://")
                 .next("Write it as https://vault.example.com."));
         }
+        if url.scheme() == "http" && (self.has_tls || self.behind_proxy) {
+            return Err(wrong("--public-url says http, and what is served has TLS")
+                .next("Write it as https://vault.example.com."));
+        }
         if url.scheme() == "https" && !self.has_tls && !self.behind_proxy {
             return Err(wrong("--public-url says https, and there is no TLS")
                 .next("Give --tls-cert and --tls-key, or --trusted-proxy."));
@@ -73,7 +77,8 @@ impl Place {
 
     /// What the place is called once it is bound to `bound`.
     pub fn address(&self, bound: SocketAddr) -> Address {
-        let scheme = if self.has_tls { "https" } else { "http" };
+        // A port that the scheme implies is left out by browsers, and so in what links are compared with.
+        let (scheme, implied) = if self.has_tls { ("https", ":443") } else { ("http", ":80") };
         let port = bound.port();
         let mut hosts: Vec<String> = match bound.ip() {
             ip if ip.is_loopback() => {
@@ -97,18 +102,16 @@ impl Place {
                 origins.push(origin.clone());
                 origin
             }
-            None => match (bound.ip().is_unspecified(), origins.first()) {
-                (false, Some(origin)) => origin.clone(),
-                _ => format!("{scheme}://localhost:{port}"),
-            },
+            None => {
+                if bound.ip().is_unspecified() {
+                    hosts.push(format!("localhost:{port}"));
+                    origins.push(format!("{scheme}://localhost:{port}"));
+                }
+                let origin = origins.first().cloned().unwrap_or_default();
+                origin.strip_suffix(implied).map(str::to_owned).unwrap_or(origin)
+            }
         };
-        if bound.ip().is_unspecified() && self.public_url.is_none() {
-            hosts.push(format!("localhost:{port}"));
-            origins.push(base.clone());
-        }
-        // A port that the scheme implies is left out by browsers.
         for list in [&mut hosts, &mut origins] {
-            let implied = if scheme == "https" { ":443" } else { ":80" };
             let short: Vec<_> =
                 list.iter().filter_map(|name| name.strip_suffix(implied).map(str::to_owned)).collect();
             list.extend(short);
@@ -172,6 +175,38 @@ mod tests {
         let without =
             Place { public_url: Some("https://vault.example".parse().unwrap()), ..place("127.0.0.1:1") };
         assert_eq!(without.check().unwrap_err().code, Code::ConfigInvalid);
+    }
+
+    #[test]
+    fn a_public_address_without_tls_does_not_name_a_server_that_has_it() {
+        let url = Some("http://localhost:8740".parse().unwrap());
+        let plain = Place { public_url: url, ..place("127.0.0.1:8740") };
+        assert!(plain.check().is_ok());
+
+        let own = Place { has_tls: true, ..plain.clone() };
+        let proxied = Place { behind_proxy: true, ..plain };
+
+        assert_eq!(own.check().unwrap_err().code, Code::ConfigInvalid);
+        assert_eq!(proxied.check().unwrap_err().code, Code::ConfigInvalid);
+    }
+
+    #[test]
+    fn what_a_place_is_called_is_the_origin_of_its_links() {
+        for (bound, has_tls, base) in [
+            ("127.0.0.1:80", false, "http://127.0.0.1"),
+            ("127.0.0.1:443", true, "https://127.0.0.1"),
+            ("[::1]:80", false, "http://[::1]"),
+            ("0.0.0.0:443", true, "https://localhost"),
+            ("127.0.0.1:8080", false, "http://127.0.0.1:8080"),
+            ("127.0.0.1:443", false, "http://127.0.0.1:443"),
+        ] {
+            let address = Place { has_tls, ..place(bound) }.address(bound.parse().unwrap());
+
+            assert_eq!(address.base, base);
+            let link = Url::parse(&format!("{}/e/x", address.base)).unwrap();
+            assert_eq!(link.origin().ascii_serialization(), address.base);
+            assert!(address.origins.contains(&address.base), "{:?}", address.origins);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! Handshake era: the question goes to the client while the call waits. From 2026-07-28 the call ends with the
 //! question and a sealed state, and the client calls again with both; the state binds the answer to the caller,
 //! the tool, its arguments and the question as it was put, lives five minutes, and works once (M-17).
+use super::seats::{Seat, Seats};
 use crate::error::{Result, internal};
 use crate::model::Word;
 use crate::model::access::Caller;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +37,7 @@ const STATE_LIFE: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(55);
 /// As [`PATIENCE`], less what the call then waits for the page itself.
 const PAGE_PATIENCE: Duration = Duration::from_secs(30);
-/// Questions that one server has open at once, and of one caller; beyond, the caller gets an approval to ask for.
+/// Questions that one server has open at once, and of one token; beyond, the caller gets an approval to ask for.
 const OPEN_QUESTIONS: usize = 32;
 const OPEN_OF_ONE: usize = 8;
 /// Calls that wait at once for a page to be filled in; beyond, the answer does not wait.
@@ -51,56 +52,12 @@ pub(super) struct Asking {
     answered: Mutex<HashMap<String, Instant>>,
     /// Each open question, and each call that waits for a page, holds a place among the calls at work: so there are few,
     /// and nobody has all of them.
-    open: Few,
-    waiting: Few,
+    open: Seats,
+    waiting: Seats,
     pub(super) patience: Duration,
     /// How long a call waits for a person to agree to open a page.
     pub(super) page_patience: Duration,
     pub(super) state_life: Duration,
-}
-
-/// A few places, of which nobody has all.
-#[derive(Clone)]
-struct Few(Arc<FewOf>);
-
-struct FewOf {
-    taken: Mutex<HashMap<String, usize>>,
-    most: usize,
-    most_of_one: usize,
-}
-
-/// One of a few places; given back when it is dropped.
-pub(super) struct Seat {
-    few: Few,
-    whose: String,
-}
-
-impl Few {
-    fn of(most: usize, most_of_one: usize) -> Self {
-        Self(Arc::new(FewOf { taken: Mutex::new(HashMap::new()), most, most_of_one }))
-    }
-
-    fn enter(&self, whose: &str) -> Option<Seat> {
-        let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.get(whose).copied().unwrap_or_default();
-        if taken.values().sum::<usize>() >= self.0.most || own >= self.0.most_of_one {
-            return None;
-        }
-        taken.insert(whose.to_owned(), own + 1);
-        Some(Seat { few: self.clone(), whose: whose.to_owned() })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.few.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = taken.get_mut(&self.whose) {
-            *own -= 1;
-            if *own == 0 {
-                taken.remove(&self.whose);
-            }
-        }
-    }
 }
 
 /// What a sealed question says. Signed, not encrypted: nothing here is worth reading.
@@ -133,8 +90,8 @@ impl Asking {
         Ok(Self {
             codec: RequestStateCodec::try_new(key).map_err(|_| internal("the sealing key was refused"))?,
             answered: Mutex::new(HashMap::new()),
-            open: Few::of(OPEN_QUESTIONS, OPEN_OF_ONE),
-            waiting: Few::of(WAITING, WAITING_OF_ONE),
+            open: Seats::new(OPEN_QUESTIONS, OPEN_OF_ONE),
+            waiting: Seats::new(WAITING, WAITING_OF_ONE),
             patience: PATIENCE,
             page_patience: PAGE_PATIENCE,
             state_life: STATE_LIFE,
@@ -286,8 +243,8 @@ pub(super) struct Asker<'a> {
     /// Ends when the connection does.
     gone: &'a CancellationToken,
     given: Option<Given>,
-    /// Who asks: the user, or one token of theirs.
-    whose: String,
+    /// Who asks.
+    caller: &'a Caller,
     /// A page that was opened or not, after which nothing is left to run.
     pub(super) opened: Option<Opened>,
     /// Told when nobody waits for the answer any more.
@@ -305,18 +262,17 @@ impl<'a> Asker<'a> {
         state: Option<&str>,
         responses: Option<&InputResponses>,
         binding: &[u8],
-        caller: &Caller,
+        caller: &'a Caller,
     ) -> Result<Self, ErrorData> {
         let (given, opened) = match state {
             Some(sealed) if is_per_request(cx) => asking.given(sealed, responses, binding)?,
             _ => (None, None),
         };
-        let whose = if caller.token.is_empty() { caller.user.0.clone() } else { caller.token.clone() };
-        Ok(Self { asking, cx, gone, given, whose, opened, abandoned: Notify::new() })
+        Ok(Self { asking, cx, gone, given, caller, opened, abandoned: Notify::new() })
     }
 
     async fn ask_now(&self, question: &Question) -> Answer {
-        let Some(_open) = self.asking.open.enter(&self.whose) else { return Answer::CannotAsk };
+        let Ok(_open) = self.asking.open.enter(Some(self.caller)) else { return Answer::CannotAsk };
         let Ok(form) = form(question) else { return Answer::CannotAsk };
         // From this very task: over HTTP another one's question would go to a stream that may have no reader.
         let asked = self.cx.peer.create_elicitation_with_timeout(form, Some(self.asking.patience));
@@ -334,12 +290,12 @@ impl<'a> Asker<'a> {
 
     /// A place to wait for a page; `None` where enough calls do.
     pub(super) fn place_to_wait(&self) -> Option<Seat> {
-        self.asking.waiting.enter(&self.whose)
+        self.asking.waiting.enter(Some(self.caller)).ok()
     }
 
     /// Asks the client to open a page; `None` where it could not be asked, did not answer in time, or is gone.
     pub(super) async fn open_page(&self, message: &str, url: Url, id: &str) -> Option<ElicitationAction> {
-        let _open = self.asking.open.enter(&self.whose)?;
+        let _open = self.asking.open.enter(Some(self.caller)).ok()?;
         // From this very task, as a form is.
         let asked = self.cx.peer.elicit_url_with_timeout(message, url, id, Some(self.asking.page_patience));
         tokio::select! {

@@ -14,6 +14,7 @@ mod lines;
 mod opening;
 mod prompts;
 mod resources;
+mod seats;
 mod sending;
 mod server;
 pub mod stdio;

@@ -7,7 +7,7 @@ use super::asking::{Asker, is_per_request};
 use crate::app::App;
 use crate::ids::EntryId;
 use crate::model::access::Caller;
-use crate::ops::entry::{state_of, withdraw};
+use crate::ops::entry::{Offer, state_of, withdraw};
 use rmcp::RoleServer;
 use rmcp::model::{
     CustomNotification, ElicitRequestParams, ElicitationAction, ProgressNotificationParam, ProtocolVersion,
@@ -28,25 +28,82 @@ pub(super) struct Errand {
     pub id: EntryId,
     url: String,
     message: String,
+    /// What the answer says of it as a step to take.
+    step: String,
+    /// The same in a terminal.
+    command: String,
+    /// What gives a new link, as one may ask for it.
+    renewal: &'static str,
 }
 
 impl Errand {
     /// The errand of this answer, if it has one.
     pub fn of(answer: &Value) -> Option<Self> {
-        let entry = answer.get("entry")?;
-        let text = |name: &str| entry.get(name).and_then(Value::as_str).map(str::to_owned);
-        let name = answer.get("name").or(answer.pointer("/provider/name")).and_then(Value::as_str)?;
-        let code = match text("code") {
+        // The `entry` of an answer that only reads says how a link stands: that is no offer, and sends nobody.
+        let offer: Offer = serde_json::from_value(answer.get("entry")?.clone()).ok()?;
+        let text = |path: &str| answer.pointer(path).and_then(Value::as_str);
+        let step = offer.told();
+        let (name, command, renewal) = match (text("/name"), text("/provider/name")) {
+            (Some(name), _) => {
+                let other = text("/next").and_then(|next| next.strip_prefix(step.as_str()));
+                let command = text("/command").or_else(|| command_in(other?)).map(str::to_owned);
+                let command = command.unwrap_or_else(|| format!("unsaid set {name}"));
+                (name, command, "Call set_credential_value for a new one, or ask")
+            }
+            // No tool gives another link for a client secret.
+            (None, Some(name)) => (name, format!("unsaid provider secret {name}"), "Ask"),
+            (None, None) => return None,
+        };
+        let code = match &offer.code {
             Some(code) => format!(" The page asks for this code: {code}"),
             None => String::new(),
         };
         Some(Self {
-            id: EntryId(text("id")?),
-            url: text("url")?,
             message: format!(
                 "Enter {name} on a page that no model reads. It works once, for ten minutes.{code}"
             ),
+            id: offer.id,
+            url: offer.url,
+            step,
+            command,
+            renewal,
         })
+    }
+
+    /// Writes into `answer` how the link stands, and what is to be done now in the place of the step that sent the
+    /// person to it.
+    fn settled(&self, state: &str, answer: &mut Value) {
+        let told = self.told(state);
+        answer["next"] = match answer["next"].take() {
+            Value::Array(steps) => {
+                let is_over = |step: &str| {
+                    // What was entered on the page is not to be entered in a terminal as well.
+                    step == self.step || state == "done" && step.contains(&format!("`{}`", self.command))
+                };
+                steps
+                    .into_iter()
+                    .filter(|step| !step.as_str().is_some_and(is_over))
+                    .chain([Value::from(told)])
+                    .collect()
+            }
+            _ => told.into(),
+        };
+        answer["entry"]["state"] = state.into();
+    }
+
+    fn told(&self, state: &str) -> String {
+        let (command, renewal) = (&self.command, self.renewal);
+        match state {
+            "done" => "The person entered it. Nothing more is to be done for it here.".into(),
+            "declined" => format!(
+                "The person does not want to enter it now. Ask them what they would rather do; `{command}` in a terminal does the same."
+            ),
+            // They declined, and that could not be written down.
+            "open" => format!(
+                "The person does not want to open the page now; until its time is over the link still works. Ask them what they would rather do; `{command}` in a terminal does the same."
+            ),
+            state => format!("The link is {state}. {renewal} the person to run `{command}` in a terminal."),
+        }
     }
 
     /// What the client is asked.
@@ -59,6 +116,12 @@ impl Errand {
             elicitation_id: if is_per_request { String::new() } else { self.id.0.clone() },
         }
     }
+}
+
+/// The command in a step that ends by naming it, which may quote an account of anybody's making.
+fn command_in(step: &str) -> Option<&str> {
+    let from = step.find("`unsaid ")? + 1;
+    step.get(from..step.rfind("` in a terminal")?)
 }
 
 /// Whether this client opens addresses for its user.
@@ -101,8 +164,7 @@ pub(super) async fn settle(
     // The page may have been filled in before the question was answered: then that is what counts.
     let before = standing(app, caller, errand).await;
     if before != "open" {
-        answer["next"] = told(&before, answer).into();
-        answer["entry"]["state"] = before.into();
+        errand.settled(&before, answer);
         return;
     }
     match action {
@@ -111,10 +173,10 @@ pub(super) async fn settle(
                 Some(_place) => wait(app, caller, cx, errand).await,
                 None => "open".to_owned(),
             };
-            let is_final = state != "open";
-            answer["entry"]["state"] = state.clone().into();
-            if is_final {
-                answer["next"] = told(&state, answer).into();
+            match state.as_str() {
+                // They may be typing yet: what is to be done stays as it is.
+                "open" => answer["entry"]["state"] = "open".into(),
+                state => errand.settled(state, answer),
             }
             if !is_per_request(cx) {
                 let (app, caller, id, peer) =
@@ -128,24 +190,10 @@ pub(super) async fn settle(
                 // It was closed another way at the same moment.
                 Err(_) => standing(app, caller, errand).await,
             };
-            answer["next"] = told(&state, answer).into();
-            answer["entry"]["state"] = state.into();
+            errand.settled(&state, answer);
         }
         // Dismissed: the link stands in the answer.
         _ => {}
-    }
-}
-
-fn told(state: &str, answer: &Value) -> String {
-    let command = answer.get("command").and_then(Value::as_str).unwrap_or("unsaid set NAME");
-    match state {
-        "done" => "The person entered it. Nothing more is to be done for it here.".into(),
-        "declined" => format!(
-            "The person does not want to enter it now. Ask them what they would rather do; `{command}` in a terminal does the same."
-        ),
-        state => format!(
-            "The link is {state}. Call set_credential_value for a new one, or ask the person to run `{command}`."
-        ),
     }
 }
 
@@ -197,4 +245,98 @@ async fn complete(app: Arc<App>, caller: Caller, id: EntryId, peer: Peer<RoleSer
     let done = CustomNotification::new("notifications/elicitation/complete", Some(params));
     // A client that has gone needs to know nothing.
     let _ = peer.send_notification(ServerNotification::CustomNotification(done)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::Pages;
+    use crate::error::Result;
+    use crate::testing::World;
+    use futures_util::future::BoxFuture;
+
+    /// Pages that are nowhere, and ask for no code.
+    struct Nowhere;
+
+    impl Pages for Nowhere {
+        fn base(&self) -> BoxFuture<'_, Result<String>> {
+            Box::pin(async { Ok("http://127.0.0.1:1".to_owned()) })
+        }
+        fn code(&self, _: &str) -> Option<String> {
+            None
+        }
+        fn callback(&self) -> Option<String> {
+            None
+        }
+    }
+
+    async fn world() -> World {
+        let w = World::new().await;
+        assert!(w.app.pages.set(Arc::new(Nowhere)).is_ok());
+        w
+    }
+
+    /// What `next` says once the link of this answer stands like that.
+    fn settled(answer: &Value, state: &str) -> Value {
+        let mut answer = answer.clone();
+        Errand::of(&answer).unwrap().settled(state, &mut answer);
+        assert_eq!(answer["entry"]["state"], state);
+        answer["next"].take()
+    }
+
+    #[tokio::test]
+    async fn the_steps_of_a_provider_stay_a_list_and_only_what_the_link_was_for_is_said_anew() {
+        let w = world().await;
+        let arguments = json!({ "service": "github", "name": "hub", "client_id": "abc" });
+        let made = w.call(&w.caller("ada"), "create_oauth_provider", arguments).await.unwrap();
+
+        for (state, told, steps) in [
+            ("done", "The person entered it", 2),
+            ("declined", "`unsaid provider secret hub`", 3),
+            ("open", "`unsaid provider secret hub`", 3),
+            ("blocked", "`unsaid provider secret hub`", 3),
+        ] {
+            let next = settled(&made, state);
+
+            let next: Vec<&str> = next.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            assert_eq!(next.len(), steps, "{state}: {next:?}");
+            assert!(next[0].contains("callback URL") && next[steps - 1].contains(told), "{state}: {next:?}");
+            let all = next.concat();
+            assert!(!all.contains("http://127.0.0.1:1") && !all.contains("set_credential_value"), "{next:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_command_that_is_named_is_the_one_that_reaches_the_credential() {
+        let w = world().await;
+        let arguments = json!({ "name": "A_KEY", "scope": "org", "account": "a `b` in a terminal" });
+        let made = w.call(&w.caller("ada"), "create_credential", arguments).await.unwrap();
+        let again = w
+            .call(&w.caller("ada"), "set_credential_value", json!({ "credential": made["id"] }))
+            .await
+            .unwrap();
+        let command = again["command"].as_str().unwrap();
+        assert!(command.contains("--scope org --account"), "{command}");
+
+        for answer in [&made, &again] {
+            let declined = settled(answer, "declined");
+            let expired = settled(answer, "expired");
+
+            for next in [&declined, &expired] {
+                assert!(next.as_str().unwrap().contains(&format!("`{command}`")), "{next}");
+            }
+            assert!(expired.as_str().unwrap().contains("Call set_credential_value"), "{expired}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_that_could_not_be_closed_is_not_called_over() {
+        let w = world().await;
+        let made = w.call(&w.caller("mia"), "create_credential", json!({ "name": "A_KEY" })).await.unwrap();
+
+        let next = settled(&made, "open");
+
+        assert!(next.as_str().unwrap().contains("still works"), "{next}");
+        assert!(!next.as_str().unwrap().contains("new one"), "{next}");
+    }
 }

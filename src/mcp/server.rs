@@ -16,7 +16,13 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long after a failed attempt to open the vault the next one is made, at most: the one client on standard input
+/// and output should not notice; over HTTP anybody can cause it.
+const MOST_WAIT: Duration = Duration::from_secs(1);
+const MOST_WAIT_OF_MANY: Duration = Duration::from_secs(30);
 
 /// Said once to every client, and by most of them to the model.
 const INSTRUCTIONS: &str = "\
@@ -60,8 +66,17 @@ impl Server {
     ///
     /// Fails with `internal` when the operating system gives no random bytes.
     pub fn new(open: Open, identity: impl Identity, limits: Limits) -> Result<Self> {
+        Self::with(open, MOST_WAIT, identity, limits)
+    }
+
+    /// As [`Server::new`], for many who may ask: a vault that does not open is tried less often.
+    pub fn for_many(open: Open, identity: impl Identity, limits: Limits) -> Result<Self> {
+        Self::with(open, MOST_WAIT_OF_MANY, identity, limits)
+    }
+
+    fn with(open: Open, most_wait: Duration, identity: impl Identity, limits: Limits) -> Result<Self> {
         let door = Door {
-            opening: Arc::new(Opening::new(open)),
+            opening: Arc::new(Opening::new(open, most_wait)),
             identity: Box::new(identity),
             limits,
             asking: Asking::new()?,

@@ -6,6 +6,7 @@ use super::opening::{Identify, Local, Open};
 use super::server::Server;
 use super::wire::Wire;
 use crate::error::{Error, Result, internal};
+use crate::front::stop_on_signals;
 use crate::ops::Limits;
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
@@ -14,7 +15,6 @@ use rustix::fs::{FileType, fstat};
 use std::os::fd::{AsFd, BorrowedFd};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Serves the client on standard input and output until it closes them, or until SIGTERM or SIGINT.
@@ -61,20 +61,6 @@ where
         // The library's text repeats what the client sent: it is dropped here.
         Err(_) => Err(internal("the client broke off the handshake")),
     }
-}
-
-fn stop_on_signals(stop: CancellationToken) -> Result<()> {
-    let cannot = |e: std::io::Error| internal("signals cannot be listened to").because(e);
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    });
-    Ok(())
 }
 
 enum Streams {

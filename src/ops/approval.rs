@@ -38,10 +38,14 @@ pub async fn request(
     let arguments = serde_json::to_string(&pinned)
         .map_err(|e| crate::error::internal("the arguments could not be written as JSON").because(e))?;
     let summary = question.summary.clone();
+    let page = match app.pages.get().and_then(|pages| pages.approvals()) {
+        Some(base) => format!(", or to sign in at {base} and decide it under Approvals"),
+        None => String::new(),
+    };
     let answer = |id: ApprovalId| {
         Error::new(Code::ApprovalRequired, format!("a person must approve this: {summary}"))
             .next(format!(
-                "Ask the person to run `unsaid approve {id}` in a terminal. It happens when they approve; repeating this call changes nothing. whoami shows the decision."
+                "Ask the person to run `unsaid approve {id}` in a terminal{page}. It happens when they approve; repeating this call changes nothing. whoami shows the decision."
             ))
             .detail("approval_id", id.0)
     };
@@ -233,20 +237,41 @@ impl Operation for ListApprovals {
 /// Where a secret would go if the request is granted: what each host is for, and what to look at twice. Read from the
 /// impact, which we wrote ourselves when it was asked for.
 pub fn destinations(line: &ApprovalLine) -> (Vec<(String, String)>, Vec<String>) {
-    const ADDRESSES: [&str; 5] =
-        ["authorization_url", "token_url", "revocation_url", "userinfo_url", "device_authorization_url"];
     let hosts: Vec<_> = line
         .impact
         .lines()
-        .filter_map(|text| text.strip_prefix("- ")?.split_once(": "))
-        .filter(|(what, _)| ADDRESSES.contains(what))
+        .filter_map(destination)
         .map(|(what, host)| (what.to_owned(), host.to_owned()))
         .collect();
     let warnings = super::provider::domain_warning(hosts.iter().map(|(_, host)| host.as_str()));
     (hosts, warnings.into_iter().collect())
 }
 
-/// The request with this id, for a person who may decide it: the asker's own person, or an admin.
+/// What an address is for and its host, where this line of an impact names one that a secret would go to. Of a change
+/// that is the address after it.
+pub fn destination(line: &str) -> Option<(&str, &str)> {
+    const ADDRESSES: [&str; 5] =
+        ["authorization_url", "token_url", "revocation_url", "userinfo_url", "device_authorization_url"];
+    let text = line.strip_prefix("- ")?;
+    let (what, host) = text.strip_prefix("after, ").unwrap_or(text).split_once(": ")?;
+    ADDRESSES.contains(&what).then_some((what, host))
+}
+
+/// The request with this id as it stands, open or not, for a person who may decide it or might have.
+pub async fn look(app: &App, caller: &Caller, id: &str) -> Result<ApprovalLine> {
+    people_only(caller)?;
+    let (asking, id) = (caller.clone(), id.to_owned());
+    app.store
+        .read(move |tx| {
+            let approval = visible(tx, &asking, &id)?;
+            line(tx, &approval)
+        })
+        .await
+}
+
+/// The open request with this id, for a person who may decide it: the asker's own person, or an admin.
+///
+/// Fails with `approval_closed` where it was decided or its time is over.
 pub async fn show(app: &App, caller: &Caller, id: &str) -> Result<ApprovalLine> {
     people_only(caller)?;
     let (asking, id) = (caller.clone(), id.to_owned());
@@ -289,13 +314,18 @@ fn about(tx: &Reader<'_>, a: &Approval, event: Event) -> Result<Event> {
     Ok(event)
 }
 
-fn decidable(tx: &Reader<'_>, caller: &Caller, id: &str) -> Result<Approval> {
+/// The request, open or not; for anybody who may not decide such a one, there is none.
+fn visible(tx: &Reader<'_>, caller: &Caller, id: &str) -> Result<Approval> {
     let who = tx.standing(caller)?;
-    let not_found = || Error::new(Code::ApprovalNotFound, "there is no such approval request");
     let approval = tx.approval(&caller.org, id)?;
-    if !may_decide(tx, caller, who.role, &approval)? {
-        return Err(not_found());
+    match may_decide(tx, caller, who.role, &approval)? {
+        true => Ok(approval),
+        false => Err(Error::new(Code::ApprovalNotFound, "there is no such approval request")),
     }
+}
+
+fn decidable(tx: &Reader<'_>, caller: &Caller, id: &str) -> Result<Approval> {
+    let approval = visible(tx, caller, id)?;
     if approval.state != ApprovalState::Open {
         return Err(Error::new(Code::ApprovalClosed, format!("it was decided already: {}", approval.state)));
     }

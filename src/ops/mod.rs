@@ -121,7 +121,7 @@ pub fn people_only(caller: &Caller) -> Result<()> {
         // An approved request is carried out for its asker, whichever door they came in by; these are never stored.
         _ => Err(crate::error::Error::new(
             crate::error::Code::PeopleOnly,
-            "only a person does this, on the command line",
+            "only a person does this, in a terminal or on a page",
         )),
     }
 }

@@ -3,6 +3,10 @@
 //! A name is resolved once, each of its addresses is looked at, and the connection is made to those and no others, so
 //! that a name cannot mean one host when it is checked and another when it is called. An admin's configuration may
 //! name hosts that are not public.
+//!
+//! Where the configuration names a proxy, it is the proxy that resolves: what a name means there is not known here, and
+//! not checked, for often nobody but the proxy has a resolver. Addresses written as numbers are checked all the same.
+//! What a proxy lets through to its own network is for the proxy to refuse.
 use crate::error::{Code, Error, Result, internal, invalid};
 use reqwest::Client;
 use reqwest::redirect::Policy;
@@ -62,7 +66,7 @@ impl Outbound {
         serde_json::from_slice(&body).map_err(|_| unreachable(url, "its answer is no JSON"))
     }
 
-    /// Where the host of `url` is, if it may be called there.
+    /// Where the host of `url` is, if it may be called there; nothing where that is for the proxy to find.
     async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>> {
         if url.scheme() != "https" {
             return Err(invalid("only https addresses are called"));
@@ -75,8 +79,13 @@ impl Outbound {
         let found: Vec<SocketAddr> = match host {
             Host::Ipv4(ip) => vec![(ip, port).into()],
             Host::Ipv6(ip) => vec![(ip, port).into()],
-            Host::Domain(name) => tokio::net::lookup_host((name, port))
+            Host::Domain(name) if self.proxy.is_some() && (is_allowed || !is_this_machine(name)) => {
+                return Ok(Vec::new());
+            }
+            Host::Domain(_) if self.proxy.is_some() => vec![(Ipv4Addr::LOCALHOST, port).into()],
+            Host::Domain(name) => tokio::time::timeout(CONNECT, tokio::net::lookup_host((name, port)))
                 .await
+                .map_err(|_| unreachable(url, "its name was not resolved in time"))?
                 .map_err(|_| unreachable(url, "its name has no address"))?
                 .collect(),
         };
@@ -101,7 +110,7 @@ impl Outbound {
             .timeout(WHOLE)
             .referer(false)
             .user_agent(concat!("unsaid/", env!("CARGO_PKG_VERSION")));
-        if let Some(Host::Domain(name)) = url.host() {
+        if let (Some(Host::Domain(name)), false) = (url.host(), addresses.is_empty()) {
             builder = builder.resolve_to_addrs(name, addresses);
         }
         if let Some(proxy) = &self.proxy {
@@ -146,6 +155,13 @@ fn kind(e: &reqwest::Error) -> &'static str {
     } else {
         "the connection broke off"
     }
+}
+
+/// Whether `name` means the machine that resolves it, whichever that is (RFC 6761 §6.3).
+fn is_this_machine(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    let last = name.rsplit('.').next().unwrap_or(name);
+    last.eq_ignore_ascii_case("localhost")
 }
 
 /// Whether `ip` is an address of the public network (IANA special-purpose registries): not private, loopback,
@@ -259,5 +275,22 @@ mod tests {
         assert!(!called.message().contains("plain"));
         let other = open.get_json(&url("https://127.0.0.1:2/x"), 100).await.unwrap_err();
         assert_eq!(other.code, Code::InvalidInput);
+    }
+
+    #[tokio::test]
+    async fn behind_a_proxy_names_are_its_to_resolve_and_numbers_are_checked_all_the_same() {
+        // Port 1 of this machine: no proxy answers there, which is found out without asking for the name's address.
+        let proxied = Outbound { proxy: Some("http://127.0.0.1:1".into()), ..Outbound::default() };
+        let url = |text: &str| Url::parse(text).unwrap();
+
+        let named = proxied.get_json(&url("https://idp.invalid/x"), 100).await.unwrap_err();
+
+        assert_eq!(named.code, Code::Unreachable);
+        assert!(named.message().contains("no connection"), "{named}");
+        for private in ["https://10.0.0.1/", "https://[::1]/", "https://localhost/", "https://a.localhost./"]
+        {
+            let refused = proxied.get_json(&url(private), 100).await.unwrap_err();
+            assert_eq!(refused.code, Code::InvalidInput, "{private}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Rows that carry authority: each has a revision and a MAC over all its columns.
 //!
 //! A row whose MAC does not fit is unusable: it fails with `integrity_failure` and is never repaired.
-use super::link::{Row, Value, wrong_type};
+use super::link::{Conn, Row, Value, wrong_type};
 use super::{Reader, Writer};
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
@@ -20,6 +20,13 @@ pub trait Entity: Sized + Send + 'static {
     fn set_revision(&mut self, revision: i64);
     fn to_values(&self) -> Vec<Value>;
     fn from_row(row: &mut Row) -> Result<Self>;
+    /// The answer that the connection has kept. Only what every call reads again is kept.
+    fn recall(_: &Conn, _: &[u8]) -> Option<Vec<Self>> {
+        None
+    }
+    fn keep(_: &Conn, _: Vec<u8>, _: &[Self]) {}
+    /// Whether [`Entity::keep`] keeps it.
+    const IS_KEPT: bool = false;
 }
 
 /// What is said to the database about one table.
@@ -165,8 +172,23 @@ json_cells! {
 }
 
 /// `entity!(Type, "table", keys, org field, { columns })`: field names are column names.
+/// `entity!(kept …)` for rows that every call reads again: who calls, and where they belong.
 macro_rules! entity {
+    (kept $ty:ty, $table:literal, $keys:literal, $org:ident, { $($field:ident),* $(,)? }) => {
+        $crate::store::entity::entity!(@ $ty, $table, $keys, $org, { $($field),* }, {
+            const IS_KEPT: bool = true;
+            fn recall(conn: &$crate::store::link::Conn, question: &[u8]) -> Option<Vec<Self>> {
+                conn.recall(question)
+            }
+            fn keep(conn: &$crate::store::link::Conn, question: Vec<u8>, answer: &[Self]) {
+                conn.keep(question, || answer.to_vec());
+            }
+        });
+    };
     ($ty:ty, $table:literal, $keys:literal, $org:ident, { $($field:ident),* $(,)? }) => {
+        $crate::store::entity::entity!(@ $ty, $table, $keys, $org, { $($field),* }, {});
+    };
+    (@ $ty:ty, $table:literal, $keys:literal, $org:ident, { $($field:ident),* }, { $($kept:tt)* }) => {
         impl $crate::store::entity::Entity for $ty {
             const TABLE: &'static str = $table;
             const KEYS: usize = $keys;
@@ -188,6 +210,7 @@ macro_rules! entity {
                 let revision = row.int()?;
                 Ok(Self { $($field,)* revision })
             }
+            $($kept)*
         }
     };
 }
@@ -223,7 +246,17 @@ impl Reader<'_> {
 
     /// Rows of `T` by a whole statement whose columns are `T`'s, then `revision` and `mac`.
     pub fn rows<T: Entity>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>> {
-        self.conn().query(sql, values)?.into_iter().map(|row| self.verified(row)).collect()
+        let read = || self.conn().query(sql, values)?.into_iter().map(|row| self.verified(row)).collect();
+        if !T::IS_KEPT {
+            return read();
+        }
+        let question = canonical(sql, 0, values);
+        if let Some(kept) = T::recall(self.conn(), &question) {
+            return Ok(kept);
+        }
+        let found = read()?;
+        T::keep(self.conn(), question, &found);
+        Ok(found)
     }
 
     /// As [`Reader::rows`], each row by itself: one damaged row does not hide the others.

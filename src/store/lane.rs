@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 const DEPTH: usize = 512;
 /// How many jobs share one commit at most.
 const BATCH: usize = 256;
+/// How many callers read on their own threads at once.
+const HERE: usize = 4;
 
 /// Work that the writer does inside its transaction, and answers after the commit.
 pub trait WriteJob: Send {
@@ -157,13 +159,13 @@ fn run_batch(
 
 /// Read-only threads, each with a connection. The first starts with the first read, another when all are at work.
 ///
-/// One more connection serves short reads on the caller's own thread: on a busy machine, waking another thread and
+/// A few more connections serve short reads on the caller's own thread: on a busy machine, waking another thread and
 /// being woken by it takes many times what the read does.
 pub struct ReadLanes {
     path: PathBuf,
     port: Port,
     most: usize,
-    here: Mutex<Option<Conn>>,
+    here: [Mutex<Option<Conn>>; HERE],
     started: Mutex<Option<Started>>,
     /// Jobs that were handed in and are not done.
     open: Arc<AtomicUsize>,
@@ -177,7 +179,10 @@ struct Started {
 
 impl ReadLanes {
     pub fn new(path: PathBuf, port: Port, most: usize, here: Option<Conn>) -> Self {
-        Self { path, port, most, here: Mutex::new(here), started: Mutex::new(None), open: Arc::default() }
+        let mut first = here;
+        // The others open when two callers read at once.
+        let here = std::array::from_fn(|_| Mutex::new(first.take()));
+        Self { path, port, most, here, started: Mutex::new(None), open: Arc::default() }
     }
 
     fn submit(&self, job: ReadJob) -> Result<()> {
@@ -239,12 +244,13 @@ impl ReadLanes {
         answer.await.unwrap_or_else(|_| Err(internal("a store operation panicked")))
     }
 
-    /// A short read on this thread; where another one is at it, on a lane.
+    /// A short read on this thread; where others are at all connections for that, on a lane.
     pub async fn run_here<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Reader<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        if let Ok(here) = self.here.try_lock() {
+        // No guard may live on while the lane is waited for.
+        if let Some(here) = self.here.iter().find_map(|here| here.try_lock().ok()) {
             return self.with(here, |conn| read_once(conn, &self.port, work));
         }
         self.run(work).await
@@ -252,7 +258,7 @@ impl ReadLanes {
 
     /// Reads before the vault is open, on this thread: no rotation is followed.
     pub fn look<T>(&self, work: impl FnOnce(&Conn) -> Result<T>) -> Result<T> {
-        self.with(self.here.lock().unwrap_or_else(|e| e.into_inner()), work)
+        self.with(self.here[0].lock().unwrap_or_else(|e| e.into_inner()), work)
     }
 
     fn with<T>(
@@ -273,7 +279,11 @@ impl ReadLanes {
 
 fn read_once<T>(conn: &Conn, port: &Port, work: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
     conn.begin(false)?;
-    let result = port.refresh(conn).and_then(|()| work(&Reader::new(conn, port)));
+    let result = conn.look_again().and_then(|changed| match changed {
+        true => port.refresh(conn).inspect_err(|_| conn.forget()),
+        false => Ok(()),
+    });
+    let result = result.and_then(|()| work(&Reader::new(conn, port)));
     conn.rollback();
     result
 }

@@ -2,6 +2,9 @@
 use crate::error::{Code, Error, Result};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,7 +69,18 @@ pub fn wrong_type() -> Error {
 }
 
 /// An open connection, with everything asserted that we rely on.
-pub struct Conn(Connection);
+pub struct Conn(Connection, RefCell<Kept>);
+
+/// What this connection has read and checked since it last saw that somebody wrote. It is metadata, never a value.
+#[derive(Default)]
+struct Kept {
+    /// `PRAGMA data_version`; none on a connection that writes, whose own changes do not show there.
+    version: Option<i64>,
+    answers: HashMap<Vec<u8>, Box<dyn Any + Send>>,
+}
+
+/// How many answers are kept.
+const MOST_KEPT: usize = 512;
 
 impl Conn {
     /// Opens `path`, which must exist (see `place`), and asserts the run-time profile (SECURITY.md §5).
@@ -109,7 +123,7 @@ impl Conn {
                 .next("Put the data folder on a local disk: set UNSAID_HOME."));
             }
         }
-        Ok(Self(conn))
+        Ok(Self(conn, RefCell::default()))
     }
 
     /// The pragmas that S-09 asserts, as `name=value`.
@@ -179,6 +193,40 @@ impl Conn {
         if !self.0.is_autocommit() && self.step("ROLLBACK").is_err() {
             tracing::error!("a transaction could not be rolled back");
         }
+    }
+    /// Whether anybody wrote since this connection last looked; what it kept is forgotten then. For a read transaction
+    /// that has just begun.
+    pub fn look_again(&self) -> Result<bool> {
+        let version = self.query("PRAGMA data_version", &[])?.pop().map_or(Ok(0), |mut row| row.int())?;
+        let mut kept = self.1.borrow_mut();
+        if kept.version == Some(version) {
+            return Ok(false);
+        }
+        *kept = Kept { version: Some(version), answers: HashMap::new() };
+        Ok(true)
+    }
+    /// Forgets what was kept, so that the next transaction looks at everything anew.
+    pub fn forget(&self) {
+        *self.1.borrow_mut() = Kept::default();
+    }
+    /// The kept answer to `question`.
+    pub fn recall<T: Clone + 'static>(&self, question: &[u8]) -> Option<T> {
+        self.1.borrow().answers.get(question)?.downcast_ref::<T>().cloned()
+    }
+    /// Keeps an answer for as long as nobody writes.
+    pub fn keep<T: Send + 'static>(&self, question: Vec<u8>, answer: impl FnOnce() -> T) {
+        let mut kept = self.1.borrow_mut();
+        if kept.version.is_some() {
+            if kept.answers.len() >= MOST_KEPT {
+                kept.answers.clear();
+            }
+            kept.answers.insert(question, Box::new(answer()));
+        }
+    }
+    /// How many answers are kept.
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.1.borrow().answers.len()
     }
     pub fn step(&self, sql: &str) -> Result<()> {
         self.0.prepare_cached(sql)?.execute([])?;

@@ -8,10 +8,10 @@ use crate::model::access::{Caller, Grant, Standing};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::text::shown;
 
-entity!(Org, "org", 1, id, { id, name, sharing_plan, bin_days, warn_days, created_at });
-entity!(User, "user", 1, org_id, { id, org_id, login, display_name, role, created_at, disabled_at });
-entity!(Team, "team", 1, org_id, { id, org_id, name, created_at, deleted_at });
-entity!(Membership, "membership", 2, org_id, { team_id, user_id, org_id, role, created_at });
+entity!(kept Org, "org", 1, id, { id, name, sharing_plan, bin_days, warn_days, created_at });
+entity!(kept User, "user", 1, org_id, { id, org_id, login, display_name, role, created_at, disabled_at });
+entity!(kept Team, "team", 1, org_id, { id, org_id, name, created_at, deleted_at });
+entity!(kept Membership, "membership", 2, org_id, { team_id, user_id, org_id, role, created_at });
 entity!(Grant, "access_grant", 1, org_id, {
     id, org_id, credential_id, grantee_kind, grantee_id, level, created_at, created_by
 });

@@ -294,3 +294,48 @@ fn s_10_this_build_carries_an_sqlite_without_the_log_reset_race() {
 
     assert!(numbers >= vec![3, 51, 3], "{numbers:?}");
 }
+
+#[tokio::test]
+async fn what_a_connection_keeps_is_forgotten_as_soon_as_anybody_writes() {
+    let rig = Rig::with("").await;
+    let other = Store::open(&rig.path, Arc::new(FixedClock::at(Millis(2)))).unwrap();
+    other.unlock(Arc::new(Sums));
+    let name = |store: Arc<Store>| async move {
+        store.read_here(|tx| Ok(tx.org(&OrgId::from("acme"))?.name)).await.unwrap()
+    };
+    let rename = |to: &'static str| {
+        move |tx: &mut Writer<'_>| {
+            let mut org = tx.org(&OrgId::from("acme"))?;
+            org.name = to.into();
+            tx.save(&mut org)?;
+            // Within the transaction, what it has written itself is what it reads.
+            assert_eq!(tx.org(&OrgId::from("acme"))?.name, to);
+            tx.record_step(Event::of("rename"), ())
+        }
+    };
+    for _ in 0..2 {
+        name(rig.store.clone()).await;
+    }
+
+    rig.store.write(&caller(), rename("by us")).await.unwrap();
+    assert_eq!(name(rig.store.clone()).await, "by us");
+    other.write(&caller(), rename("by another process")).await.unwrap();
+    assert_eq!(name(rig.store.clone()).await, "by another process");
+}
+
+#[tokio::test]
+async fn what_is_kept_is_bounded() {
+    let rig = Rig::with("").await;
+    let asked = rig
+        .store
+        .read_here(|tx| {
+            for n in 0..2_000 {
+                let found = tx.select::<Org>("WHERE name = $1", &[super::Value::Text(format!("org {n}"))])?;
+                assert!(found.is_empty());
+            }
+            Ok(tx.conn().kept())
+        })
+        .await
+        .unwrap();
+    assert!(asked <= 512, "{asked} answers are kept");
+}

@@ -9,7 +9,7 @@ use crate::ids::{EntryId, OrgId, TokenId, UserId};
 use crate::model::entry::EntryLink;
 use crate::model::token::Token;
 
-entity!(Token, "token", 1, org_id, {
+entity!(kept Token, "token", 1, org_id, {
     id, org_id, user_id, label, purpose, hash, toolsets, read_only, is_assured, created_at, created_by, expires_at, revoked_at
 });
 entity!(EntryLink, "entry_link", 1, org_id, {

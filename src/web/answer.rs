@@ -84,6 +84,7 @@ impl Answer {
             title: title.into(),
             message: sentence(e.message()),
             next: e.next_step().to_owned(),
+            link: None,
             is_error: true,
             session,
         };
@@ -95,6 +96,7 @@ impl Answer {
             title: "There is nothing here".into(),
             message: "The address is wrong, or what was there is gone.".into(),
             next: String::new(),
+            link: None,
             is_error: true,
             session: None,
         };

@@ -59,7 +59,6 @@ fn page(site: &Site, visitor: &Visitor, link: &str, view: EntryView, error: Opti
             client: view.client.clone(),
             at: view.asked_at.to_string(),
             expires: view.expires_at.to_string(),
-            reason: String::new(),
         },
         facts: view.facts.iter().map(|(label, text)| ((*label).to_owned(), text.clone())).collect(),
         warnings: view.warnings.clone(),

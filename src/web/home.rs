@@ -21,11 +21,12 @@ async fn home(visitor: &Visitor) -> Result<Home> {
     let entries = mine(&visitor.app, &visitor.caller)
         .await?
         .into_iter()
-        .map(|(name, until)| (String::new(), name, until.to_string()))
+        .map(|(name, until)| (name, until.to_string()))
         .collect();
+    let now = visitor.app.now();
     Ok(Home {
         session: visitor.signed_in()?,
-        approvals: open.approvals.into_iter().map(row).collect(),
+        approvals: open.approvals.into_iter().map(|line| row(line, now)).collect(),
         entries,
     })
 }

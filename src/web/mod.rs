@@ -29,6 +29,9 @@ use futures_util::future::BoxFuture;
 use sessions::Sessions;
 use std::sync::Arc;
 
+/// The largest request of a page, in bytes: a file of 1 MiB, in base64 and sealed, with its form.
+pub const MOST_BODY: usize = 2 * 1024 * 1024;
+
 /// Gives the open vault, or says why it is not.
 pub type Vault = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<App>>> + Send + Sync>;
 
@@ -111,6 +114,9 @@ impl Pages for SignedIn {
     }
     fn callback(&self) -> Option<String> {
         Some(format!("{}/oauth/callback", self.base))
+    }
+    fn approvals(&self) -> Option<String> {
+        Some(self.base.clone())
     }
 }
 

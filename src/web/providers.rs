@@ -95,7 +95,7 @@ fn empty(site: &Site, visitor: &Visitor) -> Result<ProviderForm> {
         name: String::new(),
         service: String::new(),
         client_id: String::new(),
-        client_auth: "basic".into(),
+        client_auth: String::new(),
         scopes: String::new(),
         params: String::new(),
         issuer: String::new(),
@@ -168,45 +168,57 @@ pub(super) async fn show(
     }
 }
 
+/// The `name=value` of each word.
+fn pairs(params: &str) -> impl Iterator<Item = (&str, &str)> {
+    params.split_whitespace().map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Whether what was typed into the field `name` looks like a secret.
+fn looks_secret(visitor: &Visitor, name: &str, typed: &str) -> bool {
+    let is_secret = |text: &str, kind: Kind| visitor.app.detector.check_text(text, kind).is_some();
+    match name {
+        "name" | "service" => is_secret(typed, Kind::FreeText),
+        // Each name and value by itself too, which is how the operation gets them.
+        "params" => {
+            is_secret(typed, Kind::FreeText)
+                || pairs(typed)
+                    .any(|(name, value)| is_secret(name, Kind::FreeText) || is_secret(value, Kind::FreeText))
+        }
+        "client_id" | "client_auth" | "scopes" => is_secret(typed, Kind::Identifier),
+        _ => is_secret(typed, Kind::Url),
+    }
+}
+
 /// What was typed, put into `form` so that nothing is lost by an error; and the first field that looks like a secret,
-/// which no page shows again.
-fn typed(visitor: &Visitor, mut form: ProviderForm, body: &[u8]) -> (ProviderForm, Option<String>) {
+/// which no page shows again: it is as it was before.
+fn typed(visitor: &Visitor, mut form: ProviderForm, body: &[u8]) -> (ProviderForm, Option<&'static str>) {
     let given = form::read(body);
-    let secret = std::cell::RefCell::new(None);
-    let text = |name: &str| {
+    let mut secret = None;
+    let mut take = |name: &'static str, field: &mut String| {
         let typed = given.get(name).map_or("", |text| text.trim());
-        let kind = match name {
-            "name" | "service" => Kind::FreeText,
-            "client_id" | "client_auth" | "scopes" => Kind::Identifier,
-            _ => Kind::Url,
-        };
-        match visitor.app.detector.check_text(typed, kind) {
-            None => typed.to_owned(),
-            Some(_) => {
-                secret.borrow_mut().get_or_insert_with(|| name.to_owned());
-                String::new()
-            }
+        match looks_secret(visitor, name, typed) {
+            false => typed.clone_into(field),
+            true => secret = secret.or(Some(name)),
         }
     };
     if form.is_new {
-        form.name = text("name");
-        form.service = text("service");
-        form.params = text("params");
+        take("name", &mut form.name);
+        take("service", &mut form.service);
+        take("params", &mut form.params);
     }
-    form.client_id = text("client_id");
-    form.client_auth = text("client_auth");
-    form.scopes = text("scopes");
-    form.issuer = text("issuer");
-    form.authorization_url = text("authorization_url");
-    form.token_url = text("token_url");
-    form.revocation_url = text("revocation_url");
-    form.userinfo_url = text("userinfo_url");
-    form.device_authorization_url = text("device_authorization_url");
-    let secret = secret.borrow().clone();
+    take("client_id", &mut form.client_id);
+    take("client_auth", &mut form.client_auth);
+    take("scopes", &mut form.scopes);
+    take("issuer", &mut form.issuer);
+    take("authorization_url", &mut form.authorization_url);
+    take("token_url", &mut form.token_url);
+    take("revocation_url", &mut form.revocation_url);
+    take("userinfo_url", &mut form.userinfo_url);
+    take("device_authorization_url", &mut form.device_authorization_url);
     (form, secret)
 }
 
-/// Tells that a secret was typed where none belongs; the field is empty again.
+/// Tells that a secret was typed where none belongs; it is not in `form` any more.
 fn misplaced(form: ProviderForm, field: &str) -> Answer {
     let error = format!(
         "What was typed as {} looks like a secret: nothing was stored, and it is not shown again. The client secret has its own page.",
@@ -240,12 +252,8 @@ fn arguments(form: &ProviderForm, id: Option<&str>, before: Option<&ProviderForm
         Some(id) => arguments["provider"] = id.into(),
         None => {
             arguments["name"] = form.name.clone().into();
-            let params: Map<String, Value> = form
-                .params
-                .split_whitespace()
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .map(|(name, value)| (name.to_owned(), value.into()))
-                .collect();
+            let params: Map<String, Value> =
+                pairs(&form.params).map(|(name, value)| (name.to_owned(), value.into())).collect();
             if !params.is_empty() {
                 arguments["params"] = Value::Object(params);
             }
@@ -297,8 +305,14 @@ async fn filled(visitor: &Visitor, form: ProviderForm, body: &[u8]) -> Result<An
     Ok(Answer::page(status, pages::provider_form(&page)))
 }
 
-/// Runs it, or goes to the page where it is decided.
-async fn save(visitor: &Visitor, operation: &str, form: ProviderForm, arguments: Value) -> Answer {
+/// Runs it, or goes to the page where it is decided. `before` is the form as it was before anybody typed.
+async fn save(
+    visitor: &Visitor,
+    operation: &str,
+    form: ProviderForm,
+    before: ProviderForm,
+    arguments: Value,
+) -> Answer {
     match ask(visitor, operation, arguments).await {
         Ok(answer) => {
             Answer::go(&format!("{}/providers/{}", form.session.base, text(&answer, "/provider/id")))
@@ -307,6 +321,11 @@ async fn save(visitor: &Visitor, operation: &str, form: ProviderForm, arguments:
             let id = e.details().iter().find(|(name, _)| *name == "approval_id");
             let id = id.map_or("", |(_, id)| id);
             Answer::go(&format!("{}/approvals/{id}", form.session.base))
+        }
+        Err(e) if e.code == Code::SecretInArgument => {
+            let field = e.details().iter().find(|(name, _)| *name == "field");
+            let field = field.map_or("a field", |(_, field)| field.as_str());
+            misplaced(before, field.split(['.', '[']).next().unwrap_or(field))
         }
         Err(e) if matches!(e.kind(), crate::error::Kind::Input | crate::error::Kind::Conflict) => {
             let error = advised(&e);
@@ -322,19 +341,20 @@ fn csrf(visitor: &Visitor, body: &[u8]) -> Result<()> {
 }
 
 pub(super) async fn create(State(site): State<Arc<Site>>, visitor: Visitor, body: Bytes) -> Answer {
-    let form = match csrf(&visitor, &body).and_then(|()| empty(&site, &visitor)) {
-        Ok(form) => match typed(&visitor, form, &body) {
-            (form, None) => form,
-            (form, Some(field)) => return misplaced(form, &field),
-        },
+    let before = match csrf(&visitor, &body).and_then(|()| empty(&site, &visitor)) {
+        Ok(before) => before,
         Err(e) => return visitor.failed(&e),
+    };
+    let form = match typed(&visitor, before.clone(), &body) {
+        (form, None) => form,
+        (form, Some(field)) => return misplaced(form, field),
     };
     let form = match filled(&visitor, form, &body).await {
         Ok(answer) => return answer,
         Err(form) => *form,
     };
     let arguments = arguments(&form, None, None);
-    save(&visitor, "create_oauth_provider", form, arguments).await
+    save(&visitor, "create_oauth_provider", form, before, arguments).await
 }
 
 pub(super) async fn change(
@@ -353,14 +373,14 @@ pub(super) async fn change(
     };
     let form = match typed(&visitor, before.clone(), &body) {
         (form, None) => form,
-        (form, Some(field)) => return misplaced(form, &field),
+        (form, Some(field)) => return misplaced(form, field),
     };
     let form = match filled(&visitor, form, &body).await {
         Ok(answer) => return answer,
         Err(form) => *form,
     };
     let arguments = arguments(&form, Some(&id), Some(&before));
-    save(&visitor, "update_oauth_provider", form, arguments).await
+    save(&visitor, "update_oauth_provider", form, before, arguments).await
 }
 
 /// Goes to a fresh entry page for the client secret.

@@ -3,12 +3,13 @@ use super::Site;
 use super::answer::Answer;
 use super::pages;
 use crate::app::App;
-use crate::error::{Code, Error, Result, internal};
+use crate::error::{Code, Error, Result};
 use crate::ids::TokenId;
 use crate::model::access::Caller;
 use crate::model::org::Role;
 use crate::model::token::Purpose;
 use crate::ops::token::still_valid;
+use crate::secret::unguessable;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -20,20 +21,15 @@ use subtle::ConstantTimeEq;
 /// How long a session lives that nobody uses, and at most.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 const LIFE: Duration = Duration::from_secs(8 * 60 * 60);
-/// Sessions at once; the one that was quiet longest makes room.
+/// Sessions at once, of all and of one user; the one that was quiet longest makes room, of the user's own first.
 const MOST: usize = 1000;
+const MOST_OF_ONE: usize = 20;
 const COOKIE: &str = "unsaid_session";
 
 type Hash = [u8; 32];
 
 fn hash(text: &str) -> Hash {
     crate::secret::looked_up_by(text.as_bytes())
-}
-
-fn fresh() -> Result<String> {
-    let mut random = [0u8; 32];
-    getrandom::fill(&mut random).map_err(|_| internal("the operating system gave no random bytes"))?;
-    Ok(data_encoding::BASE64URL_NOPAD.encode(&random))
 }
 
 #[derive(Clone)]
@@ -49,6 +45,20 @@ struct Session {
     is_assured: bool,
     began: Instant,
     seen: Instant,
+}
+
+impl Session {
+    fn is_of(&self, caller: &Caller) -> bool {
+        self.caller.org == caller.org && self.caller.user == caller.user
+    }
+}
+
+/// The one of these that was quiet longest.
+fn quietest(all: &HashMap<Hash, Session>, these: impl Fn(&Session) -> bool) -> Option<Hash> {
+    all.iter()
+        .filter(|(_, session)| these(session))
+        .min_by_key(|(_, session)| session.seen)
+        .map(|(half, _)| *half)
 }
 
 /// By the hash of the half in the path.
@@ -70,10 +80,10 @@ impl Sessions {
         is_assured: bool,
         is_https: bool,
     ) -> Result<Begun> {
-        let (half, cookie) = (fresh()?, fresh()?);
+        let (half, cookie) = (unguessable()?, unguessable()?);
         let session = Session {
             cookie: hash(&cookie),
-            csrf: fresh()?,
+            csrf: unguessable()?,
             caller,
             token,
             only: only.map(hash),
@@ -83,10 +93,14 @@ impl Sessions {
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, session| session.seen.elapsed() < IDLE && session.began.elapsed() < LIFE);
-        if all.len() >= MOST
-            && let Some(quiet) = all.iter().min_by_key(|(_, s)| s.seen).map(|(half, _)| *half)
-        {
-            all.remove(&quiet);
+        let own = all.values().filter(|other| other.is_of(&session.caller)).count();
+        let gives_way = match own >= MOST_OF_ONE {
+            true => quietest(&all, |other| other.is_of(&session.caller)),
+            false if all.len() >= MOST => quietest(&all, |_| true),
+            false => None,
+        };
+        if let Some(gives_way) = gives_way {
+            all.remove(&gives_way);
         }
         all.insert(hash(&half), session);
         let secure = if is_https { "; Secure" } else { "" };
@@ -250,4 +264,43 @@ async fn visitor(site: &Site, session: Session, half: String) -> Result<Visitor>
         only: session.only,
         is_assured: session.is_assured,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::access::Door;
+    use axum::http::HeaderValue;
+
+    /// Signs in, and returns what is shown for it: the half in the path, and the cookie.
+    fn begin(sessions: &Sessions, org: &str, user: &str) -> (String, HeaderMap) {
+        let caller = Caller::new(org.into(), user.into(), Door::Web);
+        let begun = sessions.begin(caller, None, None, true, false).unwrap();
+        let cookie = begun.cookie.split(';').next().unwrap();
+        let headers = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(cookie).unwrap())]);
+        (begun.base.strip_prefix("/u/").unwrap().to_owned(), headers)
+    }
+
+    fn is_in(sessions: &Sessions, (half, headers): &(String, HeaderMap)) -> bool {
+        sessions.find(half, headers).is_some()
+    }
+
+    #[test]
+    fn who_signs_in_over_and_over_signs_nobody_out_but_themselves() {
+        let sessions = Sessions::default();
+        let (ada, namesake) = (begin(&sessions, "acme", "ada"), begin(&sessions, "other", "eve"));
+        let (quiet, used) = (begin(&sessions, "acme", "eve"), begin(&sessions, "acme", "eve"));
+        assert!(is_in(&sessions, &used));
+
+        // With the two that there are, one more than they may have.
+        let more: Vec<_> = (0..MOST_OF_ONE - 1).map(|_| begin(&sessions, "acme", "eve")).collect();
+
+        assert!(!is_in(&sessions, &quiet));
+        assert!(is_in(&sessions, &used) && more.iter().all(|one| is_in(&sessions, one)));
+        for _ in 0..MOST {
+            begin(&sessions, "acme", "eve");
+        }
+        assert!(is_in(&sessions, &ada) && is_in(&sessions, &namesake));
+        assert_eq!(sessions.0.lock().unwrap().len(), MOST_OF_ONE + 2);
+    }
 }

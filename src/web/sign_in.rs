@@ -5,7 +5,8 @@ use super::pages::{self, CodeForm, ConfirmSignIn, Note, SignIn};
 use super::sessions::Visitor;
 use super::{Site, form};
 use crate::error::{Code, Error, Result};
-use crate::front::Peer;
+use crate::front::{Attempts, Peer};
+use crate::ids::TokenId;
 use crate::model::access::{Caller, Door};
 use crate::model::entry::MOST_TRIES;
 use crate::model::event::Event;
@@ -17,28 +18,42 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Wrong attempts of one address a minute.
 const ATTEMPTS: NonZeroU32 = NonZeroU32::new(20).expect("is not zero");
+/// Sign-ins by one token a minute.
+const SIGN_INS: NonZeroU32 = NonZeroU32::new(30).expect("is not zero");
+/// Tokens that are remembered before those that have been quiet are looked for.
+const MANY: usize = 1000;
 
-/// Attempts to come in, by address.
-pub(super) struct Guesses(DefaultKeyedRateLimiter<IpAddr>);
+/// Attempts to come in: wrong ones by address, good ones by token.
+pub(super) struct Guesses {
+    wrong: Attempts,
+    good: DefaultKeyedRateLimiter<TokenId>,
+}
 
 impl Guesses {
     pub fn new() -> Self {
-        Self(RateLimiter::keyed(Quota::per_minute(ATTEMPTS)))
+        Self { wrong: Attempts::new(ATTEMPTS), good: RateLimiter::keyed(Quota::per_minute(SIGN_INS)) }
     }
 
     fn count(&self, peer: Option<Extension<Peer>>) -> Result<()> {
-        let Some(Extension(Peer(ip))) = peer else { return Ok(()) };
-        if self.0.len() > 10_000 {
-            self.0.retain_recent();
-        }
-        self.0.check_key(&ip).map_err(|_| {
+        let Some(Extension(peer)) = peer else { return Ok(()) };
+        self.wrong.count(peer).map_err(|_| {
             Error::new(Code::TooManyRequests, "too many attempts to sign in came from your address")
+                .next("Wait a minute, then try again.")
+        })
+    }
+
+    /// One more sign-in: each is a session, and a line of the log, which is kept for good.
+    fn count_good(&self, token: &TokenId) -> Result<()> {
+        if self.good.len() > MANY {
+            self.good.retain_recent();
+        }
+        self.good.check_key(token).map_err(|_| {
+            Error::new(Code::TooManyRequests, "this token signs in too often")
                 .next("Wait a minute, then try again.")
         })
     }
@@ -90,6 +105,7 @@ pub(super) async fn by_token(
             shown.map_err(|e| e.unwrap_or_else(|| Error::new(Code::TokenInvalid, "a token is needed")))?;
         let app = site.app().await?;
         let verified = verify(&app, shown, Purpose::SignIn, Door::Web).await?;
+        site.guesses.count_good(&verified.token)?;
         signed_in(&app, &verified.caller, &verified.token.0).await?;
         site.sessions.begin(verified.caller, Some(verified.token), None, verified.is_assured, site.is_https)
     };
@@ -217,8 +233,36 @@ pub(super) fn told(visitor: &Visitor, title: &str, message: &str) -> Answer {
         title: title.into(),
         message: message.into(),
         next: String::new(),
+        link: None,
         is_error: false,
         session: visitor.session(),
     };
     Answer::ok(pages::note(&note))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_token_signs_in_so_often_and_another_is_not_held_up() {
+        let guesses = Guesses::new();
+        let (one, other) = (TokenId::from("one"), TokenId::from("other"));
+
+        let passed = (0..100).filter(|_| guesses.count_good(&one).is_ok()).count();
+
+        assert_eq!(passed, SIGN_INS.get() as usize);
+        assert_eq!(guesses.count_good(&one).unwrap_err().code, Code::TooManyRequests);
+        assert!(guesses.count_good(&other).is_ok());
+    }
+
+    #[test]
+    fn who_changes_address_within_its_network_guesses_on_as_one() {
+        let guesses = Guesses::new();
+        let from = |n: u32| Some(Extension(Peer(format!("2001:db8::{n:x}").parse().unwrap())));
+
+        let passed = (0..100).filter(|n| guesses.count(from(*n)).is_ok()).count();
+
+        assert_eq!(passed, ATTEMPTS.get() as usize);
+    }
 }

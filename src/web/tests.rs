@@ -3,11 +3,13 @@ use super::*;
 use crate::app::Pages as _;
 use crate::front::{Guard, Peer, guarded};
 use crate::model::access::{Caller, Door};
+use crate::model::approval::APPROVAL_LIFE_MS;
 use crate::model::entry::ENTRY_LIFE_MS;
+use crate::model::event::Event;
 use crate::model::token::Purpose;
 use crate::ops::entry::offer_sign_in;
 use crate::ops::token::{NewToken, create};
-use crate::testing::World;
+use crate::testing::{PersonYes, World};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -108,6 +110,23 @@ impl House {
         let caller = Caller { door: Door::Http, ..self.w.caller(login) };
         let made = self.w.call(&caller, "create_credential", json!({ "name": name })).await.unwrap();
         made["entry"]["url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+    }
+
+    /// The id of a request to share TEAM_KEY with `user`.
+    async fn request(&self, user: &str) -> String {
+        let share =
+            json!({ "credential": "TEAM_KEY", "user": user, "level": "view", "reason": "they help out" });
+        let asked = self.w.refused(&self.w.caller("tess"), "share_credential", share).await;
+        // There is a page to decide it on, and it is named.
+        assert!(asked.next_step().contains(BASE), "{}", asked.next_step());
+        asked.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone()
+    }
+
+    /// What ada sees of the org's only provider.
+    async fn provider(&self) -> Value {
+        let listed = self.w.call(&self.w.caller("ada"), "list_oauth_providers", json!({})).await.unwrap();
+        assert_eq!(listed["providers"].as_array().unwrap().len(), 1, "{listed}");
+        listed["providers"][0].clone()
     }
 
     async fn is_set(&self, login: &str, name: &str) -> bool {
@@ -388,10 +407,7 @@ async fn a_request_is_approved_or_declined_on_its_page_by_who_may() {
     house.w.add("tess", "core", "TEAM_KEY", "plain words").await;
     let mut ids = Vec::new();
     for user in ["max", "mia"] {
-        let share =
-            json!({ "credential": "TEAM_KEY", "user": user, "level": "view", "reason": "they help out" });
-        let asked = house.w.refused(&house.w.caller("tess"), "share_credential", share).await;
-        ids.push(asked.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone());
+        ids.push(house.request(user).await);
     }
     let (tess, mia) = (house.sign_in("tess").await, house.sign_in("mia").await);
     let path = |who: &In, id: &str| format!("{}/approvals/{id}", who.base);
@@ -448,18 +464,23 @@ async fn o_01_own_endpoints_are_approved_on_a_page_that_shows_the_hosts_and_want
     }
     let decide = async |typed: &str| {
         let form = [("csrf", token.as_str()), ("decision", "approve"), ("typed", typed)];
-        house.post(&to, Some(&ada), &form).await.status
+        house.post(&to, Some(&ada), &form).await
     };
     for wrong in ["", "login.example.com", "tokens.example.net.evil.example"] {
-        assert_eq!(decide(wrong).await, StatusCode::BAD_REQUEST);
+        let seen = decide(wrong).await;
+        assert_eq!(seen.status, StatusCode::BAD_REQUEST);
+        assert!(seen.text.contains("not typed as it is shown"), "{}", seen.text);
     }
-    assert_eq!(decide("tokens.example.net").await, StatusCode::OK);
+    let done = decide("tokens.example.net").await;
+    assert_eq!(done.status, StatusCode::OK);
     let listed = house.w.call(&house.w.caller("ada"), "list_oauth_providers", json!({})).await.unwrap();
     assert_eq!(listed["providers"][0]["name"], "own");
 
     let list = house.get(&format!("{}/providers", ada.base), Some(&ada)).await;
     assert!(list.text.contains("own") && list.text.contains("missing"));
     let id = listed["providers"][0]["id"].as_str().unwrap();
+    assert!(done.text.contains(&format!("href=\"{}/providers/{id}\"", ada.base)), "{}", done.text);
+    assert!(done.text.contains("client secret"), "{}", done.text);
     let form = [("csrf", token.as_str())];
     let secret = house.post(&format!("{}/providers/{id}/secret", ada.base), Some(&ada), &form).await;
     let entry = secret.headers[header::LOCATION].to_str().unwrap().to_owned();
@@ -554,4 +575,165 @@ async fn m_16_who_signed_in_without_a_terminal_approves_nothing() {
     assert!(tried.text.contains("terminal"));
     let declined = house.post(&path, Some(&tess), &[("csrf", &token), ("decision", "decline")]).await;
     assert_eq!(declined.status, StatusCode::OK);
+}
+
+/// What was decided, and what nobody decided in time: to be read by whom it concerned, and no more.
+#[tokio::test]
+async fn what_was_decided_is_shown_without_buttons_to_who_might_decide_it_and_to_nobody_else() {
+    let house = House::new().await;
+    house.w.add("tess", "core", "TEAM_KEY", "plain words").await;
+    let (tess, mia) = (house.sign_in("tess").await, house.sign_in("mia").await);
+    let path = |who: &In, id: &str| format!("{}/approvals/{id}", who.base);
+    let ids = [house.request("max").await, house.request("mia").await, house.request("otto").await];
+    let token = csrf(&house.get(&path(&tess, &ids[0]), Some(&tess)).await);
+    for (id, decision) in [(&ids[0], "approve"), (&ids[1], "decline")] {
+        let form = [("csrf", token.as_str()), ("decision", decision)];
+        assert_eq!(house.post(&path(&tess, id), Some(&tess), &form).await.status, StatusCode::OK);
+    }
+    house.w.clock.advance_ms(APPROVAL_LIFE_MS);
+
+    for (id, state) in ids.iter().zip(["done", "declined", "expired"]) {
+        let seen = house.get(&path(&tess, id), Some(&tess)).await;
+        let other = house.get(&path(&mia, id), Some(&mia)).await;
+
+        assert_eq!((seen.status, other.status), (StatusCode::OK, StatusCode::NOT_FOUND), "{state}");
+        assert!(
+            seen.text.contains("TEAM_KEY") && seen.text.contains(&format!("<bdi>{state}</bdi>")),
+            "{}",
+            seen.text
+        );
+        assert!(!seen.text.contains("name=\"decision\""), "{state}: {}", seen.text);
+        let form = [("csrf", token.as_str()), ("decision", "approve")];
+        assert_eq!(
+            house.post(&path(&tess, id), Some(&tess), &form).await.status,
+            StatusCode::GONE,
+            "{state}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_turns_out_not_to_fit_says_why_when_it_is_approved_and_after() {
+    let house = House::new().await;
+    house.w.add("tess", "core", "TEAM_KEY", "plain words").await;
+    let id = house.request("max").await;
+    let (caller, planted) = (house.w.person("tess"), id.clone());
+    let org = caller.org.clone();
+    let write = house.w.app.store.write(&caller, move |tx| {
+        let mut approval = tx.approval(&org, &planted)?;
+        approval.arguments =
+            json!({ "credential": "TEAM_KEY", "user": "max", "level": "view", "reason": "" }).to_string();
+        tx.save(&mut approval)?;
+        tx.record_step(Event::of("request_approval"), ())
+    });
+    write.await.unwrap();
+    let tess = house.sign_in("tess").await;
+    let path = format!("{}/approvals/{id}", tess.base);
+    let token = csrf(&house.get(&path, Some(&tess)).await);
+
+    let form = [("csrf", token.as_str()), ("decision", "approve")];
+    let failed = house.post(&path, Some(&tess), &form).await;
+    let after = house.get(&path, Some(&tess)).await;
+
+    assert_eq!(failed.status, StatusCode::BAD_REQUEST);
+    assert!(failed.text.contains("reason"), "{}", failed.text);
+    assert_eq!(after.status, StatusCode::OK);
+    assert!(after.text.contains("failed: invalid input"), "{}", after.text);
+}
+
+#[tokio::test]
+async fn o_02_changed_addresses_are_approved_as_new_ones_are_with_their_hosts_in_sight_and_one_typed() {
+    let house = House::new().await;
+    let ada = house.sign_in("ada").await;
+    let own = json!({ "name": "own", "client_id": "abc", "endpoints": {
+        "authorization_url": "https://login.example.com/authorize", "token_url": "https://login.example.com/token",
+        "revocation_url": "https://login.example.com/revoke",
+    } });
+    house.w.call_with(&house.w.person("ada"), "create_oauth_provider", own, &PersonYes).await.unwrap();
+    let path = format!("{}/providers/{}", ada.base, house.provider().await["id"].as_str().unwrap());
+    let edit = house.get(&path, Some(&ada)).await;
+    assert!(edit.text.contains("Empty: none."), "{}", edit.text);
+    let token = csrf(&edit);
+    let form = [
+        ("csrf", token.as_str()),
+        ("client_id", "abc"),
+        ("client_auth", "basic"),
+        ("authorization_url", "https://login.example.com/authorize"),
+        ("token_url", "https://tokens.example.net/token"),
+        ("revocation_url", ""),
+    ];
+
+    let asked = house.post(&path, Some(&ada), &form).await;
+    let to = asked.headers[header::LOCATION].to_str().unwrap().to_owned();
+    let page = house.get(&to, Some(&ada)).await;
+
+    for shown in ["Where credentials would go", "tokens.example.net", "before, token_url: login.example.com"]
+    {
+        assert!(page.text.contains(shown), "{shown}: {}", page.text);
+    }
+    assert!(!page.text.contains("after, "), "{}", page.text);
+    let decide = async |typed: &str| {
+        let form = [("csrf", token.as_str()), ("decision", "approve"), ("typed", typed)];
+        house.post(&to, Some(&ada), &form).await.status
+    };
+    for wrong in ["", "login.example.com"] {
+        assert_eq!(decide(wrong).await, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(decide("tokens.example.net").await, StatusCode::OK);
+    let endpoints = house.provider().await["setup"]["endpoints"].take();
+    assert_eq!(endpoints["token_url"], "https://tokens.example.net/token");
+    assert_eq!(endpoints["revocation_url"], "", "an emptied address is removed");
+}
+
+#[tokio::test]
+async fn a_new_provider_proves_itself_as_its_preset_says_unless_somebody_chose_otherwise() {
+    let house = House::new().await;
+    let ada = house.sign_in("ada").await;
+    let path = format!("{}/providers/new", ada.base);
+    let fresh = house.get(&path, Some(&ada)).await;
+    assert!(
+        fresh.text.contains("<option value=\"\" selected>What the service’s preset says"),
+        "{}",
+        fresh.text
+    );
+    let token = csrf(&fresh);
+
+    let form = [
+        ("csrf", token.as_str()),
+        ("name", "ocean"),
+        ("service", "digitalocean"),
+        ("client_id", "abc"),
+        ("client_auth", ""),
+    ];
+    let made = house.post(&path, Some(&ada), &form).await;
+
+    assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.text);
+    assert_eq!(house.provider().await["setup"]["client_auth"], "post");
+}
+
+#[tokio::test]
+async fn c_20_a_secret_typed_into_the_form_of_a_provider_is_not_shown_again() {
+    let house = House::new().await;
+    let ada = house.sign_in("ada").await;
+    let path = format!("{}/providers/new", ada.base);
+    let token = csrf(&house.get(&path, Some(&ada)).await);
+    let secret = "Zq7Xw9Rt2Lm4".repeat(3);
+
+    // The last is found by the operation alone.
+    for (field, typed) in [
+        ("params", secret.clone()),
+        ("params", format!("tenant={secret}")),
+        ("params", format!("host=git.example.com {secret}=x")),
+        ("client_auth", secret.clone()),
+    ] {
+        let mut form =
+            vec![("csrf", token.as_str()), ("name", "own"), ("service", "github"), ("client_id", "abc")];
+        form.push((field, typed.as_str()));
+        let seen = house.post(&path, Some(&ada), &form).await;
+
+        assert_eq!(seen.status, StatusCode::BAD_REQUEST, "{field}");
+        assert!(seen.text.contains("nothing was stored, and it is not shown again"), "{}", seen.text);
+        assert!(!seen.text.contains(&secret), "{}", seen.text);
+        assert_eq!(seen.headers[header::CONNECTION], "close");
+    }
 }

@@ -353,7 +353,8 @@ async function approvals(check, { vault, base, tool, root }) {
   await look(check, "approved", root);
   const told = await vault.works("show", n);
   check("unsaid show names the grant", told.includes("max"), told);
-  check("an approval is decided once", await to(page, () => page.goto(`${base}${half}/approvals/${second.approval_id}`)) === 410);
+  check("an approval is decided once", await to(page, () => page.goto(`${base}${half}/approvals/${second.approval_id}`)) === 200 &&
+    (await page.getByRole("button", { name: "Approve" }).count()) === 0, await text(page));
   await page.goto(`${base}${half}/approvals`);
   const decided = await page.locator("section", { hasText: "Decided" }).innerText();
   check("both are listed as decided", decided.includes("declined") && /approved|granted|executed|done/.test(decided), decided);

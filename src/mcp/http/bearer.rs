@@ -2,12 +2,13 @@
 //!
 //! The token is taken off the request before anything behind it sees it; what goes on is the [`Principal`].
 use super::living::{End, Living};
-use super::rates::{Place, Rates};
+use super::rates::Rates;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::front::{Peer, read_whole, refusal};
 use crate::ids::TokenId;
 use crate::mcp::opening::Opening;
+use crate::mcp::seats::Seat;
 use crate::model::access::{Caller, Door};
 use crate::model::suspicion;
 use crate::model::token::Purpose;
@@ -97,7 +98,7 @@ async fn pass(State(bearer): State<Arc<Bearer>>, request: Request, next: Next) -
     response
 }
 
-/// No place for one more session of this token, or of all.
+/// No place for one more session of this token, of its user, or of all.
 pub(super) fn full() -> Response {
     let e = Error::new(Code::TooManyRequests, "too many sessions are open").detail("retry_after", "30");
     let mut response = refusal(&e);
@@ -119,9 +120,9 @@ impl Bearer {
     }
 
     /// The request with its principal in the place of its token, or the answer that refuses it.
-    async fn admit(&self, mut request: Request) -> Result<(Request, Principal, Option<Arc<Place>>), Refused> {
+    async fn admit(&self, mut request: Request) -> Result<(Request, Principal, Option<Arc<Seat>>), Refused> {
         let peer = request.extensions().get::<Peer>().copied();
-        let failed = |response: Response| match peer.map(|peer| self.rates.failed(peer.0)) {
+        let failed = |response: Response| match peer.map(|peer| self.rates.failed(peer)) {
             Some(Err(e)) => Box::new(refusal(&e)),
             _ => Box::new(response),
         };
@@ -137,6 +138,7 @@ impl Bearer {
             // Nobody has the vault opened who shows nothing like a token.
             Ok(token) => {
                 let app = self.opening.app().await.map_err(|e| Box::new(refusal(&e)))?;
+                let _turn = self.rates.turn(peer).await.map_err(|e| Box::new(refusal(&e)))?;
                 verify(app, token, Purpose::Mcp, Door::Http).await
             }
             Err(e) => Err(e),
@@ -169,7 +171,7 @@ impl Bearer {
         // An answer to a question of ours, and a cancellation, free places: they need none.
         let place = match asks(&body) {
             true => {
-                let place = self.rates.enter(&principal.token).map_err(|e| Box::new(refusal(&e)))?;
+                let place = self.rates.enter(&principal.caller).map_err(|e| Box::new(refusal(&e)))?;
                 Some(Arc::new(place))
             }
             false => None,
@@ -287,11 +289,11 @@ struct Tied {
     inner: Body,
     ended: BoxFuture<'static, ()>,
     _end: End,
-    _place: Option<Arc<Place>>,
+    _place: Option<Arc<Seat>>,
 }
 
 impl Tied {
-    fn new(inner: Body, end: End, place: Option<Arc<Place>>) -> Self {
+    fn new(inner: Body, end: End, place: Option<Arc<Seat>>) -> Self {
         Self { inner, ended: Box::pin(end.token().cancelled_owned()), _end: end, _place: place }
     }
 }

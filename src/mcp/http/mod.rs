@@ -14,6 +14,7 @@ pub use living::Living;
 pub use rates::Rates;
 
 use super::opening::{Identity, Known};
+use super::seats::Seats;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use axum::Router;
@@ -40,7 +41,7 @@ pub struct Shape {
     /// What `Host` and `Origin` may say; checked in front of the whole router too.
     pub hosts: Vec<String>,
     pub origins: Vec<String>,
-    /// Sessions at once of all, and of one principal.
+    /// Sessions at once of all, and of one token; its user's tokens have half of all together, where that is more.
     pub most_sessions: usize,
     pub most_of_one: usize,
 }
@@ -57,7 +58,7 @@ where
     local.session_config.completed_cache_ttl = REPLAY;
     // Priming events have empty data, which some clients cannot read.
     local.session_config.sse_retry = None;
-    let counted = sessions::Counted::new(shape.most_sessions, shape.most_of_one);
+    let seats = Seats::new(shape.most_sessions, shape.most_of_one);
     let config = StreamableHttpServerConfig::default()
         .with_json_response(true)
         .with_sse_retry(None)
@@ -69,10 +70,10 @@ where
     let (handlers, ending) = (make.clone(), stop.clone());
     let streamable = StreamableHttpService::new(
         move || Ok(handlers(ending.child_token())),
-        Arc::new(Sessions::new(local, counted.clone())),
+        Arc::new(Sessions::new(local, seats.clone())),
         config,
     );
-    Router::new().route_service("/mcp", streamable).merge(sse::router(make, counted, stop.clone()))
+    Router::new().route_service("/mcp", streamable).merge(sse::router(make, seats, stop.clone()))
 }
 
 /// Who calls over HTTP: the bearer of the token that the request came with.

@@ -1,25 +1,36 @@
 //! How much one principal may ask for: calls a second, and calls at once. Beyond, 429 with when to come again.
 use crate::error::{Code, Error};
+use crate::front::{Attempts, Peer};
 use crate::ids::TokenId;
+use crate::mcp::seats::{Full, Seat, Seats};
+use crate::model::access::Caller;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Wrong or missing tokens of one address, a minute.
+/// Wrong or missing tokens of one network, a minute.
 const FAILURES: NonZeroU32 = NonZeroU32::new(60).expect("is not zero");
+/// How long a network is suspect after it has made more.
+const SUSPECT: Duration = Duration::from_secs(10);
+/// Tokens from suspect networks that are looked up at once, and how long one waits for its turn.
+const TURNS: usize = 2;
+const TURN_PATIENCE: Duration = Duration::from_secs(1);
+/// Suspects that are remembered before those of long ago are looked for.
+const MANY: usize = 10_000;
 
 /// The limits of one server.
 pub struct Rates {
     calls: DefaultKeyedRateLimiter<TokenId>,
-    failures: DefaultKeyedRateLimiter<IpAddr>,
-    at_once: Mutex<HashMap<TokenId, Arc<Semaphore>>>,
-    most_at_once: usize,
-    /// Calls at once of everybody.
-    everybody: Arc<Semaphore>,
+    failures: Attempts,
+    /// Networks that made too many wrong attempts, and until when they are suspect.
+    suspects: Mutex<HashMap<IpAddr, Instant>>,
+    turns: Semaphore,
+    at_work: Seats,
     clock: DefaultClock,
 }
 
@@ -34,10 +45,10 @@ impl Rates {
             .allow_burst(a_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
         Self {
             calls: RateLimiter::keyed(quota),
-            failures: RateLimiter::keyed(Quota::per_minute(FAILURES)),
-            at_once: Mutex::new(HashMap::new()),
-            most_at_once: at_once,
-            everybody: Arc::new(Semaphore::new(everybody)),
+            failures: Attempts::new(FAILURES),
+            suspects: Mutex::default(),
+            turns: Semaphore::new(TURNS),
+            at_work: Seats::new(everybody, at_once),
             clock: DefaultClock::default(),
         }
     }
@@ -51,43 +62,56 @@ impl Rates {
     }
 
     /// A place for one call, kept until it is answered. Fails with `too_many_requests`.
-    pub fn enter(&self, token: &TokenId) -> Result<Place, Error> {
-        let own = {
-            let mut all = self.at_once.lock().unwrap_or_else(PoisonError::into_inner);
-            // Tokens come and go; those with nothing at work need no entry.
-            if all.len() > 1024 {
-                all.retain(|_, places| places.available_permits() < self.most_at_once);
-            }
-            all.entry(token.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.most_at_once))).clone()
-        };
-        let own = own
-            .try_acquire_owned()
-            .map_err(|_| too_many("too many calls of this token are at work already", 1))?;
-        let everybody = self
-            .everybody
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| too_many("the server is busy with other calls", 1))?;
-        Ok(Place(own, everybody))
+    pub fn enter(&self, caller: &Caller) -> Result<Seat, Error> {
+        self.at_work.enter(Some(caller)).map_err(|full| match full {
+            Full::Own => too_many("too many calls of this token, or of its user, are at work already", 1),
+            Full::All => too_many("the server is busy with other calls", 1),
+        })
     }
 
-    /// Counts an attempt without a good token. Fails with `too_many_requests` where an address makes too many.
-    pub fn failed(&self, peer: IpAddr) -> Result<(), Error> {
-        self.failures.check_key(&peer).map_err(|until| {
-            let wait = until.wait_time_from(self.clock.now());
+    /// Counts an attempt without a good token. Fails with `too_many_requests` where a network makes too many.
+    pub fn failed(&self, peer: Peer) -> Result<(), Error> {
+        self.failures.count(peer).map_err(|wait| {
+            let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            if suspects.len() >= MANY {
+                suspects.retain(|_, until| *until > now);
+            }
+            // Where there are more, they are looked up as everybody's are.
+            if suspects.len() < MANY {
+                suspects.insert(peer.network(), now + SUSPECT);
+            }
             too_many("too many attempts without a valid token", wait.as_secs() + 1)
         })
+    }
+
+    /// A turn to look a token up, for whoever comes from a suspect network; `None` for all others, who need none.
+    ///
+    /// Not refused outright: somebody with a good token may be at the same address. Fails with `too_many_requests`
+    /// where the turn does not come within a second.
+    pub async fn turn(&self, peer: Option<Peer>) -> Result<Option<SemaphorePermit<'_>>, Error> {
+        if !peer.is_some_and(|peer| self.is_suspect(peer)) {
+            return Ok(None);
+        }
+        match tokio::time::timeout(TURN_PATIENCE, self.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(Some(turn)),
+            _ => Err(too_many("too many attempts without a valid token came from this address", 1)),
+        }
+    }
+
+    fn is_suspect(&self, peer: Peer) -> bool {
+        let suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        suspects.get(&peer.network()).is_some_and(|until| *until > Instant::now())
     }
 
     /// Forgets who has been quiet for a while.
     pub fn tidy(&self) {
         self.calls.retain_recent();
-        self.failures.retain_recent();
+        self.failures.tidy();
+        let now = Instant::now();
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, until| *until > now);
     }
 }
-
-/// A place among the calls at work.
-pub struct Place(#[allow(dead_code)] OwnedSemaphorePermit, #[allow(dead_code)] OwnedSemaphorePermit);
 
 #[cfg(test)]
 mod tests {
@@ -95,6 +119,15 @@ mod tests {
 
     fn rates(a_second: u32, at_once: usize, everybody: usize) -> Rates {
         Rates::new(NonZeroU32::new(a_second).unwrap(), at_once, everybody)
+    }
+
+    fn caller(user: &str, token: &str) -> Caller {
+        let caller = Caller::new("acme".into(), user.into(), crate::model::access::Door::Http);
+        Caller { token: token.into(), ..caller }
+    }
+
+    fn peer(ip: &str) -> Peer {
+        Peer(ip.parse().unwrap())
     }
 
     #[test]
@@ -118,7 +151,7 @@ mod tests {
     #[test]
     fn places_are_given_back_and_are_each_tokens_own_within_those_of_all() {
         let rates = rates(1000, 2, 3);
-        let (one, other) = (TokenId::from("one"), TokenId::from("other"));
+        let (one, other) = (caller("ada", "one"), caller("bob", "other"));
         let first = rates.enter(&one).ok().unwrap();
         let _second = rates.enter(&one).ok().unwrap();
 
@@ -132,11 +165,30 @@ mod tests {
     #[test]
     fn w_29_an_address_that_guesses_is_stopped() {
         let rates = rates(1, 1, 1);
-        let (guesser, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let (guesser, other) = (peer("192.0.2.1"), peer("192.0.2.2"));
 
         let passed = (0..200).filter(|_| rates.failed(guesser).is_ok()).count();
 
         assert_eq!(passed, 60);
         assert!(rates.failed(other).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn w_29_who_is_at_a_guesser_s_address_takes_turns_with_them_and_nobody_else_does() {
+        let rates = rates(1, 1, 1);
+        let (guesser, beside) = (peer("2001:db8::1"), peer("2001:db8::2"));
+        assert!(rates.turn(Some(beside)).await.unwrap().is_none());
+        assert!((0..200).any(|_| rates.failed(guesser).is_err()));
+
+        let first = rates.turn(Some(guesser)).await.unwrap();
+        let second = rates.turn(Some(beside)).await.unwrap();
+        assert!(first.is_some() && second.is_some());
+        let third = rates.turn(Some(beside)).await.err().unwrap();
+        assert_eq!(third.code, Code::TooManyRequests);
+        assert!(third.details().iter().any(|(name, _)| *name == "retry_after"));
+        assert!(rates.turn(Some(peer("192.0.2.1"))).await.unwrap().is_none());
+
+        drop(first);
+        assert!(rates.turn(Some(beside)).await.unwrap().is_some());
     }
 }

@@ -5,6 +5,7 @@
 use super::bearer::WHOSE;
 use super::living::End;
 use crate::ids::TokenId;
+use crate::mcp::seats::{Seat, Seats};
 use futures_util::Stream;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::{
@@ -18,54 +19,16 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many sessions there are, over both transports, and of whom.
-#[derive(Clone)]
-pub(super) struct Counted(Arc<Counts>);
-
-struct Counts {
-    of: Mutex<HashMap<Option<TokenId>, usize>>,
-    most: usize,
-    most_of_one: usize,
-}
-
-impl Counted {
-    pub fn new(most: usize, most_of_one: usize) -> Self {
-        Self(Arc::new(Counts { of: Mutex::new(HashMap::new()), most, most_of_one }))
-    }
-
-    /// A place for one more of `owner`'s; `None` where there is none.
-    pub fn enter(&self, owner: &Option<TokenId>) -> Option<Seat> {
-        let mut of = self.0.of.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, own) = (of.values().sum::<usize>(), of.get(owner).copied().unwrap_or_default());
-        if all >= self.0.most || own >= self.0.most_of_one {
-            return None;
-        }
-        of.insert(owner.clone(), own + 1);
-        Some(Seat { counts: self.0.clone(), owner: owner.clone() })
-    }
-}
-
-/// One session's place; given back when it is dropped.
-pub(super) struct Seat {
-    counts: Arc<Counts>,
-    owner: Option<TokenId>,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut of = self.counts.of.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = of.get_mut(&self.owner) {
-            *own -= 1;
-            if *own == 0 {
-                of.remove(&self.owner);
-            }
-        }
-    }
-}
-
 /// Whose request this is; `None` where the assembly lets everybody in.
 pub(super) fn owner() -> Option<TokenId> {
     WHOSE.try_with(|principal| principal.token.clone()).ok()
+}
+
+/// A place for one more session of whose request this is; `None` where there is none.
+pub(super) fn seat(seats: &Seats) -> Option<Seat> {
+    // Outside of a request of anybody's, everybody is let in.
+    let seat = WHOSE.try_with(|principal| seats.enter(Some(&principal.caller)));
+    seat.unwrap_or_else(|_| seats.enter(None)).ok()
 }
 
 struct Owned {
@@ -78,7 +41,8 @@ struct Owned {
 pub(super) struct Sessions {
     inner: Arc<LocalSessionManager>,
     owned: Arc<Mutex<HashMap<SessionId, Owned>>>,
-    counted: Counted,
+    /// Of sessions over both transports.
+    seats: Seats,
 }
 
 #[derive(Debug)]
@@ -105,8 +69,8 @@ impl From<LocalSessionManagerError> for Refused {
 }
 
 impl Sessions {
-    pub fn new(inner: LocalSessionManager, counted: Counted) -> Self {
-        Self { inner: Arc::new(inner), owned: Arc::default(), counted }
+    pub fn new(inner: LocalSessionManager, seats: Seats) -> Self {
+        Self { inner: Arc::new(inner), owned: Arc::default(), seats }
     }
 
     fn owned(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Owned>> {
@@ -135,8 +99,7 @@ impl SessionManager for Sessions {
     type Transport = <LocalSessionManager as SessionManager>::Transport;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Refused> {
-        let owner = owner();
-        let Some(seat) = self.counted.enter(&owner) else {
+        let Some(seat) = seat(&self.seats) else {
             // The library answers with an error of its own; this is how the right one is told.
             let _ = WHOSE.try_with(|principal| principal.is_full.store(true, Ordering::Relaxed));
             return Err(Refused::Full);
@@ -144,7 +107,7 @@ impl SessionManager for Sessions {
         let (id, transport) = self.inner.create_session().await?;
         let end = WHOSE.try_with(|principal| principal.end.clone()).ok();
         let ended = end.as_ref().map(End::token);
-        self.owned().insert(id.clone(), Owned { owner, _seat: seat, _end: end });
+        self.owned().insert(id.clone(), Owned { owner: owner(), _seat: seat, _end: end });
         // A session ends with its token.
         if let Some(end) = ended {
             let (inner, owned, id) = (self.inner.clone(), Arc::downgrade(&self.owned), id.clone());

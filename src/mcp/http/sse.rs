@@ -1,8 +1,9 @@
 //! The HTTP+SSE transport of 2024-11-05, which the library no longer has: a stream at `/sse` whose first event names
 //! where to post, and posts to `/messages?sessionId=…`.
 use super::bearer::{Principal, WHOSE, full};
-use super::sessions::{Counted, Seat, owner};
+use super::sessions::{owner, seat};
 use crate::ids::TokenId;
+use crate::mcp::seats::{Seat, Seats};
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Query, Request, State};
@@ -44,16 +45,16 @@ type Sessions = Arc<Mutex<HashMap<String, Session>>>;
 struct Legacy<F> {
     make: F,
     sessions: Sessions,
-    counted: Counted,
+    seats: Seats,
     stop: CancellationToken,
 }
 
-pub(super) fn router<H, F>(make: F, counted: Counted, stop: CancellationToken) -> Router
+pub(super) fn router<H, F>(make: F, seats: Seats, stop: CancellationToken) -> Router
 where
     H: ServerHandler,
     F: Fn(CancellationToken) -> H + Clone + Send + Sync + 'static,
 {
-    let shared = Arc::new(Legacy { make, sessions: Sessions::default(), counted, stop });
+    let shared = Arc::new(Legacy { make, sessions: Sessions::default(), seats, stop });
     Router::new().route("/sse", get(open::<H, F>)).route("/messages", post(message::<F>)).with_state(shared)
 }
 
@@ -129,7 +130,7 @@ where
     F: Fn(CancellationToken) -> H + Clone + Send + Sync + 'static,
 {
     let owner = owner();
-    let Some(seat) = legacy.counted.enter(&owner) else {
+    let Some(seat) = seat(&legacy.seats) else {
         return full();
     };
     // 128 random bits: an id is no proof of anything, and cannot be guessed either.
@@ -148,8 +149,11 @@ where
     let handler = (legacy.make)(stop.clone());
     let serving = async move {
         let pair = Pair { from_client, to_client: Some(to_client) };
+        // In a box of its own, which goes when it is done: the handshake has room for every call that it could get, and a
+        // session that waits would keep that room for as long as it is there.
+        let shaken = Box::pin(serve_server_with_ct(handler, pair, stop)).await;
         // What breaks off the handshake or the stream is the client's business.
-        if let Ok(running) = serve_server_with_ct(handler, pair, stop).await {
+        if let Ok(running) = shaken {
             let _ = running.waiting().await;
         }
     };

@@ -125,6 +125,28 @@ async fn m_16_without_an_answer_a_person_has_to_approve() {
     }
 }
 
+/// The published schema of an answer holds for it after a question as well.
+#[tokio::test]
+async fn who_declines_to_open_a_page_leaves_the_other_steps_of_the_answer_as_they_are() {
+    for era in ERAS {
+        let rig = Rig::new().await;
+        let pages = crate::web::SignedIn { base: "http://127.0.0.1:8740".into() };
+        assert!(rig.world.app.pages.set(Arc::new(pages)).is_ok());
+        let mut client = Client::connect(rig.server(), era, json!({ "elicitation": { "url": {} } })).await;
+        let made = json!({ "service": "github", "name": "hub", "client_id": "abc" });
+
+        let (page, result) =
+            client.call_and_answer("create_oauth_provider", made, json!({ "action": "decline" })).await;
+
+        assert_eq!(page["mode"], "url", "{page}");
+        let answer = &result["structuredContent"];
+        assert_eq!(answer["entry"]["state"], "declined", "{answer}");
+        let next = answer["next"].as_array().expect("it is a list, as the schema says");
+        assert!(next[0].as_str().unwrap().contains("/oauth/callback"), "{answer}");
+        assert!(next.last().unwrap().as_str().unwrap().contains("does not want to enter it"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_form_that_nobody_answers_ends_in_an_approval_after_a_while() {
     let mut rig = rig_with(&["A_KEY"]).await;

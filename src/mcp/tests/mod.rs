@@ -85,7 +85,7 @@ impl Rig {
         asking.patience = std::time::Duration::from_millis(self.patience_ms);
         asking.state_life = std::time::Duration::from_millis(self.state_life_ms);
         Server::over(Door {
-            opening: Arc::new(Opening::new(open)),
+            opening: Arc::new(Opening::new(open, std::time::Duration::ZERO)),
             identity: Box::new(Local(identify)),
             limits: self.limits.clone(),
             asking,

@@ -93,5 +93,4 @@ pub async fn decline(app: &App, visitor: &Caller, link: &str) -> Result<()> {
             tx.record_step(Event::of("decline_entry").with("link", link.id.0.clone()), ())
         })
         .await
-        .map_err(|e: Error| if e.code == Code::Changed { not_found() } else { e })
 }

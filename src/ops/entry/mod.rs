@@ -21,15 +21,8 @@ pub(super) use enter::{consume, expect_same};
 pub(super) use offer::{secret_policy, value_policy};
 
 use crate::clock::Millis;
-use crate::error::{Code, Error, Result, internal};
+use crate::error::{Code, Error, Result};
 use crate::model::entry::{EntryLink, EntryState};
-
-/// 256 random bits, as they stand in the address.
-fn fresh_link() -> Result<String> {
-    let mut random = [0u8; 32];
-    getrandom::fill(&mut random).map_err(|_| internal("the operating system gave no random bytes"))?;
-    Ok(data_encoding::BASE64URL_NOPAD.encode(&random))
-}
 
 /// What is stored of a link.
 fn hash(link: &str) -> Vec<u8> {

@@ -1,5 +1,5 @@
 //! Makes a link, for who asked and nobody else.
-use super::{fresh_link, hash};
+use super::hash;
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
@@ -12,6 +12,7 @@ use crate::model::event::Event;
 use crate::model::provider::{ClientAuth, Provider};
 use crate::ops::people_only;
 use crate::ops::reach::{self, Need};
+use crate::secret::unguessable;
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,7 +105,7 @@ async fn make(
     purpose: EntryPurpose,
     object: &str,
 ) -> Result<(String, EntryId, Millis)> {
-    let text = fresh_link()?;
+    let text = unguessable()?;
     let (asking, hash, object) = (caller.clone(), hash(&text), object.to_owned());
     let mut plain = caller.clone();
     // The key belongs to the operation, whose answer is kept; the link is in no kept answer.
@@ -181,12 +182,19 @@ fn about(tx: &Reader<'_>, caller: &Caller, purpose: EntryPurpose, object: &str) 
     }
 }
 
-/// What a value is entered for: its name, place and service as the page shows them.
+/// What a value is entered for: its name, place, service and environment as the page shows them.
 pub(in crate::ops) fn value_policy(c: &Credential) -> Vec<u8> {
     let mut hash = Sha256::new();
-    for part in
-        [c.id.as_str(), &c.name, c.scope.as_str(), &c.owner_id, &c.service, &c.account, c.kind.as_str()]
-    {
+    for part in [
+        c.id.as_str(),
+        &c.name,
+        c.scope.as_str(),
+        &c.owner_id,
+        &c.service,
+        &c.account,
+        c.environment.as_str(),
+        c.kind.as_str(),
+    ] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -235,9 +243,7 @@ pub async fn withdraw(app: &App, caller: &Caller, id: &EntryId) -> Result<()> {
                 .filter(|link| link.asked_by == asking.user)
                 .ok_or_else(super::not_found)?;
             super::expect_open(&link, tx.now())?;
-            link.state = EntryState::Declined;
-            link.ended_at = Some(tx.now());
-            tx.save(&mut link)?;
+            close(tx, &mut link, EntryState::Declined)?;
             let event = Event::of("decline_entry").with("link", link.id.0.clone());
             tx.record_step(event, ())
         })

@@ -1,5 +1,5 @@
 //! `unsaid open`: a one-time way in for the local person, who has shown by their shell who they are.
-use super::{expect_open, fresh_link, hash, not_found};
+use super::{expect_open, hash, not_found};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::Result;
@@ -10,14 +10,14 @@ use crate::model::entry::{EntryLink, EntryPurpose, EntryState, SIGN_IN_LIFE_MS};
 use crate::model::event::Event;
 use crate::model::org::User;
 use crate::ops::people_only;
-use crate::secret::Secret;
+use crate::secret::{Secret, unguessable};
 
 /// A ticket for one sign-in within two minutes. For people only.
 ///
 /// `is_assured`: the terminal's challenge was passed, so that who signs in by it may approve.
 pub async fn offer_sign_in(app: &App, caller: &Caller, is_assured: bool) -> Result<(Secret, Millis)> {
     people_only(caller)?;
-    let text = fresh_link()?;
+    let text = unguessable()?;
     let (asking, hash) = (caller.clone(), hash(&text));
     let expires_at = app
         .store

@@ -355,3 +355,16 @@ async fn a_value_is_not_entered_for_another_place_than_the_page_showed() {
     assert_eq!(entered(&w, &web(&w, "ada"), &link).await.unwrap_err().code, Code::EntryClosed);
     assert_eq!(shown(&w, "ada", "A_KEY").await["status"]["status"], "needs_attention");
 }
+
+#[tokio::test]
+async fn a_value_is_not_entered_for_another_environment_than_the_page_showed() {
+    let w = world(false).await;
+    let link = link(&create(&w, "mia", "A_KEY").await);
+    look(&w.app, &web(&w, "mia"), &link).await.unwrap();
+    let moved = json!({ "credential": "A_KEY", "environment": "prod", "reason": "it is for production" });
+    w.call_with(&w.person("mia"), "update_credential", moved, &crate::testing::PersonYes).await.unwrap();
+
+    assert_eq!(look(&w.app, &web(&w, "mia"), &link).await.unwrap_err().code, Code::EntryClosed);
+    assert_eq!(entered(&w, &web(&w, "mia"), &link).await.unwrap_err().code, Code::EntryClosed);
+    assert_eq!(shown(&w, "mia", "A_KEY").await["status"]["status"], "needs_attention");
+}

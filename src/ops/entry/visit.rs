@@ -1,4 +1,5 @@
 //! Who opens a link: found by its hash, shown to be the asker, or refused.
+use super::offer::close;
 use super::{expect_open, hash, not_found};
 use crate::app::App;
 use crate::error::{Code, Error, Result, internal};
@@ -54,11 +55,10 @@ pub async fn expect_code(app: &App, link: &str, typed: &str) -> Result<Caller> {
             expect_open(&link, tx.now())?;
             link.tries += 1;
             let left = MOST_TRIES - link.tries;
-            if left <= 0 {
-                link.state = EntryState::Blocked;
-                link.ended_at = Some(tx.now());
+            match left {
+                ..=0 => close(tx, &mut link, EntryState::Blocked)?,
+                _ => tx.save(&mut link)?,
             }
-            tx.save(&mut link)?;
             let event = Event::of("open_entry")
                 .ended(Outcome::Refused, Code::CodeWrong.name())
                 .with("link", link.id.0.clone())

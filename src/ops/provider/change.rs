@@ -1,6 +1,6 @@
 //! Changes of a provider. A changed address voids the client secret: it was sealed to the address before.
-use super::endpoints::{self, Resolved};
-use super::{LOCAL_CALLBACK, ProviderAnswer, ProviderRow};
+use super::endpoints::{self, GivenEndpoints, Resolved};
+use super::{ProviderAnswer, ProviderRow};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;
@@ -32,8 +32,8 @@ pub struct UpdateOauthProvider {
     pub scopes: Option<Vec<String>>,
     /// Replaces all.
     pub params: Option<BTreeMap<String, String>>,
-    /// Replaces those given; changing one voids the client secret.
-    pub endpoints: Option<Endpoints>,
+    /// Replaces those given; an empty one is removed, or the preset's again. Changing one voids the client secret.
+    pub endpoints: Option<GivenEndpoints>,
     #[schemars(length(max = 500))]
     pub callback_url: Option<String>,
     pub reason: Option<Reason>,
@@ -49,7 +49,13 @@ struct Plan {
 }
 
 impl UpdateOauthProvider {
-    fn plan(&self, tx: &Reader<'_>, caller: &Caller, catalogue: &Catalogue) -> Result<Plan> {
+    fn plan(
+        &self,
+        tx: &Reader<'_>,
+        caller: &Caller,
+        catalogue: &Catalogue,
+        own_callback: &str,
+    ) -> Result<Plan> {
         reach::admin(tx, caller)?;
         let before = tx.provider_named(&caller.org, &named(&self.provider)?)?;
         let mut after = before.clone();
@@ -72,7 +78,7 @@ impl UpdateOauthProvider {
         let service = endpoints::service(catalogue, Some(before.service.as_str()))?;
         let redirects = self.params.is_some() || self.endpoints.is_some();
         let mut needs_person =
-            after.callback_url != before.callback_url && after.callback_url != LOCAL_CALLBACK;
+            after.callback_url != before.callback_url && after.callback_url != own_callback;
         if redirects || after.client_id != before.client_id {
             let params = self.params.clone().unwrap_or_else(|| before.params.iter().cloned().collect());
             let own = overlay(&before, self.endpoints.as_ref());
@@ -114,21 +120,12 @@ impl UpdateOauthProvider {
 }
 
 /// What the caller gives over what the provider had of its own; a preset's addresses are filled in anew.
-fn overlay(before: &Provider, given: Option<&Endpoints>) -> Endpoints {
-    let mut own = if before.is_preset { Endpoints::default() } else { before.endpoints.clone() };
-    let Some(given) = given else { return own };
-    for (slot, new) in [
-        (&mut own.authorization_url, &given.authorization_url),
-        (&mut own.token_url, &given.token_url),
-        (&mut own.revocation_url, &given.revocation_url),
-        (&mut own.userinfo_url, &given.userinfo_url),
-        (&mut own.device_authorization_url, &given.device_authorization_url),
-    ] {
-        if !new.is_empty() {
-            slot.clone_from(new);
-        }
+fn overlay(before: &Provider, given: Option<&GivenEndpoints>) -> Endpoints {
+    let own = if before.is_preset { Endpoints::default() } else { before.endpoints.clone() };
+    match given {
+        Some(given) => given.over(own),
+        None => own,
     }
-    own
 }
 
 impl Operation for UpdateOauthProvider {
@@ -144,7 +141,8 @@ impl Operation for UpdateOauthProvider {
 
     async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
         let (asking, wanted, catalogue) = (caller.clone(), self.clone(), app.catalogue);
-        let plan = app.store.read(move |tx| wanted.plan(tx, &asking, catalogue)).await?;
+        let own_callback = super::own_callback(app);
+        let plan = app.store.read(move |tx| wanted.plan(tx, &asking, catalogue, &own_callback)).await?;
         // Destroying a secret cannot be undone, so a form is not enough.
         if !plan.needs_person && !plan.voids_secret {
             return Ok(Confirm::Nothing);
@@ -175,10 +173,10 @@ impl Operation for UpdateOauthProvider {
     }
 
     async fn run(self, app: &App, caller: &Caller) -> Result<ProviderAnswer> {
-        let (asking, catalogue) = (caller.clone(), app.catalogue);
+        let (asking, catalogue, own_callback) = (caller.clone(), app.catalogue, super::own_callback(app));
         app.store
             .write(caller, move |tx| {
-                let plan = self.plan(tx, &asking, catalogue)?;
+                let plan = self.plan(tx, &asking, catalogue, &own_callback)?;
                 let mut p = plan.after;
                 p.updated_at = tx.now();
                 tx.save(&mut p)?;

@@ -1,6 +1,6 @@
 //! A new provider, from a preset or with addresses of its own.
-use super::endpoints::{self, Resolved};
-use super::{LOCAL_CALLBACK, ProviderAnswer, ProviderRow};
+use super::endpoints::{self, GivenEndpoints, Resolved};
+use super::{ProviderAnswer, ProviderRow};
 use crate::app::App;
 use crate::error::{Result, invalid};
 use crate::ids::ProviderId;
@@ -39,8 +39,7 @@ pub struct CreateOauthProvider {
     #[serde(default)]
     pub params: BTreeMap<String, String>,
     /// Only where there is no preset.
-    #[serde(default)]
-    pub endpoints: Endpoints,
+    pub endpoints: Option<GivenEndpoints>,
     #[schemars(length(max = 500))]
     pub callback_url: Option<String>,
     pub reason: Option<Reason>,
@@ -77,14 +76,19 @@ impl CreateOauthProvider {
             (None, Some(service)) => service.id.clone(),
             (None, None) => return Err(invalid("give a name or a service")),
         };
-        let resolved = endpoints::resolve(service.as_deref(), &client_id, &self.params, &self.endpoints)?;
+        let none = Endpoints::default();
+        let own = match &self.endpoints {
+            Some(given) => given.over(none),
+            None => none,
+        };
+        let resolved = endpoints::resolve(service.as_deref(), &client_id, &self.params, &own)?;
+        let own_callback = super::own_callback(app);
         let callback_url = match &self.callback_url {
             Some(url) => super::parse_callback(url)?,
-            None => app.callback().unwrap_or_else(|| LOCAL_CALLBACK.to_owned()),
+            None => own_callback.clone(),
         };
         Ok(Plan {
-            is_foreign_callback: callback_url != LOCAL_CALLBACK
-                && app.callback().as_ref() != Some(&callback_url),
+            is_foreign_callback: callback_url != own_callback,
             name,
             service,
             client_id,
@@ -107,7 +111,7 @@ fn check(tx: &Reader<'_>, caller: &Caller, name: &str) -> Result<()> {
 impl Operation for CreateOauthProvider {
     const NAME: &'static str = "create_oauth_provider";
     const TITLE: &'static str = "Add an OAuth provider";
-    const ABOUT: &'static str = "Set up an OAuth client of the org from a service's preset; the client secret is entered in a terminal.";
+    const ABOUT: &'static str = "Set up an OAuth client of the org from a service's preset; a person enters its client secret, on a page or in a terminal.";
     const TOOLSET: Toolset = Toolset::OAuth;
     const EFFECT: Effect = Effect::Redirects;
     const NEEDS: Permission = Permission::Admin;
@@ -132,7 +136,8 @@ impl Operation for CreateOauthProvider {
             ),
             impact,
             reason: self.reason.as_ref().map_or(String::new(), |reason| reason.as_str().to_owned()),
-            ..Question::default()
+            // Another process than this one may carry it out, with a callback of its own.
+            pins: vec![("callback_url", plan.callback_url)],
         }))
     }
 

@@ -5,7 +5,6 @@ use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::Caller;
 use crate::model::provider::{ClientAuth, Endpoints};
 use crate::ops::{people_only, reach};
-use crate::services::client::Outbound;
 use serde_json::Value;
 use url::Url;
 
@@ -29,7 +28,7 @@ pub async fn discover(app: &App, caller: &Caller, issuer: &str) -> Result<Discov
     people_only(caller)?;
     let asking = caller.clone();
     app.store.read(move |tx| reach::admin(tx, &asking).map(drop)).await?;
-    let outbound = outbound(app);
+    let outbound = app.outbound();
     let issuer = issuer.trim().trim_end_matches('/');
     let mut last = invalid("the issuer is no address");
     for url in documents(issuer)? {
@@ -41,12 +40,6 @@ pub async fn discover(app: &App, caller: &Caller, issuer: &str) -> Result<Discov
         }
     }
     Err(last)
-}
-
-/// The outbound client of the configuration.
-fn outbound(app: &App) -> Outbound {
-    let file = &app.config.file.outbound;
-    Outbound { allow: file.allow.clone(), ca_file: file.ca_file.clone(), proxy: file.proxy.clone() }
 }
 
 /// Where an issuer's document may be: RFC 8414 §3.1 puts it before the path, OpenID Connect after it.

@@ -4,12 +4,50 @@ use crate::model::provider::{ClientAuth, Endpoints};
 use crate::services::fill::placeholders;
 use crate::services::preset::ClientAuth as PresetAuth;
 use crate::services::{OauthPreset, Service, fill, offline_access_missing};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use url::Url;
 
 /// Endings of names that no public server has.
 const LOCAL_NAMES: [&str; 9] =
     ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "test", "home.arpa"];
+
+/// Addresses as a caller gives them: an empty one is taken away, one that is not there stays as it is.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(deny_unknown_fields)]
+pub struct GivenEndpoints {
+    #[schemars(length(max = 500))]
+    pub authorization_url: Option<String>,
+    #[schemars(length(max = 500))]
+    pub token_url: Option<String>,
+    #[schemars(length(max = 500))]
+    pub revocation_url: Option<String>,
+    #[schemars(length(max = 500))]
+    pub userinfo_url: Option<String>,
+    #[schemars(length(max = 500))]
+    pub device_authorization_url: Option<String>,
+}
+
+impl GivenEndpoints {
+    /// `own`, with what is given in its place.
+    pub(super) fn over(&self, mut own: Endpoints) -> Endpoints {
+        let given = [
+            &self.authorization_url,
+            &self.token_url,
+            &self.revocation_url,
+            &self.userinfo_url,
+            &self.device_authorization_url,
+        ];
+        for ((_, slot), given) in slots(&mut own).into_iter().zip(given) {
+            if let Some(url) = given {
+                slot.clone_from(url);
+            }
+        }
+        own
+    }
+}
 
 /// The addresses with what is to be said about them.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! An org's OAuth clients: which service, which addresses, which scopes. Configuration only; the flow comes later.
 //!
-//! The client secret never comes in by an argument: a person types it at `unsaid provider secret NAME`. It is sealed
-//! to the addresses as they are then, so a re-pointed provider cannot have it.
+//! The client secret never comes in by an argument: a person enters it on a page, or at `unsaid provider secret NAME`.
+//! It is sealed to the addresses as they are then, so a re-pointed provider cannot have it.
 mod change;
 mod create;
 mod delete;
@@ -16,11 +16,12 @@ pub use change::UpdateOauthProvider;
 pub use create::CreateOauthProvider;
 pub use delete::{DeleteOauthProvider, DeletedProvider};
 pub use discover::{Discovered, discover};
-pub use endpoints::{domain_warning, hosts};
+pub use endpoints::{GivenEndpoints, domain_warning, hosts};
 pub use list::{ListOauthProviders, ProviderList};
 pub(in crate::ops) use secret::set_secret_by_link;
 pub use secret::{key_context, set_secret};
 
+use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Result, invalid};
 use crate::ids::ProviderId;
@@ -32,10 +33,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use url::Url;
+use url::{Host, Url};
 
 /// Where a local server takes the answer of an authorisation.
 pub const LOCAL_CALLBACK: &str = "http://127.0.0.1:8740/oauth/callback";
+
+/// The callback that is this process's own, as [`parse_callback`] writes it: any other is somebody else's, and is taken
+/// on a person's word alone.
+fn own_callback(app: &App) -> String {
+    let own = app.callback().unwrap_or_else(|| LOCAL_CALLBACK.to_owned());
+    Url::parse(&own).map_or(own, String::from)
+}
 
 /// A provider. Members see name, service and scopes; admins and auditors the rest.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -171,8 +179,13 @@ fn parse_callback(text: &str) -> Result<String> {
         invalid("a callback is an https address, or http on 127.0.0.1 or localhost, without fragment or user")
     };
     let url = Url::parse(text.trim()).map_err(|_| refused())?;
-    let is_local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
-    let fits = (url.scheme() == "https" && url.domain().is_some() || url.scheme() == "http" && is_local)
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    let fits = (url.scheme() == "https" || url.scheme() == "http" && is_local)
         && url.username().is_empty()
         && url.password().is_none()
         && url.fragment().is_none()

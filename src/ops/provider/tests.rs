@@ -1,18 +1,49 @@
 //! Providers through the whole of a call, as a model or a person makes it.
 use super::*;
+use crate::app::Pages;
 use crate::error::{Code, Error};
 use crate::model::access::Door;
 use crate::model::credential::Scope;
 use crate::ops::org::fixture::Place;
 use crate::secret::Secret;
 use crate::testing::{FormYes, PersonYes};
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 
 const CREATE: &str = "create_oauth_provider";
 const UPDATE: &str = "update_oauth_provider";
 const DELETE: &str = "delete_oauth_provider";
 /// A host that a model would like the secret to go to.
 const EVIL: &str = "https://login.evil.example/token";
+
+/// Where a server is come back to after a consent.
+const SERVER: &str = "https://vault.example/oauth/callback";
+
+/// The pages of the process at work: of a server, or of one that has no callback.
+struct Served(Mutex<Option<&'static str>>);
+
+impl Pages for Served {
+    fn base(&self) -> BoxFuture<'_, Result<String>> {
+        Box::pin(async { Ok("https://vault.example".to_owned()) })
+    }
+    fn code(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn callback(&self) -> Option<String> {
+        self.0.lock().unwrap().map(str::to_owned)
+    }
+}
+
+fn served(world: &Place, callback: Option<&'static str>) -> Arc<Served> {
+    let pages = Arc::new(Served(Mutex::new(callback)));
+    assert!(world.app.pages.set(pages.clone()).is_ok());
+    pages
+}
+
+fn approval_id(refused: &Error) -> String {
+    refused.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone()
+}
 
 /// As a model that nobody answers for.
 async fn by_model(world: &Place, name: &str, arguments: Value) -> Result<Value, Error> {
@@ -99,13 +130,65 @@ async fn o_01_what_a_person_approves_happens_once_and_as_it_was_asked() {
     let world = Place::new().await;
     let ask = json!({ "service": "github", "client_id": "abc", "endpoints": { "token_url": EVIL } });
     let refused = by_model(&world, CREATE, ask).await.unwrap_err();
-    let id = refused.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone();
+    let id = approval_id(&refused);
 
     crate::ops::approval::approve(&world.app, &world.person("ada"), &id).await.unwrap();
 
     assert_eq!(stored(&world, "github").await.endpoints.token_url, EVIL);
     let again = crate::ops::approval::approve(&world.app, &world.person("ada"), &id).await.unwrap_err();
     assert_eq!(again.code, Code::ApprovalClosed);
+}
+
+#[tokio::test]
+async fn o_01_the_callback_that_was_shown_is_the_one_that_is_approved_whichever_process_does_it() {
+    for (asking, approving, shown) in [(Some(SERVER), None, SERVER), (None, Some(SERVER), LOCAL_CALLBACK)] {
+        let world = Place::new().await;
+        let pages = served(&world, asking);
+        let ask = json!({ "service": "github", "client_id": "abc", "endpoints": { "token_url": EVIL } });
+        let id = approval_id(&by_model(&world, CREATE, ask.clone()).await.unwrap_err());
+        let again = by_model(&world, CREATE, ask).await.unwrap_err();
+
+        *pages.0.lock().unwrap() = approving;
+        crate::ops::approval::approve(&world.app, &world.person("ada"), &id).await.unwrap();
+
+        assert_eq!(approval_id(&again), id);
+        assert_eq!(stored(&world, "github").await.callback_url, shown);
+    }
+}
+
+#[tokio::test]
+async fn o_01_only_the_callback_of_this_very_process_needs_nobody() {
+    let world = Place::new().await;
+    served(&world, Some(SERVER));
+    assert_eq!(github(&world).await["provider"]["setup"]["callback_url"], SERVER);
+    let foreign = ["https://evil.example/cb", LOCAL_CALLBACK];
+    let moved = |to: &str| json!({ "provider": "github", "callback_url": to });
+
+    for to in foreign {
+        let made = json!({ "service": "github", "client_id": "abc", "name": "gh2", "callback_url": to });
+        for (name, ask) in [(CREATE, made), (UPDATE, moved(to))] {
+            assert_eq!(by_model(&world, name, ask).await.unwrap_err().code, Code::ApprovalRequired, "{to}");
+        }
+    }
+    in_person(&world, UPDATE, moved(LOCAL_CALLBACK)).await;
+    by_model(&world, UPDATE, moved(SERVER)).await.unwrap();
+
+    assert_eq!(stored(&world, "github").await.callback_url, SERVER);
+}
+
+#[test]
+fn a_server_s_own_callback_is_a_callback_wherever_it_listens() {
+    for base in
+        ["https://192.0.2.7:8443", "https://vault.example", "http://[::1]:8740", "http://127.0.0.2:8740"]
+    {
+        let callback = format!("{base}/oauth/callback");
+        assert_eq!(parse_callback(&callback).unwrap(), callback);
+    }
+    for wrong in
+        ["http://192.0.2.7/oauth/callback", "http://localhost.evil.example/cb", "https://u@a.example/cb"]
+    {
+        assert_eq!(parse_callback(wrong).unwrap_err().code, Code::InvalidInput, "{wrong}");
+    }
 }
 
 #[tokio::test]
@@ -254,6 +337,44 @@ async fn o_02_a_changed_address_voids_the_secret_and_only_a_person_changes_it() 
     let p = stored(&world, "github").await;
     assert!(!p.has_secret() && p.wrapped_key.is_empty() && p.secret_set_at.is_none());
     assert!(world.last_event().await.details.contains("\"secret_voided\":true"));
+}
+
+#[tokio::test]
+async fn o_02_an_empty_address_is_removed_and_voids_the_secret_and_one_that_is_not_given_stays() {
+    let world = Place::new().await;
+    let own = json!({ "name": "own", "client_id": "abc", "endpoints": {
+        "authorization_url": "https://a.example/a", "token_url": "https://a.example/t",
+        "revocation_url": "https://a.example/r", "userinfo_url": "https://a.example/u", "device_authorization_url": "",
+    } });
+    in_person(&world, CREATE, own).await;
+    set_secret(&world.app, &world.person("ada"), "own", secret()).await.unwrap();
+    let ask = json!({ "provider": "own", "endpoints": { "revocation_url": "" } });
+
+    let refused = by_model(&world, UPDATE, ask.clone()).await.unwrap_err();
+    in_person(&world, UPDATE, ask).await;
+
+    assert_eq!(refused.code, Code::ApprovalRequired);
+    let p = stored(&world, "own").await;
+    let kept = (p.endpoints.revocation_url.as_str(), p.endpoints.userinfo_url.as_str());
+    assert_eq!(kept, ("", "https://a.example/u"));
+    assert!(!p.has_secret());
+    let needed = json!({ "provider": "own", "endpoints": { "token_url": "" } });
+    let refused = world.call_with(&world.person("ada"), UPDATE, needed, &PersonYes).await.unwrap_err();
+    assert_eq!(refused.code, Code::InvalidInput);
+}
+
+#[tokio::test]
+async fn an_empty_address_is_the_preset_s_again_where_there_is_one() {
+    let world = Place::new().await;
+    let own = json!({ "service": "github", "client_id": "abc", "endpoints": { "token_url": EVIL } });
+    in_person(&world, CREATE, own).await;
+
+    let ask = json!({ "provider": "github", "endpoints": { "token_url": "" } });
+    let back = by_model(&world, UPDATE, ask).await.unwrap();
+
+    let setup = &back["provider"]["setup"];
+    assert_eq!(setup["endpoints"]["token_url"], "https://github.com/login/oauth/access_token");
+    assert_eq!(setup["is_preset"], true);
 }
 
 #[tokio::test]

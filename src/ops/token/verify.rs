@@ -1,7 +1,6 @@
 //! Who shows a token, if it is one and is still good.
 use super::hash;
 use crate::app::App;
-use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
 use crate::ids::{OrgId, TokenId};
 use crate::model::Word;
@@ -32,12 +31,10 @@ impl Shown {
 #[derive(Clone, Debug)]
 pub struct Verified {
     pub token: TokenId,
-    pub label: String,
     pub caller: Caller,
     pub limits: Limits,
     /// Who signs in by it may approve.
     pub is_assured: bool,
-    pub expires_at: Millis,
 }
 
 /// What is behind the token, for a caller by `door`.
@@ -71,8 +68,6 @@ pub async fn verify(app: &App, shown: Shown, purpose: Purpose, door: Door) -> Re
                     .collect(),
             },
             is_assured: token.is_assured,
-            expires_at: token.expires_at,
-            label: token.label,
             token: token.id,
             caller,
         }),

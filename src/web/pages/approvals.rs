@@ -17,12 +17,12 @@ pub struct ApprovalRow {
     pub state: String,
 }
 
-/// What waits for the person who is signed in. An entry is its address, its text and its expiry.
+/// What waits for the person who is signed in. An entry is its text and its expiry.
 #[derive(Clone)]
 pub struct Home {
     pub session: Session,
     pub approvals: Vec<ApprovalRow>,
-    pub entries: Vec<(String, String, String)>,
+    pub entries: Vec<(String, String)>,
 }
 
 /// The page after signing in.
@@ -40,12 +40,9 @@ pub fn home(v: &Home) -> Markup {
             @if v.entries.is_empty() { p .empty { "Nobody asks you to enter anything." } }
             @else {
                 ul .rows {
-                    @for (href, text, expires) in &v.entries {
+                    @for (text, expires) in &v.entries {
                         li {
-                            p {
-                                @if href.is_empty() { bdi { (text) } }
-                                @else { a href=(href) { bdi { (text) } } }
-                            }
+                            p { bdi { (text) } }
                             @if !expires.is_empty() { p .hint { "Expires " (until(expires)) } }
                         }
                     }

@@ -6,14 +6,13 @@ use maud::{Markup, html};
 
 use super::{Frame, Session, at, csrf, described, document, fact, facts, refusal, until, warnings};
 
-/// Who asked, when, and in which words. `client` and `reason` are the asker's own claims.
+/// Who asked, and when. `client` is what the client calls itself.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     pub by: String,
     pub client: String,
     pub at: String,
     pub expires: String,
-    pub reason: String,
 }
 
 /// One input, posted as `f.<name>`.
@@ -35,7 +34,7 @@ pub struct SealTo {
     pub info: String,
 }
 
-/// What the entry page shows and asks. With no field and no file it only asks for a yes.
+/// What the entry page shows and asks.
 #[derive(Clone, Default)]
 pub struct EntryForm {
     pub action: String,
@@ -58,9 +57,8 @@ pub struct EntryForm {
 #[must_use]
 pub fn entry(v: &EntryForm) -> Markup {
     let is_refused = v.error.is_some();
-    let has_values = v.is_file || !v.fields.is_empty();
     let frame = Frame {
-        title: if has_values { "Enter a value" } else { "Confirm" },
+        title: "Enter a value",
         session: v.session.as_ref(),
         is_error: is_refused,
         ..Frame::default()
@@ -79,7 +77,7 @@ pub fn entry(v: &EntryForm) -> Markup {
             form method="post" action=(v.action) enctype="multipart/form-data" autocomplete="off"
                 data-seal-key=[v.seal.as_ref().map(|s| &s.key)]
                 data-seal-info=[v.seal.as_ref().map(|s| &s.info)] {
-                @if has_values { h2 { "Your part" } }
+                h2 { "Your part" }
                 (csrf(&v.csrf))
                 // A key file has its own two ways in, below; its content is not also a plain field.
                 @for field in v.fields.iter().filter(|f| !(v.is_file && f.name == "content")) {
@@ -87,9 +85,9 @@ pub fn entry(v: &EntryForm) -> Markup {
                 }
                 @if v.is_file { (key_file(v.most_bytes, is_refused)) }
                 div .actions {
-                    button type="submit" { @if has_values { "Save" } @else { "Continue" } }
+                    button type="submit" { "Save" }
                     button .second type="submit" name="decline" value="1" formnovalidate {
-                        @if has_values { "I do not want to enter this" } @else { "I do not want this" }
+                        "I do not want to enter this"
                     }
                 }
             }
@@ -105,7 +103,7 @@ pub fn entry(v: &EntryForm) -> Markup {
     document(&frame, &content)
 }
 
-fn who_asked(asked: &Asked) -> Markup {
+pub(super) fn who_asked(asked: &Asked) -> Markup {
     html! {
         h2 { "Who asked" }
         dl .facts {
@@ -114,7 +112,6 @@ fn who_asked(asked: &Asked) -> Markup {
             @if !asked.at.is_empty() { (fact("Asked", &html! { (at(&asked.at)) })) }
             @if !asked.expires.is_empty() { (fact("Page expires", &html! { (until(&asked.expires)) })) }
         }
-        (own_words(&asked.reason))
     }
 }
 

@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn text_of_others_never_becomes_markup() {
         let s = || HOSTILE.to_owned();
-        let asked = Asked { by: s(), client: s(), at: s(), expires: s(), reason: s() };
+        let asked = Asked { by: s(), client: s(), at: s(), expires: s() };
         let field = Field { name: s(), label: s(), hint: s(), ..Field::default() };
         let form = EntryForm {
             action: s(),

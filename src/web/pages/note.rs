@@ -10,6 +10,8 @@ pub struct Note {
     pub title: String,
     pub message: String,
     pub next: String,
+    /// Where to go on: a path of the session, and its words.
+    pub link: Option<(String, String)>,
     pub is_error: bool,
     pub session: Option<Session>,
 }
@@ -25,6 +27,9 @@ pub fn note(v: &Note) -> Markup {
                 h1 { (v.title) }
                 p .lead { (v.message) }
                 @if !v.next.is_empty() { p { (marked(&v.next)) } }
+            }
+            @if let (Some((path, text)), Some(session)) = (&v.link, &v.session) {
+                p { a .button href={ (session.base) (path) } { (text) } }
             }
         }
     };

@@ -44,8 +44,8 @@ pub fn providers(session: &Session, rows: &[ProviderRow]) -> Markup {
     document(&frame, &content)
 }
 
-/// One provider to edit. `client_auth` is `basic`, `post` or `none`; `services` are pairs of id and title, ""
-/// is none; an empty `secret_href` shows no way to enter the client secret.
+/// One provider to edit. `client_auth` is `basic`, `post` or `none`, "" what the preset says; `services` are pairs of
+/// id and title, "" is none; an empty `secret_href` shows no way to enter the client secret.
 #[derive(Clone)]
 pub struct ProviderForm {
     pub session: Session,
@@ -72,7 +72,16 @@ pub struct ProviderForm {
     pub secret_state: String,
 }
 
-const PRESET: &str = "Empty: what the service's preset says.";
+/// What an empty address comes to.
+fn if_empty(v: &ProviderForm, is_needed: bool) -> &'static str {
+    let has_preset = v.is_new || v.services.iter().any(|(id, _)| !id.is_empty() && *id == v.service);
+    match (has_preset, is_needed) {
+        (true, true) => "Empty: what the service’s preset says.",
+        (true, false) => "Empty: what the service’s preset says, or none.",
+        (false, true) => "Needed: there is no preset to say it.",
+        (false, false) => "Empty: none.",
+    }
+}
 
 /// The form of a new or an existing provider.
 #[must_use]
@@ -111,11 +120,8 @@ pub fn provider_form(v: &ProviderForm) -> Markup {
                 }
                 (line(&Line { id: "client_id", label: "Client ID", value: &v.client_id, is_required: true,
                     ..text }))
-                (choice("client_auth", "How the client proves itself", &v.client_auth, &[
-                    ("basic", "Client secret in the Authorization header (basic)"),
-                    ("post", "Client secret in the request body (post)"),
-                    ("none", "No client secret: a public client with PKCE (none)"),
-                ], is_refused))
+                (choice("client_auth", "How the client proves itself", &v.client_auth, &client_auths(v),
+                    is_refused))
                 (line(&Line { id: "scopes", label: "Scopes", value: &v.scopes,
                     hint: "Separated by spaces. People are asked for these when they connect.", ..text }))
                 @if v.is_new {
@@ -129,13 +135,15 @@ pub fn provider_form(v: &ProviderForm) -> Markup {
                 (line(&Line { id: "issuer", label: "Issuer", value: &v.issuer,
                     hint: "“Fill in from the issuer” below looks up the other addresses.", ..url }))
                 (line(&Line { id: "authorization_url", label: "Authorization URL",
-                    value: &v.authorization_url, hint: PRESET, ..url }))
-                (line(&Line { id: "token_url", label: "Token URL", value: &v.token_url, hint: PRESET, ..url }))
+                    value: &v.authorization_url, hint: if_empty(v, true), ..url }))
+                (line(&Line { id: "token_url", label: "Token URL", value: &v.token_url,
+                    hint: if_empty(v, true), ..url }))
                 (line(&Line { id: "revocation_url", label: "Revocation URL", value: &v.revocation_url,
-                    ..url }))
-                (line(&Line { id: "userinfo_url", label: "User info URL", value: &v.userinfo_url, ..url }))
+                    hint: if_empty(v, false), ..url }))
+                (line(&Line { id: "userinfo_url", label: "User info URL", value: &v.userinfo_url,
+                    hint: if_empty(v, false), ..url }))
                 (line(&Line { id: "device_authorization_url", label: "Device authorization URL",
-                    value: &v.device_authorization_url, ..url }))
+                    value: &v.device_authorization_url, hint: if_empty(v, false), ..url }))
                 div .actions {
                     button type="submit" { @if v.is_new { "Add" } @else { "Save" } }
                     button .second type="submit" name="discover" value="1" formnovalidate {
@@ -161,6 +169,16 @@ fn client_secret(v: &ProviderForm) -> Markup {
             }
         }
     }
+}
+
+fn client_auths(v: &ProviderForm) -> Vec<(&'static str, &'static str)> {
+    let preset = v.is_new.then_some(("", "What the service’s preset says"));
+    let ways = [
+        ("basic", "Client secret in the Authorization header (basic)"),
+        ("post", "Client secret in the request body (post)"),
+        ("none", "No client secret: a public client with PKCE (none)"),
+    ];
+    preset.into_iter().chain(ways).collect()
 }
 
 fn services(v: &ProviderForm) -> Vec<(&str, &str)> {
