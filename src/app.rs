@@ -6,6 +6,7 @@ use crate::ids::{self, OrgId, SlotId};
 use crate::model::suspicion::Detector;
 use crate::secret::Secret;
 use crate::services::Catalogue;
+use crate::services::wire::Wire;
 use crate::services::client::Outbound;
 use crate::store::{Mac, OrgKeyRecord, SlotRecord, Store};
 use crate::vault::{KeyState, OrgKeyRow, SlotKind, SlotRow, Unlocking, Vault};
@@ -21,6 +22,8 @@ pub struct App {
     pub catalogue: &'static Catalogue,
     pub detector: Detector,
     pub clock: Arc<dyn Clock>,
+    /// Requests to OAuth providers.
+    pub wire: Wire,
     /// What serves the pages where people enter values, in a process that has such a thing.
     pub pages: OnceLock<Arc<dyn Pages>>,
 }
@@ -33,6 +36,11 @@ pub trait Pages: Send + Sync {
     fn code(&self, link: &str) -> Option<String>;
     /// Where the browser comes back to after a consent, where this process serves such a page.
     fn callback(&self) -> Option<String>;
+    /// Where a browser is sent off from that will come back to `redirect_uri`, as `http://127.0.0.1:8740`. Fails where
+    /// nothing of ours can listen there.
+    fn come_back<'a>(&'a self, _redirect_uri: &'a str) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async { Err(crate::error::invalid("nothing of ours listens there")) })
+    }
     /// Where people sign in to decide what was asked for, where this process serves such pages.
     fn approvals(&self) -> Option<String> {
         None
@@ -199,6 +207,7 @@ impl App {
         store.unlock(keys.clone());
         let catalogue = catalogue(&config);
         Self {
+            wire: Wire::new(outbound(&config)),
             detector: Detector::new(move || catalogue.known_shapes().map(str::to_owned).collect()),
             config,
             store,
@@ -223,9 +232,13 @@ impl App {
 
     /// The outbound client of the configuration.
     pub fn outbound(&self) -> Outbound {
-        let config::Outbound { allow, ca_file, proxy } = self.config.file.outbound.clone();
-        Outbound { allow, ca_file, proxy }
+        outbound(&self.config)
     }
+}
+
+fn outbound(config: &Config) -> Outbound {
+    let config::Outbound { allow, ca_file, proxy } = config.file.outbound.clone();
+    Outbound { allow, ca_file, proxy }
 }
 
 /// Unlocks with what the configuration allows.

@@ -50,6 +50,7 @@ id! {
     GrantId
     TokenId
     EntryId
+    ConsentId
     ProviderId
     ConsumerId
     ApprovalId

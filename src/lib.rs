@@ -13,7 +13,7 @@
 //!                      ▼
 //!                     ops              what a caller can ask for: every rule, once
 //!                      │
-//!          import ─────┼───── inject   engines: effects outside
+//!    oauth ── import ──┼───── inject   engines: effects outside, protocols
 //!                      │
 //!        store ── vault ── services    adapters: disk, cryptography, catalogue
 //!                      │
@@ -59,6 +59,7 @@ pub mod ids;
 pub mod import;
 pub mod inject;
 pub mod mcp;
+pub mod oauth;
 pub mod ops;
 pub mod secret;
 pub mod services;

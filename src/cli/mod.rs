@@ -6,6 +6,7 @@ mod approve;
 mod backup;
 mod completions;
 mod confirm;
+mod connect;
 pub mod context;
 mod doctor;
 mod edit;
@@ -113,6 +114,14 @@ enum Command {
     Edit(edit::Edit),
     /// Move a credential to the bin; what uses it stops working
     Rm(rm::Rm),
+    /// Connect a credential of type oauth, or connect it again in place
+    Connect(connect::Connect),
+    /// End a connection, here and at the service
+    Disconnect(connect::Disconnect),
+    /// Get new tokens for a connection now
+    Refresh(connect::Refresh),
+    /// Ask the service whether a connection still works, and whose it is
+    Test(connect::Test),
     /// Bring a credential back from the bin
     Restore(restore::Restore),
     /// Destroy a credential of the bin for good
@@ -220,6 +229,10 @@ impl Command {
             Command::Set(command) => command.run(cx).await,
             Command::Edit(command) => command.run(cx).await,
             Command::Rm(command) => command.run(cx).await,
+            Command::Connect(command) => command.run(cx).await,
+            Command::Disconnect(command) => command.run(cx).await,
+            Command::Refresh(command) => command.run(cx).await,
+            Command::Test(command) => command.run(cx).await,
             Command::Restore(command) => command.run(cx).await,
             Command::Purge(command) => command.run(cx).await,
             Command::Share(command) => command.run(cx).await,

@@ -4,6 +4,7 @@ use super::output::{self, Table, at, items, line};
 use super::usage::secret_on_the_command_line;
 use super::value::{Given, nobody_to_ask};
 use crate::error::{Result, internal, invalid};
+use crate::model::connection::GrantKind;
 use crate::model::provider::ClientAuth;
 use crate::ops::provider::set_secret;
 use crate::secret::Secret;
@@ -38,9 +39,15 @@ enum Action {
         /// Service of the catalogue, such as github: fills the addresses
         #[arg(long)]
         service: Option<String>,
-        /// The client id that the service gave
-        #[arg(long)]
-        client_id: String,
+        /// The client id that the service gave; left out with --issuer, the client registers itself
+        #[arg(long, required_unless_present = "issuer")]
+        client_id: Option<String>,
+        /// Whose metadata gives the addresses (RFC 8414, OpenID Connect)
+        #[arg(long, value_name = "URL", conflicts_with = "service")]
+        issuer: Option<String>,
+        /// client_credentials where the client is the account and no person consents
+        #[arg(long, value_name = "GRANT")]
+        grant: Option<GrantKind>,
         #[command(flatten)]
         settings: Settings,
     },
@@ -99,6 +106,9 @@ struct Settings {
     userinfo_url: Option<String>,
     #[arg(long, value_name = "URL")]
     device_url: Option<String>,
+    /// What the tokens are for (RFC 8707)
+    #[arg(long, value_name = "URL")]
+    resource: Option<String>,
     /// Why, for the log
     #[arg(long)]
     reason: Option<String>,
@@ -136,6 +146,7 @@ impl Settings {
         put("params", Value::Object(params.clone()), !params.is_empty());
         put("client_auth", json!(self.client_auth), self.client_auth.is_some());
         put("callback_url", json!(self.callback_url), self.callback_url.is_some());
+        put("resource", json!(self.resource), self.resource.is_some());
         put("reason", json!(self.reason), self.reason.is_some());
         Ok(all)
     }
@@ -165,8 +176,11 @@ impl Provider {
                 }
                 cx.print(&json!({ "providers": rows }), told)
             }
-            Action::Add { name, service, client_id, settings } => {
-                let given = json!({ "name": name, "service": service, "client_id": client_id });
+            Action::Add { name, service, client_id, issuer, grant, settings } => {
+                let given = json!({
+                    "name": name, "service": service, "client_id": client_id.unwrap_or_default(), "issuer": issuer,
+                    "grant": grant,
+                });
                 let answer =
                     session.call("create_oauth_provider", with(settings.arguments()?, given)).await?;
                 cx.print(&answer, |a| done(a, "added"))

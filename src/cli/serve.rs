@@ -10,7 +10,9 @@ use crate::model::token::Purpose;
 use crate::ops::token::{Shown, verify};
 use crate::ops::{Limits, Toolset};
 use crate::secret::Secret;
+use crate::ops::connection::keep_fresh;
 use crate::web::LocalPages;
+use tokio_util::sync::CancellationToken;
 use clap::Args;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -89,7 +91,12 @@ impl Serve {
             Some(token) => by_token(Secret::new(token)),
             None => by_configuration(cx),
         };
-        serve_stdio(opening(cx, |app| Ok(Arc::new(LocalPages::new(app)?))), limits, identify).await
+        let open = opening(cx, |app| {
+            // Until this process ends.
+            tokio::spawn(keep_fresh(app.clone(), CancellationToken::new()));
+            Ok(Arc::new(LocalPages::new(app)?))
+        });
+        serve_stdio(open, limits, identify).await
     }
 }
 

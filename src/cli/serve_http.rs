@@ -9,6 +9,7 @@ use crate::mcp::Server;
 use crate::mcp::http::{self, ByToken, Rates, Shape};
 use crate::model::access::{Caller, Door};
 use crate::model::event::{Event, Outcome};
+use crate::ops::connection::keep_fresh;
 use crate::ops::Limits;
 use crate::web::{self, SignedIn};
 use axum::Router;
@@ -216,6 +217,7 @@ async fn look_after(bearer: Arc<http::Bearer>, base: String, stop: CancellationT
     if let Err(e) = noted {
         tracing::warn!(code = e.code.name(), "the vault could not be told where the pages are");
     }
+    tokio::spawn(keep_fresh(app.clone(), stop.clone()));
     bearer.living.clone().watch(app.clone(), stop).await;
     let gone = app
         .store

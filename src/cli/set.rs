@@ -331,7 +331,7 @@ impl Set {
         match aim.kind {
             CredentialType::OAuth => {
                 Err(invalid(format!("{} is a connection: its value is managed", aim.label))
-                    .next("Connecting comes with a later version of unsaid."))
+                    .next(format!("Connect it with `unsaid connect {}`.", self.name)))
             }
             CredentialType::File if *origin == Origin::Terminal => {
                 Err(invalid("a file cannot be typed").next("Give it by --file PATH, or by --stdin."))

@@ -91,6 +91,28 @@ pub struct File {
     pub http: Http,
     #[serde(skip_serializing_if = "Outbound::is_empty")]
     pub outbound: Outbound,
+    #[serde(skip_serializing_if = "OAuth::is_empty")]
+    pub oauth: OAuth,
+}
+
+/// Connections to OAuth providers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OAuth {
+    /// How often one provider is asked for new tokens by the background pass, a second.
+    pub refreshes_per_second: u32,
+}
+
+impl Default for OAuth {
+    fn default() -> Self {
+        Self { refreshes_per_second: 10 }
+    }
+}
+
+impl OAuth {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Connections that we make ourselves.

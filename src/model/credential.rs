@@ -166,6 +166,11 @@ impl Credential {
         text
     }
 
+    /// The command with which a person connects it.
+    pub fn connect_command(&self) -> String {
+        self.set_command().replacen("unsaid set ", "unsaid connect ", 1)
+    }
+
     /// `name`, with account and environment where they tell it from another of that name.
     pub fn label(&self) -> String {
         let mut text = self.name.clone();

@@ -11,6 +11,8 @@ words! {
         Value = "value",
         /// The client secret of an OAuth provider.
         ClientSecret = "client_secret",
+        /// A consent that connects a credential.
+        Connect = "connect",
         /// A one-time sign-in made by `unsaid open`.
         SignIn = "sign_in",
     }

@@ -4,6 +4,7 @@ mod words;
 
 pub mod access;
 pub mod approval;
+pub mod connection;
 pub mod credential;
 pub mod entry;
 pub mod event;

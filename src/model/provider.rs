@@ -1,4 +1,5 @@
 //! An org's OAuth client at a service: configuration now, the flow in a later part.
+use super::connection::GrantKind;
 use crate::clock::Millis;
 use crate::ids::{OrgId, ProviderId, UserId};
 use schemars::JsonSchema;
@@ -57,6 +58,13 @@ pub struct Provider {
     /// What the preset needs besides (`host`, `tenant`), as JSON pairs.
     pub params: Vec<(String, String)>,
     pub callback_url: String,
+    pub grant_kind: GrantKind,
+    /// Its own name for itself (RFC 8414 `issuer`), held against `iss` (RFC 9207); empty where it is not known.
+    pub issuer: String,
+    /// It promised to send `iss` (RFC 9207 §3).
+    pub sends_iss: bool,
+    /// What the tokens are for (RFC 8707); empty for none.
+    pub resource: String,
     pub is_preset: bool,
     /// The client secret's data key, wrapped; empty where there is none.
     pub wrapped_key: Vec<u8>,

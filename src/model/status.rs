@@ -1,4 +1,6 @@
 //! What state a credential is in, why, and what to do about it. A transient failure is never told as a terminal one.
+use super::Word;
+use super::connection::{Connection, ConnectionState};
 use super::credential::{Credential, Source};
 use crate::clock::{DAY_MS, Millis};
 use schemars::JsonSchema;
@@ -28,6 +30,7 @@ words! {
         RevokedUpstream = "revoked_upstream",
         ScopesMissing = "scopes_missing",
         ReauthRequired = "reauth_required",
+        OfflineAccessMissing = "offline_access_missing",
         RotationDue = "rotation_due",
         RotationInProgress = "rotation_in_progress",
         ProbeRefused = "probe_refused",
@@ -48,8 +51,14 @@ pub struct StatusReport {
     pub next: String,
 }
 
-/// The status of `c` at `now`; `warn_days` before its end it counts as expiring.
-pub fn status(c: &Credential, now: Millis, warn_days: i64, bin_days: i64) -> StatusReport {
+/// The status of `c` at `now`, with its connection where it has one; `warn_days` before its end it counts as expiring.
+pub fn status(
+    c: &Credential,
+    connection: Option<&Connection>,
+    now: Millis,
+    warn_days: i64,
+    bin_days: i64,
+) -> StatusReport {
     let report =
         |status, reasons, message: String, next: String| StatusReport { status, reasons, message, next };
     if let Some(deleted_at) = c.deleted_at {
@@ -60,21 +69,18 @@ pub fn status(c: &Credential, now: Millis, warn_days: i64, bin_days: i64) -> Sta
             format!("Call restore_credential before {} to bring it back.", deleted_at.plus_days(bin_days)),
         );
     }
+    if c.source == Source::OAuth
+        && let Some(report) = of_connection(c, connection, now)
+    {
+        return report;
+    }
     if c.current_version.is_none() {
-        return match c.source {
-            Source::OAuth => report(
-                Status::NeedsAttention,
-                vec![StatusReason::ReauthRequired],
-                "nobody has connected it yet".into(),
-                "Connecting comes with a later version of unsaid.".into(),
-            ),
-            Source::Manual => report(
-                Status::NeedsAttention,
-                vec![StatusReason::ValueMissing],
-                "no value has been entered yet".into(),
-                format!("Ask the person to run `{}` in a terminal.", c.set_command()),
-            ),
-        };
+        return report(
+            Status::NeedsAttention,
+            vec![StatusReason::ValueMissing],
+            "no value has been entered yet".into(),
+            format!("Ask the person to run `{}` in a terminal.", c.set_command()),
+        );
     }
     let replace = format!("Ask the person to run `{}` with a new value.", c.set_command());
     let mut reasons = Vec::new();
@@ -100,3 +106,89 @@ pub fn status(c: &Credential, now: Millis, warn_days: i64, bin_days: i64) -> Sta
         _ => report(Status::Active, reasons, "in order".into(), String::new()),
     }
 }
+/// What a connection is in, where it is not simply in order.
+fn of_connection(c: &Credential, connection: Option<&Connection>, now: Millis) -> Option<StatusReport> {
+    use StatusReason as R;
+    let connect = || format!("Call connect_credential, or ask the person to run `{}`.", c.connect_command());
+    let report = |status, reason, message: String, next: String| {
+        Some(StatusReport { status, reasons: vec![reason], message, next })
+    };
+    let Some(connection) = connection else {
+        return report(Status::NeedsAttention, R::ReauthRequired, "nobody has connected it yet".into(), connect());
+    };
+    match connection.state {
+        ConnectionState::Connected if c.current_version.is_some() => {}
+        ConnectionState::Connected => {
+            return report(Status::NeedsAttention, R::ReauthRequired, "it is not connected".into(), connect());
+        }
+        ConnectionState::Broken => {
+            let why = match connection.last_error.as_str() {
+                "" => String::new(),
+                why => format!(" ({why})"),
+            };
+            let message = format!("its grant is over{why}: a person has to connect it again");
+            return report(Status::Expired, connection.broken_reason().unwrap_or(R::ReauthRequired), message, connect());
+        }
+        ConnectionState::Revoking => {
+            let message = "disconnected here; the service has not confirmed yet that it ended the grant".to_owned();
+            return report(Status::Disconnected, R::ReauthRequired, message, String::new());
+        }
+        ConnectionState::Disconnected => {
+            let message = match connection.last_error.as_str() {
+                "" => "it was disconnected".to_owned(),
+                why => format!("it was disconnected here; {why}"),
+            };
+            return report(Status::Disconnected, R::ReauthRequired, message, connect());
+        }
+    }
+    let is_alive = connection.is_alive(now);
+    if !connection.renews()
+        && let Some(end) = connection.access_expires_at
+    {
+        return match is_alive {
+            true => report(
+                Status::NeedsAttention,
+                R::OfflineAccessMissing,
+                format!("its provider gave no refresh token: it ends at {end}"),
+                "Ask an admin whether the provider's scopes should ask for offline access, then connect it again.".into(),
+            ),
+            false => report(Status::Expired, R::TokenExpired, format!("its token ended at {end}"), connect()),
+        };
+    }
+    if connection.failures > 0 {
+        let reason = R::parse(&connection.reason).unwrap_or(R::RefreshUnreachable);
+        let why = &connection.last_error;
+        match (reason, is_alive) {
+            (R::RefreshRefused, alive) => {
+                let status = if alive { Status::NeedsAttention } else { Status::Error };
+                return report(
+                    status,
+                    reason,
+                    format!("the service refuses our client when it is refreshed ({why})"),
+                    "Ask an admin to check the OAuth provider: its client id and its client secret.".into(),
+                );
+            }
+            (_, false) => {
+                return report(
+                    Status::Error,
+                    R::RefreshUnreachable,
+                    format!("its token ended and could not be refreshed yet: {why}"),
+                    "Nothing is lost; it is tried again by itself. Call refresh_credential to try now.".into(),
+                );
+            }
+            // A hiccup while the token lives is nobody's concern.
+            (_, true) => {}
+        }
+    }
+    let missing = connection.scopes_missing();
+    if !missing.is_empty() {
+        return report(
+            Status::NeedsAttention,
+            R::ScopesMissing,
+            format!("not granted: {}", missing.join(", ")),
+            connect(),
+        );
+    }
+    None
+}
+

@@ -128,7 +128,7 @@ fn tidy(schema: Value) -> Map<String, Value> {
 /// Every operation there is, sorted by name.
 pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-        use super::{approval, audit, credential as c, org, provider as p, service as s, session, token};
+        use super::{approval, audit, connection as n, credential as c, org, provider as p, service as s, session, token};
         let mut all = vec![
             entry::<session::Whoami>(),
             entry::<c::list::ListCredentials>(),
@@ -152,6 +152,10 @@ pub fn catalog() -> &'static [Entry] {
             entry::<p::CreateOauthProvider>(),
             entry::<p::UpdateOauthProvider>(),
             entry::<p::DeleteOauthProvider>(),
+            entry::<n::ConnectCredential>(),
+            entry::<n::RefreshCredential>(),
+            entry::<n::DisconnectCredential>(),
+            entry::<n::TestCredential>(),
             entry::<approval::ListApprovals>(),
             entry::<token::ListTokens>(),
             entry::<token::RevokeToken>(),

@@ -4,11 +4,12 @@
 use super::credential::explain::{advice, own_team, resolve_for};
 use super::credential::value::open_fields;
 use super::reach;
+use super::connection::{Wanted, ensure_fresh};
 use super::refusal::remember;
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::{Caller, access};
-use crate::model::credential::{Credential, CredentialType, Environment, SealedField, Version};
+use crate::model::credential::{Credential, CredentialType, Environment, SealedField, Source, Version};
 use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::resolution::Narrowing;
@@ -65,6 +66,7 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
         remember(app, caller, Event::of("use"), &e).await;
         return Err(e);
     }
+    freshen(app, caller, &wanted).await?;
     let asking = caller.clone();
     let chosen = app
         .store
@@ -159,6 +161,56 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
     Ok(handed)
 }
 
+/// Refreshes the connections among what will be handed over that have too little of their life left. What cannot be used
+/// for another reason is told by the resolution itself.
+async fn freshen(app: &App, caller: &Caller, wanted: &HandOver) -> Result<()> {
+    let (asking, wanted) = (caller.clone(), wanted.clone());
+    let stale = app
+        .store
+        .read_here(move |tx| {
+            let who = tx.standing(&asking)?;
+            let team = match &wanted.team {
+                Some(team) => Some(own_team(tx, &asking, &who, team)?),
+                None => None,
+            };
+            let narrowing =
+                Narrowing { account: wanted.account.clone(), environment: wanted.environment, team };
+            let names = match wanted.all {
+                true => every_name(tx, &asking, &who)?,
+                false => wanted.names.clone(),
+            };
+            let mut stale = Vec::new();
+            for name in names.iter().take(MOST + wanted.except.len()) {
+                if wanted.except.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+                    continue;
+                }
+                let Ok(name) = CredentialName::parse(name) else { continue };
+                let (mut candidates, resolved) = resolve_for(tx, &asking, &who, name.as_str(), &narrowing)?;
+                let Some(winner) = resolved.winner else { continue };
+                let c = candidates.swap_remove(winner);
+                if c.source == Source::OAuth
+                    && tx.connection(&c.org_id, &c.id)?.is_some_and(|connection| !connection.is_fresh(tx.now()))
+                {
+                    stale.push(c.id);
+                }
+            }
+            Ok(stale)
+        })
+        .await;
+    let stale = match stale {
+        Ok(stale) => stale,
+        // Told, and written down, by the transaction that comes next.
+        Err(_) => return Ok(()),
+    };
+    for id in stale {
+        if let Err(e) = ensure_fresh(app, caller, &caller.org, &id, Wanted::ForUse).await {
+            remember(app, caller, Event::of("use").about("credential", id.as_str(), ""), &e).await;
+            return Err(e);
+        }
+    }
+    Ok(())
+}
+
 /// A variable holds one value: two credentials that would fill the same are refused before anything is recorded.
 fn expect_one_each(chosen: &[Chosen]) -> Result<()> {
     let mut filled = std::collections::HashSet::new();
@@ -224,8 +276,19 @@ fn choose(
     let version = tx
         .current_version(&credential)?
         .ok_or_else(|| Error::new(Code::ValueMissing, format!("{} has no value", credential.name)))?;
-    let fields = tx.fields(&version.id)?;
+    // Between the look and now the token may have ended, or another have been refused.
+    if credential.source == Source::OAuth
+        && !tx.connection(&credential.org_id, &credential.id)?.is_some_and(|c| c.is_alive(tx.now()))
+    {
+        return Err(Error::new(
+            Code::RefreshUnreachable,
+            format!("the token of {} ended and is not refreshed yet", credential.name),
+        ));
+    }
     let specs = credential.field_specs();
+    // What is not a field of its type is never handed over: the refresh token of a connection.
+    let mut fields = tx.fields(&version.id)?;
+    fields.retain(|f| specs.iter().any(|spec| spec.name == f.name));
     if specs.iter().any(|spec| !fields.iter().any(|f| f.name == spec.name)) {
         return Err(Error::new(
             Code::Integrity,

@@ -5,6 +5,7 @@ pub mod approval;
 pub mod audit;
 pub mod catalog;
 pub mod confirm;
+pub mod connection;
 pub mod credential;
 pub mod dispatch;
 pub mod entry;

@@ -20,8 +20,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
-const CONNECT: Duration = Duration::from_secs(5);
-const WHOLE: Duration = Duration::from_secs(15);
+const CONNECT: Duration = Duration::from_secs(3);
+const WHOLE: Duration = Duration::from_secs(10);
 
 /// What may be called, and whose certificates count.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ impl Outbound {
     /// none that can be used. Nothing of an answer's body is in an error.
     pub async fn get_json(&self, url: &Url, most: usize) -> Result<serde_json::Value> {
         let addresses = self.resolve(url).await?;
-        let client = self.client(url, &addresses)?;
+        let client = self.client(url, &addresses, self.tls()?, WHOLE)?;
         let mut response = client
             .get(url.clone())
             .header("accept", "application/json")
@@ -67,7 +67,7 @@ impl Outbound {
     }
 
     /// Where the host of `url` is, if it may be called there; nothing where that is for the proxy to find.
-    async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>> {
+    pub(super) async fn resolve(&self, url: &Url) -> Result<Vec<SocketAddr>> {
         if url.scheme() != "https" {
             return Err(invalid("only https addresses are called"));
         }
@@ -100,14 +100,21 @@ impl Outbound {
         }
     }
 
-    fn client(&self, url: &Url, addresses: &[SocketAddr]) -> Result<Client> {
+    pub(super) fn client(
+        &self,
+        url: &Url,
+        addresses: &[SocketAddr],
+        tls: ClientConfig,
+        whole: Duration,
+    ) -> Result<Client> {
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(self.tls()?)
+            .tls_backend_preconfigured(tls)
             .https_only(true)
             .redirect(Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT)
-            .timeout(WHOLE)
+            .timeout(whole)
+            .pool_max_idle_per_host(0)
             .referer(false)
             .user_agent(concat!("unsaid/", env!("CARGO_PKG_VERSION")));
         if let (Some(Host::Domain(name)), false) = (url.host(), addresses.is_empty()) {
@@ -121,7 +128,7 @@ impl Outbound {
         builder.build().map_err(|_| internal("the outbound client could not be made"))
     }
 
-    fn tls(&self) -> Result<ClientConfig> {
+    pub(super) fn tls(&self) -> Result<ClientConfig> {
         let mut roots = RootCertStore::empty();
         // A certificate of the system's that does not parse is one that nothing can be signed by.
         let (_, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -147,7 +154,7 @@ impl Outbound {
 }
 
 /// What went wrong, without the address, which may have a secret in its query.
-fn kind(e: &reqwest::Error) -> &'static str {
+pub(super) fn kind(e: &reqwest::Error) -> &'static str {
     if e.is_timeout() {
         "it did not answer in time"
     } else if e.is_connect() {

@@ -6,6 +6,7 @@ pub mod agents;
 pub mod catalogue;
 pub mod check;
 pub mod client;
+pub mod wire;
 pub mod fill;
 pub mod guide;
 mod own;

@@ -20,7 +20,8 @@ entity!(Version, "version", 1, org_id, {
     id, org_id, credential_id, number, stage, wrapped_key, key_version, file_name, created_at, created_by, destroyed_at
 });
 entity!(Provider, "provider", 1, org_id, {
-    id, org_id, name, service, client_id, client_auth, endpoints, scopes, params, callback_url, is_preset, wrapped_key,
+    id, org_id, name, service, client_id, client_auth, endpoints, scopes, params, callback_url, grant_kind,
+    issuer, sends_iss, resource, is_preset, wrapped_key,
     key_version, sealed_secret, secret_set_at, created_at, created_by, updated_at
 });
 

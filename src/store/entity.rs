@@ -138,7 +138,7 @@ macro_rules! id_cells {
     })*};
 }
 id_cells! {
-    OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId
+    OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId ConsentId
 }
 
 macro_rules! word_cells {
@@ -154,7 +154,8 @@ word_cells! {
     crate::model::credential::Environment, crate::model::credential::Stage, crate::model::org::Role,
     crate::model::org::TeamRole, crate::model::org::SharingPlan, crate::model::access::Level,
     crate::model::access::GranteeKind, crate::model::approval::ApprovalState, crate::model::provider::ClientAuth,
-    crate::model::token::Purpose, crate::model::entry::EntryPurpose, crate::model::entry::EntryState,
+    crate::model::connection::ConnectionState, crate::model::connection::GrantKind,
+    crate::model::connection::ConsentState, crate::model::token::Purpose, crate::model::entry::EntryPurpose, crate::model::entry::EntryState,
 }
 
 macro_rules! json_cells {

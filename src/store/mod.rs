@@ -3,6 +3,7 @@
 //! Nothing here decrypts: this module sees sealed bytes and ids. The MACs it needs come through a narrow port.
 mod audit;
 mod care;
+mod connections;
 mod credentials;
 pub mod entity;
 mod keys;

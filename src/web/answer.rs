@@ -53,6 +53,12 @@ impl Answer {
         self
     }
 
+    /// Nobody learns of the address of this page, not even we.
+    pub fn without_referrer(mut self) -> Self {
+        self.0.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        self
+    }
+
     /// The browser forgets what it kept of us.
     pub fn and_forget(mut self) -> Self {
         let all = HeaderValue::from_static("\"cache\", \"storage\"");
@@ -76,6 +82,8 @@ impl Answer {
             Code::EntryClosed => "This link is closed",
             Code::EntryNotFound => "There is no such link",
             Code::ApprovalClosed => "This request is closed",
+            Code::ConsentInvalid => "This consent cannot be used",
+            Code::ConsentDenied => "Nothing was connected",
             Code::NotAllowed => "This is not for you",
             Code::TooManyRequests => "Too many attempts",
             _ => "That did not work",

@@ -1,4 +1,5 @@
 //! The page where a person enters a value: what is asked and by whom, empty fields, and what came of it.
+use super::connect;
 use super::Site;
 use super::answer::{Answer, sentence};
 use super::form::{self, Entered};
@@ -25,6 +26,9 @@ pub(super) async fn show(State(site): State<Arc<Site>>, Path((_, link)): Where, 
         look(&visitor.app, &visitor.caller, &link).await
     };
     match looked.await {
+        Ok(view) if view.purpose == EntryPurpose::Connect => {
+            Answer::ok(pages::connect(&connect::page(&visitor, &link, view, None)))
+        }
         Ok(view) => Answer::ok(pages::entry(&page(&site, &visitor, &link, view, None))),
         Err(e) => visitor.failed(&e),
     }
@@ -82,11 +86,18 @@ pub(super) async fn take(
 ) -> Answer {
     let answer = match taken(&site, &link, &visitor, parts).await {
         Ok(answer) => {
-            // Who came by a code had this one thing to do.
-            if site.by_code {
+            // Who came by a code had this one thing to do; a consent takes more than one step.
+            let is_over = look(&visitor.app, &visitor.caller, &link).await.is_err();
+            if site.by_code && is_over {
                 site.sessions.end(&visitor.half);
             }
             answer
+        }
+        Err(e) if connect::can_go_on(&e) && is_consent(&visitor, &link).await => {
+            match look(&visitor.app, &visitor.caller, &link).await {
+                Ok(view) => connect::again(&visitor, &link, view, &e),
+                Err(_) => visitor.failed(&e),
+            }
         }
         // What can be put right is put right on the same page, whose fields are empty again.
         Err(e) if e.kind() == Kind::Input || e.code == Code::TooLarge => {
@@ -135,9 +146,14 @@ async fn taken(
     }
     let view = look(&visitor.app, &visitor.caller, link).await?;
     match view.purpose {
+        EntryPurpose::Connect => connect::taken(site, link, visitor, view, &entered).await,
         EntryPurpose::ClientSecret => client_secret(visitor, link, view, entered).await,
         _ => value(visitor, link, view, entered).await,
     }
+}
+
+async fn is_consent(visitor: &Visitor, link: &str) -> bool {
+    look(&visitor.app, &visitor.caller, link).await.is_ok_and(|view| view.purpose == EntryPurpose::Connect)
 }
 
 async fn value(visitor: &Visitor, link: &str, view: EntryView, entered: Entered) -> Result<Answer> {

@@ -6,13 +6,16 @@ use crate::app::{App, Pages};
 use crate::error::{Code, Error, Result, internal};
 use crate::front::{Guard, Listener, Place, guarded, serve};
 use crate::model::entry::ENTRY_LIFE_MS;
+use axum::Router;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 /// How long the listener outlives the last link, so that a page that is open can still be sent.
@@ -28,6 +31,8 @@ pub struct LocalPages {
     app: Weak<App>,
     key: Zeroizing<[u8; 32]>,
     running: Arc<Mutex<Option<Running>>>,
+    /// Where browsers come back to after a consent: each on a port of its own, which a provider knows.
+    backs: Arc<Mutex<Vec<(Arc<Mutex<Option<Running>>>, String)>>>,
 }
 
 /// A listener. Whether it stops and whether a link is made for it are decided under one lock, or a link could be to a
@@ -44,12 +49,23 @@ impl LocalPages {
     pub fn new(app: &Arc<App>) -> Result<Self> {
         let mut key = Zeroizing::new([0u8; 32]);
         getrandom::fill(&mut key[..]).map_err(|_| internal("the operating system gave no random bytes"))?;
-        Ok(Self { app: Arc::downgrade(app), key, running: Arc::default() })
+        Ok(Self { app: Arc::downgrade(app), key, running: Arc::default(), backs: Arc::default() })
     }
 
     async fn start(&self) -> Result<Running> {
-        let app = self.app.clone();
         let any = "127.0.0.1:0".parse().map_err(|_| internal("the loopback address is one"))?;
+        self.listen(any, &self.running, None, by_code).await
+    }
+
+    /// Listens at `at` until nothing was wanted for a while. `base`: what it is called, where not by its address.
+    async fn listen(
+        &self,
+        any: SocketAddr,
+        running: &Arc<Mutex<Option<Running>>>,
+        base: Option<String>,
+        router: fn(Arc<Site>) -> Router,
+    ) -> Result<Running> {
+        let app = self.app.clone();
         let place = Place { listen: any, public_url: None, has_tls: false, behind_proxy: false };
         let listener = Listener::bind(place.listen, None).await?;
         let address = place.address(listener.local()?);
@@ -65,10 +81,10 @@ impl LocalPages {
             is_https: false,
             is_local: true,
             by_code: true,
-            base: address.base.clone(),
+            base: base.clone().unwrap_or_else(|| address.base.clone()),
         });
         let guard = Guard { bodies: vec![("/u/", super::MOST_BODY)], ..Guard::at(&address, false) };
-        let (running, app) = (self.running.clone(), self.app.clone());
+        let (running, app) = (running.clone(), self.app.clone());
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
@@ -79,9 +95,9 @@ impl LocalPages {
         });
         let stop = CancellationToken::new();
         let serving =
-            serve(listener, guarded(by_code(site), guard), stop.clone(), std::future::ready(()), GRACE);
+            serve(listener, guarded(router(site), guard), stop.clone(), std::future::ready(()), GRACE);
         tokio::spawn(serving);
-        Ok(Running { base: address.base, wanted: Instant::now(), stop })
+        Ok(Running { base: base.unwrap_or(address.base), wanted: Instant::now(), stop })
     }
 }
 
@@ -121,6 +137,38 @@ impl Pages for LocalPages {
         None
     }
 
+    fn come_back<'a>(&'a self, redirect_uri: &'a str) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async move {
+            let (at, base) = loopback(redirect_uri)?;
+            let mut backs = self.backs.lock().await;
+            let known = backs.iter().find(|(_, known)| *known == base).map(|(running, _)| running.clone());
+            let running = match known {
+                Some(running) => running,
+                None => {
+                    let running = Arc::<Mutex<Option<Running>>>::default();
+                    backs.push((running.clone(), base.clone()));
+                    running
+                }
+            };
+            let mut here = running.lock().await;
+            if let Some(here) = here.as_mut() {
+                here.wanted = Instant::now();
+                return Ok(base);
+            }
+            match self.listen(at, &running, Some(base.clone()), super::consents_alone).await {
+                Ok(begun) => {
+                    *here = Some(begun);
+                    Ok(base)
+                }
+                // A server of this very vault that listens there takes the answer as well as we do.
+                Err(e) => match self.app.upgrade().map(|app| app.store.meta("server")) {
+                    Some(Ok(Some(server))) if server == base => Ok(base),
+                    _ => Err(e),
+                },
+            }
+        })
+    }
+
     /// 40 bits, of a key that never leaves this process: `ABCD-EFGH`.
     fn code(&self, link: &str) -> Option<String> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key[..]).ok()?;
@@ -129,6 +177,25 @@ impl Pages for LocalPages {
         let letters: Vec<u8> = mac.iter().take(8).map(|byte| ALPHABET[usize::from(byte % 32)]).collect();
         let text = String::from_utf8(letters).ok()?;
         Some(format!("{}-{}", &text[..4], &text[4..]))
+    }
+}
+
+/// Where to listen for browsers that come back to `redirect_uri`, and what that is called (RFC 8252 §7.3).
+///
+/// Fails with `invalid_input` for what is not a path of ours on this machine.
+fn loopback(redirect_uri: &str) -> Result<(SocketAddr, String)> {
+    let elsewhere = || crate::error::invalid("the provider's callback is not on this machine");
+    let url = Url::parse(redirect_uri).map_err(|_| elsewhere())?;
+    let at: IpAddr = match url.host() {
+        Some(Host::Domain("localhost")) => Ipv4Addr::LOCALHOST.into(),
+        Some(Host::Ipv4(ip)) if ip.is_loopback() => ip.into(),
+        Some(Host::Ipv6(ip)) if ip.is_loopback() => ip.into(),
+        _ => return Err(elsewhere()),
+    };
+    let is_ours = url.path() == "/oauth/callback" || url.path().starts_with("/oauth/callback/");
+    match (url.scheme(), url.port_or_known_default(), is_ours) {
+        ("http", Some(port), true) => Ok(((at, port).into(), url.origin().ascii_serialization())),
+        _ => Err(elsewhere()),
     }
 }
 

@@ -6,6 +6,7 @@
 mod answer;
 mod approvals;
 mod assets;
+mod connect;
 mod entry;
 mod form;
 mod home;
@@ -78,6 +79,7 @@ pub fn router(vault: Vault, shape: &Shape) -> Result<Router> {
         .route("/u/{half}/", get(home::show))
         .route("/u/{half}/sign-out", post(sign_in::sign_out))
         .route("/u/{half}/e/{link}", get(entry::show).post(entry::take))
+        .merge(consents())
         .route("/u/{half}/approvals", get(approvals::list))
         .route("/u/{half}/approvals/{id}", get(approvals::show).post(approvals::decide))
         .route("/u/{half}/providers", get(providers::list))
@@ -89,11 +91,30 @@ pub fn router(vault: Vault, shape: &Shape) -> Result<Router> {
     Ok(router.with_state(site))
 }
 
+/// The way to a provider and back. No session: what counts is what the browser was given when it was sent away.
+fn consents() -> Router<Arc<Site>> {
+    Router::new()
+        .route("/oauth/start/{ticket}", get(connect::leave))
+        .route("/oauth/callback", get(connect::back))
+        .route("/oauth/callback/{name}", get(connect::back))
+        .route("/oauth/accept", post(connect::accept))
+}
+
 /// The entry pages alone, for visitors who show a code.
 fn by_code(site: Arc<Site>) -> Router {
     Router::new()
         .route("/e/{link}", get(sign_in::ask_code).post(sign_in::by_code))
         .route("/u/{half}/e/{link}", get(entry::show).post(entry::take))
+        .merge(consents())
+        .route("/favicon.ico", get(assets::no_icon))
+        .route("/assets/{name}", get(assets::get))
+        .fallback(|| async { Answer::nothing_here() })
+        .with_state(site)
+}
+
+/// The way to a provider and back, on a port that the provider knows, and nothing else.
+fn consents_alone(site: Arc<Site>) -> Router {
+    consents()
         .route("/favicon.ico", get(assets::no_icon))
         .route("/assets/{name}", get(assets::get))
         .fallback(|| async { Answer::nothing_here() })
@@ -114,6 +135,14 @@ impl Pages for SignedIn {
     }
     fn callback(&self) -> Option<String> {
         Some(format!("{}/oauth/callback", self.base))
+    }
+    fn come_back<'a>(&'a self, redirect_uri: &'a str) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async move {
+            match redirect_uri.starts_with(&format!("{}/oauth/callback", self.base)) {
+                true => Ok(self.base.clone()),
+                false => Err(crate::error::invalid("the provider's callback is not this server's")),
+            }
+        })
     }
     fn approvals(&self) -> Option<String> {
         Some(self.base.clone())

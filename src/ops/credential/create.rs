@@ -23,8 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What is said of a connection that nobody has made yet.
-const NOT_CONNECTED: &str =
-    "It is bound to its provider and waits to be connected, which comes with a later version of unsaid.";
+const NOT_CONNECTED: &str = "It is bound to its provider and waits to be connected";
 const MOST_TAGS: usize = 20;
 const MOST_FIELDS: usize = 20;
 
@@ -347,13 +346,12 @@ impl Operation for CreateCredential {
     }
 }
 
-/// The value of the credential that `answer` is about, where a person enters it; a connection has none to enter.
+/// The credential that `answer` is about, whose value a person enters, or which they connect.
 pub(super) fn entered_by_hand(answer: &Value) -> Option<(EntryPurpose, String)> {
     let reasons = answer.pointer("/status/reasons").and_then(Value::as_array);
-    if reasons.is_some_and(|all| all.iter().any(|r| r == StatusReason::ReauthRequired.as_str())) {
-        return None;
-    }
-    Some((EntryPurpose::Value, answer.get("id")?.as_str()?.to_owned()))
+    let is_connection = reasons.is_some_and(|all| all.iter().any(|r| r == StatusReason::ReauthRequired.as_str()));
+    let purpose = if is_connection { EntryPurpose::Connect } else { EntryPurpose::Value };
+    Some((purpose, answer.get("id")?.as_str()?.to_owned()))
 }
 
 fn created(
@@ -368,9 +366,12 @@ fn created(
         id: c.id.0.clone(),
         name: c.name.clone(),
         scope: c.scope,
-        status: status(c, now, org.warn_days, org.bin_days),
+        status: status(c, None, now, org.warn_days, org.bin_days),
         next: match c.source {
-            Source::OAuth => NOT_CONNECTED.into(),
+            Source::OAuth => format!(
+                "{NOT_CONNECTED}: ask the person to run `{}` in a terminal, or call connect_credential.",
+                c.connect_command()
+            ),
             Source::Manual => format!(
                 "Ask the person to run `{}` in a terminal and enter the value there. Never ask for it in the chat.",
                 c.set_command()

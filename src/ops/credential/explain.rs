@@ -95,7 +95,7 @@ pub fn advice(name: &str, resolved: &Resolved, narrowing: &Narrowing) -> (String
         }
         (None, Some(Problem::ReauthRequired)) => (
             format!("the {name} that wins is not connected; there is no silent fall back"),
-            "Connecting comes with a later version of unsaid.".into(),
+            format!("Call connect_credential, or connect it with `unsaid connect {name}`."),
         ),
         (None, Some(Problem::NotFound) | None) => (
             format!("there is no {name}{} that you may use", narrowed(narrowing)),

@@ -4,7 +4,8 @@ use crate::app::App;
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::model::access::{Caller, GranteeKind, Level};
-use crate::model::credential::{FieldSpec, Scope, Stage};
+use crate::model::connection::{Connection, ConnectionState, GrantKind};
+use crate::model::credential::{FieldSpec, Scope, Source, Stage};
 use crate::ops::entry::{self, EntryStatus};
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
@@ -48,6 +49,9 @@ pub struct Configuration {
     pub updated_at: Millis,
     /// Newest first.
     pub versions: Vec<VersionLine>,
+    /// Of type oauth, once it was connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionView>,
     pub who: Vec<Holder>,
     pub uses: i64,
     pub failures: i64,
@@ -61,6 +65,52 @@ pub struct VersionLine {
     pub stage: Stage,
     pub created_at: Millis,
     pub created_by: String,
+}
+
+/// What a connection is connected to, and how it stands. Nothing of its tokens.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct ConnectionView {
+    pub provider: String,
+    pub state: ConnectionState,
+    pub grant: GrantKind,
+    /// As the service says; empty where it does not.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub account: String,
+    pub scopes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub scopes_missing: Vec<String>,
+    pub connected_at: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_expires_at: Option<Millis>,
+    /// When it is refreshed by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_due_at: Option<Millis>,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub last_error: String,
+}
+
+impl ConnectionView {
+    fn of(tx: &Reader<'_>, c: Connection) -> Result<Self> {
+        let provider = match tx.provider_named(&c.org_id, c.provider_id.as_str()) {
+            Ok(p) => p.name,
+            Err(e) if e.code == crate::error::Code::ProviderNotFound => String::new(),
+            Err(e) => return Err(e),
+        };
+        Ok(Self {
+            provider,
+            state: c.state,
+            grant: c.grant_kind,
+            scopes_missing: c.scopes_missing().into_iter().map(str::to_owned).collect(),
+            account: c.account,
+            scopes: c.scopes_granted,
+            connected_at: c.connected_at,
+            token_expires_at: c.access_expires_at,
+            refresh_due_at: c.refresh_due_at,
+            last_error: c.last_error,
+        })
+    }
 }
 
 /// Who may do something with it, and why.
@@ -105,7 +155,11 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
     let c = &found.credential;
     let mut names = Names::knowing(tx, &org.id, &who);
     let used = tx.usage(&c.id)?;
-    let row = row(&mut names, &org, c, &used, tx.now())?;
+    let connection = match c.source {
+        Source::OAuth => tx.connection(&org.id, &c.id)?,
+        Source::Manual => None,
+    };
+    let row = row(&mut names, &org, c, connection.as_ref(), &used, tx.now())?;
     let a = found.access;
     let you_may = [(a.uses, Level::Use), (a.views, Level::View), (a.manages, Level::Manage)]
         .into_iter()
@@ -180,6 +234,7 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         value_set_by: names.maybe_user(c.value_set_by.as_ref())?,
         updated_at: c.updated_at,
         versions,
+        connection: connection.map(|c| ConnectionView::of(tx, c)).transpose()?,
         who: holders,
         uses: used.uses,
         failures: used.failures,

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Result, invalid};
 use crate::model::access::{Caller, Standing, access};
-use crate::model::credential::{Credential, CredentialType, Environment, Scope};
+use crate::model::credential::{Credential, CredentialType, Environment, Scope, Source};
 use crate::model::event::{Event, Outcome};
 use crate::model::status::Status;
 use crate::ops::{Effect, Operation, Permission, Toolset, reach};
@@ -192,6 +192,9 @@ fn page(
         let is_last = found.len() < batch;
         let ids: Vec<_> = found.iter().map(|c| c.id.as_str()).collect();
         let used = tx.usage_of(&ids)?;
+        let bound: Vec<_> =
+            found.iter().filter(|c| c.source == Source::OAuth).map(|c| c.id.as_str()).collect();
+        let connections = tx.connections_of(&org.id, &bound)?;
         let unused = Usage::default();
         let mut last: Option<&Credential> = None;
         for c in &found {
@@ -211,7 +214,7 @@ fn page(
             };
             last = Some(c);
             if visible && fits(c, input, team.as_deref(), needle.as_deref(), usage) {
-                let row = row(&mut names, &org, c, usage, now)?;
+                let row = row(&mut names, &org, c, connections.get(c.id.as_str()), usage, now)?;
                 if input.status.is_none_or(|wanted| row.status.status == wanted) {
                     bytes += approximate_bytes(&row);
                     rows.push(row);

@@ -2,6 +2,7 @@
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::{Caller, Grant};
+use crate::model::connection::Connection;
 use crate::model::credential::{Credential, Version};
 use crate::model::event::Event;
 use crate::model::text::Reason;
@@ -110,6 +111,7 @@ pub fn destroy(tx: &mut Writer<'_>, c: &Credential, grants: &[Grant]) -> Result<
     for grant in grants {
         tx.remove::<Grant>(&[grant.id.as_str()])?;
     }
+    tx.remove::<Connection>(&[c.id.as_str()])?;
     tx.remove::<Credential>(&[c.id.as_str()])?;
     Ok(versions.len() as i64)
 }

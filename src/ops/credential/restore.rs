@@ -53,7 +53,7 @@ impl Operation for RestoreCredential {
                         .next("Rename or delete the other one first."),
                     _ => e,
                 })?;
-                let output = Restored { id: c.id.0.clone(), name: c.name.clone(), status: status(&c, now, org.warn_days, org.bin_days) };
+                let output = Restored { id: c.id.0.clone(), name: c.name.clone(), status: status(&c, tx.connection(&c.org_id, &c.id)?.as_ref(), now, org.warn_days, org.bin_days) };
                 tx.record(Event::of(Self::NAME).on(&c), output)
             })
             .await

@@ -294,7 +294,7 @@ pub(in crate::ops) fn expect_manual(credential: &Credential) -> Result<()> {
         Source::Manual => Ok(()),
         Source::OAuth => {
             Err(invalid(format!("{} is a connection: its value is managed, not entered", credential.name))
-                .next("Connecting comes with a later version of unsaid."))
+                .next(format!("Call connect_credential, or ask the person to run `{}`.", credential.connect_command())))
         }
     }
 }

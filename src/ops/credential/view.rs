@@ -3,6 +3,7 @@ use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::{OrgId, TeamId, UserId};
 use crate::model::access::Standing;
+use crate::model::connection::Connection;
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, Source};
 use crate::model::org::Org;
 use crate::model::status::{StatusReport, status};
@@ -100,6 +101,7 @@ pub fn row(
     names: &mut Names<'_, '_>,
     org: &Org,
     c: &Credential,
+    connection: Option<&Connection>,
     used: &Usage,
     now: Millis,
 ) -> Result<CredentialRow> {
@@ -117,7 +119,7 @@ pub fn row(
         scope: c.scope,
         owner: names.owner(c.scope, &c.owner_id)?,
         environment: c.environment,
-        status: status(c, now, org.warn_days, org.bin_days),
+        status: status(c, connection, now, org.warn_days, org.bin_days),
         shared: c.scope != Scope::Personal,
         set_by,
         created_at: c.created_at,

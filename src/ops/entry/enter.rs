@@ -31,6 +31,14 @@ pub(in crate::ops) fn consume(tx: &mut Writer<'_>, caller: &Caller, hash: &[u8])
     Ok(link)
 }
 
+/// Uses up a link whose person was sent elsewhere and has come back, if it is open still: what they brought counts anyhow.
+pub(in crate::ops) fn use_up(tx: &mut Writer<'_>, hash: &[u8]) -> Result<()> {
+    match tx.entry_by_hash(hash)? {
+        Some(mut link) if link.state == EntryState::Open => close(tx, &mut link, EntryState::Done),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses what is not what the page showed when the link was made.
 pub(in crate::ops) fn expect_same(link: &EntryLink, policy: &[u8]) -> Result<()> {
     match link.policy == policy {
@@ -44,7 +52,8 @@ pub(in crate::ops) fn expect_same(link: &EntryLink, policy: &[u8]) -> Result<()>
     }
 }
 
-async fn expect(app: &App, visitor: &Caller, link: &str, purpose: EntryPurpose) -> Result<EntryLink> {
+/// The link's row, for its asker, where it is for `purpose`.
+pub(in crate::ops) async fn expect(app: &App, visitor: &Caller, link: &str, purpose: EntryPurpose) -> Result<EntryLink> {
     people_only(visitor)?;
     let row = find(app, link).await?;
     expect_asker(app, visitor, &row).await?;

@@ -1,6 +1,6 @@
 //! What the page shows before a person types: who asked, for what, and what it changes. Never a stored value.
 use super::visit::expect_asker;
-use super::{expect_open, expect_same, find, not_found, secret_policy, value_policy};
+use super::{connect_policy, expect_open, expect_same, find, not_found, secret_policy, value_policy};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::Result;
@@ -13,6 +13,7 @@ use crate::ops::credential::value::{MOST_FILE_BYTES, MOST_VALUE_BYTES};
 use crate::ops::credential::view::Names;
 use crate::ops::people_only;
 use crate::ops::reach::{self, Need};
+use crate::services::Catalogue;
 use crate::store::Reader;
 
 /// One thing to type.
@@ -45,6 +46,19 @@ pub struct EntryView {
     pub most_bytes: usize,
     /// The same on the command line.
     pub command: String,
+    /// Of a consent, where it leads.
+    pub connect: Option<ConnectView>,
+}
+
+/// Where a consent leads, and what is asked for there.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectView {
+    pub provider: String,
+    /// The host of the consent page.
+    pub host: String,
+    /// Each scope with what it means, where the catalogue knows.
+    pub scopes: Vec<(String, String)>,
+    pub has_device: bool,
 }
 
 /// What the link is for, as things stand now, for the person who asked.
@@ -62,6 +76,7 @@ pub async fn look(app: &App, visitor: &Caller, link: &str) -> Result<EntryView> 
             let mut view = match row.purpose {
                 EntryPurpose::Value => value(tx, &asking, &row)?,
                 EntryPurpose::ClientSecret => client_secret(tx, &asking, &row)?,
+                EntryPurpose::Connect => connect(tx, &asking, &row, catalogue)?,
                 EntryPurpose::SignIn => return Err(not_found()),
             };
             // A service is shown by its name, not by its id.
@@ -93,6 +108,7 @@ fn begun(row: &EntryLink) -> EntryView {
         is_file: false,
         most_bytes: MOST_VALUE_BYTES,
         command: String::new(),
+        connect: None,
     }
 }
 
@@ -187,6 +203,42 @@ fn used_by(
     Ok(used_by)
 }
 
+fn connect(tx: &Reader<'_>, caller: &Caller, row: &EntryLink, catalogue: &Catalogue) -> Result<EntryView> {
+    let (who, org) = reach::who(tx, caller)?;
+    let c = reach::credential(tx, caller, &who, &row.object_id, Need::Manage)?.credential;
+    expect_same(row, &connect_policy(tx, &c)?)?;
+    let p = crate::ops::connection::provider_of(tx, &c)?;
+    let mut names = Names::knowing(tx, &org.id, &who);
+    let mut view = EntryView { name: c.label(), command: c.connect_command(), ..begun(row) };
+    let place = match c.scope {
+        Scope::Personal => "personal: only you use it".to_owned(),
+        Scope::Team => format!("team {}: its members use it", names.owner(c.scope, &c.owner_id)?),
+        Scope::Org => format!("the whole org {}: everybody in it uses it", org.name),
+    };
+    view.facts = vec![("Name", c.name.clone()), ("OAuth provider", p.name.clone()), ("Scope", place)];
+    for host in crate::ops::provider::hosts(&p.endpoints) {
+        view.facts.push(("Address", host));
+    }
+    if c.scope != Scope::Personal {
+        view.warnings.push("Others will act as the account that you consent with.".into());
+    }
+    if let Some(before) = tx.connection(&c.org_id, &c.id)?.filter(|before| !before.account.is_empty()) {
+        view.warnings.push(format!("It was connected as {}: consent as the same account.", before.account));
+    }
+    let known = catalogue.find_service(&p.service).and_then(|s| s.oauth.as_ref().map(|o| o.scopes.clone()));
+    let meaning = |scope: &str| {
+        let found = known.iter().flatten().find(|known| known.scope == scope);
+        found.map_or(String::new(), |known| known.meaning.clone())
+    };
+    view.connect = Some(ConnectView {
+        host: crate::ops::connection::host(&p.endpoints.authorization_url),
+        scopes: p.scopes.iter().map(|scope| (scope.clone(), meaning(scope))).collect(),
+        has_device: !p.endpoints.device_authorization_url.is_empty(),
+        provider: p.name,
+    });
+    Ok(view)
+}
+
 fn client_secret(tx: &Reader<'_>, caller: &Caller, row: &EntryLink) -> Result<EntryView> {
     reach::admin(tx, caller)?;
     let p = tx.provider_named(&caller.org, &row.object_id)?;
@@ -225,7 +277,7 @@ pub async fn mine(app: &App, visitor: &Caller) -> Result<Vec<(String, Millis)>> 
                     continue;
                 }
                 let name = match link.purpose {
-                    EntryPurpose::Value => reach::credential(tx, &asking, &who, &link.object_id, Need::See)
+                    EntryPurpose::Value | EntryPurpose::Connect => reach::credential(tx, &asking, &who, &link.object_id, Need::See)
                         .map(|f| f.credential.name),
                     EntryPurpose::ClientSecret => tx
                         .provider_named(&asking.org, &link.object_id)

@@ -12,13 +12,13 @@ mod tests;
 mod visit;
 
 pub use enter::{decline, enter, enter_client_secret};
-pub use look::{EntryView, FieldView, look, mine};
+pub use look::{ConnectView, EntryView, FieldView, look, mine};
 pub use offer::{EntryStatus, Offer, offer, offer_here, state_of, status, withdraw};
 pub use sign_in::{offer_sign_in, peek_sign_in, sign_in};
 pub use visit::{expect_code, find};
 
-pub(super) use enter::{consume, expect_same};
-pub(super) use offer::{secret_policy, value_policy};
+pub(super) use enter::{consume, expect as expect_purpose, expect_same, use_up};
+pub(super) use offer::{connect_policy, secret_policy, value_policy};
 
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};

@@ -178,6 +178,12 @@ fn about(tx: &Reader<'_>, caller: &Caller, purpose: EntryPurpose, object: &str) 
             }
             Ok((event.about("provider", p.id.as_str(), &p.name), secret_policy(&p)))
         }
+        EntryPurpose::Connect => {
+            let who = tx.standing(caller)?;
+            let c = reach::credential(tx, caller, &who, object, Need::Manage)?.credential;
+            let policy = connect_policy(tx, &c)?;
+            Ok((event.on(&c), policy))
+        }
         EntryPurpose::SignIn => Err(crate::error::internal("a sign-in is not offered to a model")),
     }
 }
@@ -199,6 +205,12 @@ pub(in crate::ops) fn value_policy(c: &Credential) -> Vec<u8> {
         hash.update(part);
     }
     hash.finalize().to_vec()
+}
+
+/// What a consent is for: the credential and the provider that the page shows.
+pub(in crate::ops) fn connect_policy(tx: &Reader<'_>, c: &Credential) -> Result<Vec<u8>> {
+    let p = crate::ops::connection::provider_of(tx, c)?;
+    Ok(Sha256::new().chain_update(value_policy(c)).chain_update(crate::ops::connection::policy(&p)).finalize().to_vec())
 }
 
 /// Where a client secret goes: the addresses that the page shows.

@@ -15,7 +15,9 @@ use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
 use crate::model::credential::{Credential, Version};
+use crate::model::connection::{Connection, Consent};
 use crate::model::entry::EntryLink;
+use crate::ops::connection::consent_context;
 use crate::model::event::{Event, Outcome};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
@@ -128,6 +130,8 @@ async fn pass(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) ->
     moved += table::<Approval>(app, caller, to, unsound).await?;
     moved += table::<Token>(app, caller, to, unsound).await?;
     moved += table::<EntryLink>(app, caller, to, unsound).await?;
+    moved += table::<Connection>(app, caller, to, unsound).await?;
+    moved += table::<Consent>(app, caller, to, unsound).await?;
     Ok(moved)
 }
 
@@ -197,6 +201,20 @@ impl Moves for Grant {}
 impl Moves for Approval {}
 impl Moves for Token {}
 impl Moves for EntryLink {}
+impl Moves for Connection {}
+
+impl Moves for Consent {
+    fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {
+        if self.wrapped_key.is_empty() {
+            return Ok(());
+        }
+        if let Some(wrapped) = vault.rewrap_data_key(&consent_context(vault.instance(), self), &self.wrapped_key)? {
+            self.wrapped_key = wrapped;
+        }
+        self.key_version = vault.active_version(&self.org_id)?;
+        Ok(())
+    }
+}
 
 impl Moves for Version {
     fn move_key(&mut self, tx: &Reader<'_>, vault: &Vault) -> Result<()> {
@@ -265,7 +283,9 @@ async fn finish(app: &App, caller: &Caller, to: i64, rows: i64) -> Result<()> {
                 + tx.count_stale::<Provider>(&org, to)?
                 + tx.count_stale::<Approval>(&org, to)?
                 + tx.count_stale::<Token>(&org, to)?
-                + tx.count_stale::<EntryLink>(&org, to)?;
+                + tx.count_stale::<EntryLink>(&org, to)?
+                + tx.count_stale::<Connection>(&org, to)?
+                + tx.count_stale::<Consent>(&org, to)?;
             if left > 0 {
                 return Err(Error::new(Code::Changed, format!("{left} rows are under the old key still")));
             }

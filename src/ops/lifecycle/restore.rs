@@ -16,6 +16,7 @@ use crate::ids::OrgId;
 use crate::model::access::{Caller, Door, Grant};
 use crate::model::approval::Approval;
 use crate::model::credential::{Credential, Version};
+use crate::model::connection::{Connection, Consent};
 use crate::model::entry::EntryLink;
 use crate::model::event::Event;
 use crate::model::org::{Membership, Org, Team, User};
@@ -263,7 +264,9 @@ pub(super) fn every_row(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Resul
     sound::<Provider>(tx, org, rows)?;
     sound::<Approval>(tx, org, rows)?;
     sound::<Token>(tx, org, rows)?;
-    sound::<EntryLink>(tx, org, rows)
+    sound::<EntryLink>(tx, org, rows)?;
+    sound::<Connection>(tx, org, rows)?;
+    sound::<Consent>(tx, org, rows)
 }
 
 fn sound<T: Entity>(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Result<()> {
@@ -313,6 +316,8 @@ async fn settle(
                     }
                 }
             }
+            // The service may have replaced these tokens since: whoever uses one finds out, and nothing does by itself (P-11).
+            tx.rest_connections()?;
             tx.bump_key_epoch()?;
             tx.record(
                 Event::of("restore_backup").about("vault", &instance, "").with("made_at", made.to_string()),

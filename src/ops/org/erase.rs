@@ -141,6 +141,7 @@ impl Operation for EraseUser {
                     tx.remove::<Grant>(&[grant.id.as_str()])?;
                 }
                 tx.forget_tickets(&user.org_id, &user.id)?;
+                tx.forget_consents_of(&user.org_id, &user.id)?;
                 let login = pseudonym(&user);
                 let mentions = tx.forget_mentions(&user, &login)?;
                 user.login.clone_from(&login);

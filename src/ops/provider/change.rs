@@ -1,15 +1,16 @@
 //! Changes of a provider. A changed address voids the client secret: it was sealed to the address before.
-use super::endpoints::{self, GivenEndpoints, Resolved};
+use super::endpoints::{self, GivenEndpoints, Resolved, Terms};
 use super::{ProviderAnswer, ProviderRow};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;
+use crate::model::connection::GrantKind;
 use crate::model::entry::EntryPurpose;
 use crate::model::provider::{ClientAuth, Endpoints, Provider};
 use crate::model::text::Reason;
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::org::{about, named};
-use crate::ops::{Effect, Operation, Permission, Toolset, reach};
+use crate::ops::{Effect, Operation, Permission, Toolset, connection, reach};
 use crate::services::Catalogue;
 use crate::store::Reader;
 use schemars::JsonSchema;
@@ -36,6 +37,9 @@ pub struct UpdateOauthProvider {
     pub endpoints: Option<GivenEndpoints>,
     #[schemars(length(max = 500))]
     pub callback_url: Option<String>,
+    /// What tokens are for (RFC 8707); empty: nothing
+    #[schemars(length(max = 500))]
+    pub resource: Option<String>,
     pub reason: Option<Reason>,
 }
 
@@ -45,6 +49,8 @@ struct Plan {
     after: Provider,
     needs_person: bool,
     voids_secret: bool,
+    /// Connections that end with it.
+    detached: usize,
     warnings: Vec<String>,
 }
 
@@ -55,6 +61,7 @@ impl UpdateOauthProvider {
         caller: &Caller,
         catalogue: &Catalogue,
         own_callback: &str,
+        allow: &[String],
     ) -> Result<Plan> {
         reach::admin(tx, caller)?;
         let before = tx.provider_named(&caller.org, &named(&self.provider)?)?;
@@ -82,7 +89,8 @@ impl UpdateOauthProvider {
         if redirects || after.client_id != before.client_id {
             let params = self.params.clone().unwrap_or_else(|| before.params.iter().cloned().collect());
             let own = overlay(&before, self.endpoints.as_ref());
-            let resolved = endpoints::resolve(service.as_deref(), &after.client_id, &params, &own)?;
+            let terms = Terms { allow, asks_person: before.grant_kind != GrantKind::ClientCredentials };
+            let resolved = endpoints::resolve(service.as_deref(), &after.client_id, &params, &own, &terms)?;
             after.endpoints = resolved.endpoints;
             after.params = resolved.params;
             after.is_preset = resolved.is_preset;
@@ -98,6 +106,18 @@ impl UpdateOauthProvider {
             after.key_version = 0;
             after.secret_set_at = None;
         }
+        if let Some(resource) = &self.resource {
+            after.resource = super::parse_resource(resource)?;
+        }
+        // Whose name it is was found out for the addresses of before.
+        if after.endpoints != before.endpoints {
+            after.issuer = String::new();
+            after.sends_iss = false;
+        }
+        let detached = match connection::policy(&after) != connection::policy(&before) {
+            true => tx.connections_of_provider(&before.org_id, &before.id)?.len(),
+            false => 0,
+        };
         if after == before {
             return Err(Error::new(Code::NothingToDo, format!("{} is that way already", before.name)));
         }
@@ -115,7 +135,10 @@ impl UpdateOauthProvider {
                     .into(),
             );
         }
-        Ok(Plan { before, after, needs_person, voids_secret, warnings })
+        if detached > 0 {
+            warnings.push(format!("{detached} connections have to be connected again by a person: their tokens are destroyed."));
+        }
+        Ok(Plan { before, after, needs_person, voids_secret: voids_secret || detached > 0, detached, warnings })
     }
 }
 
@@ -142,7 +165,8 @@ impl Operation for UpdateOauthProvider {
     async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
         let (asking, wanted, catalogue) = (caller.clone(), self.clone(), app.catalogue);
         let own_callback = super::own_callback(app);
-        let plan = app.store.read(move |tx| wanted.plan(tx, &asking, catalogue, &own_callback)).await?;
+        let allow = app.config.file.outbound.allow.clone();
+        let plan = app.store.read(move |tx| wanted.plan(tx, &asking, catalogue, &own_callback, &allow)).await?;
         // Destroying a secret cannot be undone, so a form is not enough.
         if !plan.needs_person && !plan.voids_secret {
             return Ok(Confirm::Nothing);
@@ -174,18 +198,23 @@ impl Operation for UpdateOauthProvider {
 
     async fn run(self, app: &App, caller: &Caller) -> Result<ProviderAnswer> {
         let (asking, catalogue, own_callback) = (caller.clone(), app.catalogue, super::own_callback(app));
+        let allow = app.config.file.outbound.allow.clone();
         app.store
             .write(caller, move |tx| {
-                let plan = self.plan(tx, &asking, catalogue, &own_callback)?;
+                let plan = self.plan(tx, &asking, catalogue, &own_callback, &allow)?;
                 let mut p = plan.after;
                 p.updated_at = tx.now();
                 tx.save(&mut p)?;
+                if plan.detached > 0 {
+                    connection::forget_all(tx, &p)?;
+                }
                 let reason = self.reason.as_ref().map_or("", Reason::as_str);
                 let event = about(Self::NAME, "provider", p.id.as_str(), &p.name, p.revision)
                     .because(reason)
                     .with("hosts", endpoints::hosts(&p.endpoints))
                     .with("hosts_before", endpoints::hosts(&plan.before.endpoints))
-                    .with("secret_voided", plan.voids_secret);
+                    .with("secret_voided", plan.voids_secret)
+                    .with("detached", plan.detached);
                 let next = super::next_steps(&p);
                 let warnings = plan.warnings;
                 tx.record(

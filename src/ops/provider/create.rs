@@ -1,10 +1,12 @@
 //! A new provider, from a preset or with addresses of its own.
-use super::endpoints::{self, GivenEndpoints, Resolved};
+use super::discover::Discovered;
+use super::endpoints::{self, GivenEndpoints, Resolved, Terms};
 use super::{ProviderAnswer, ProviderRow};
 use crate::app::App;
 use crate::error::{Result, invalid};
 use crate::ids::ProviderId;
 use crate::model::access::Caller;
+use crate::model::connection::GrantKind;
 use crate::model::entry::EntryPurpose;
 use crate::model::provider::{ClientAuth, Endpoints, Provider};
 use crate::model::text::Reason;
@@ -28,9 +30,18 @@ pub struct CreateOauthProvider {
     /// Its preset gives the addresses.
     #[schemars(length(max = 64))]
     pub service: Option<String>,
-    /// Public; never the secret.
-    #[schemars(length(min = 1, max = 500))]
+    /// Public; never the secret. Left out: the client registers itself at the issuer.
+    #[schemars(length(max = 500))]
+    #[serde(default)]
     pub client_id: String,
+    /// Whose metadata gives the addresses, in place of a service
+    #[schemars(length(max = 500))]
+    pub issuer: Option<String>,
+    /// authorization_code (default), or client_credentials where no person consents
+    pub grant: Option<GrantKind>,
+    /// What tokens are for (RFC 8707)
+    #[schemars(length(max = 500))]
+    pub resource: Option<String>,
     pub client_auth: Option<ClientAuth>,
     #[serde(default)]
     #[schemars(length(max = 100))]
@@ -47,6 +58,15 @@ pub struct CreateOauthProvider {
 
 /// Everything that can be judged before a transaction.
 struct Plan {
+    /// An issuer that nobody has agreed to ask yet: where it is.
+    unasked: Option<String>,
+    issuer: String,
+    sends_iss: bool,
+    grant_kind: GrantKind,
+    resource: String,
+    /// Where the client registers itself, as it has no id.
+    registration_url: String,
+    more_warnings: Vec<String>,
     name: String,
     service: Option<Arc<Service>>,
     client_id: String,
@@ -60,34 +80,98 @@ struct Plan {
 impl Plan {
     /// Where the caller, and not the catalogue, decides where something goes.
     fn needs_person(&self) -> bool {
-        self.resolved.needs_person || self.is_foreign_callback
+        self.resolved.needs_person || self.is_foreign_callback || self.unasked.is_some()
     }
     fn warnings(&self) -> Vec<String> {
-        endpoints::warnings(self.service.as_deref(), &self.resolved, &self.scopes)
+        let mut all = endpoints::warnings(self.service.as_deref(), &self.resolved, &self.scopes);
+        all.extend(self.more_warnings.iter().cloned());
+        all
     }
 }
 
 impl CreateOauthProvider {
-    fn plan(&self, app: &App) -> Result<Plan> {
+    /// Asks the issuer, where somebody who may has agreed: a person in person, or by approving this very request. Before
+    /// that nothing is sent to where a model points (O-01).
+    async fn discovered(&self, app: &App, caller: &Caller) -> Result<Option<Discovered>> {
+        let Some(issuer) = self.issuer.as_deref().map(str::trim).filter(|issuer| !issuer.is_empty()) else {
+            return Ok(None);
+        };
+        if self.service.is_some() {
+            return Err(invalid("a provider has its addresses from a service or from an issuer, not from both"));
+        }
+        match caller.approval.is_some() || crate::ops::people_only(caller).is_ok() {
+            true => super::discover::read_from(app, issuer).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn plan(&self, app: &App, found: Option<Discovered>) -> Result<Plan> {
+        let grant_kind = match self.grant {
+            Some(GrantKind::DeviceCode) => {
+                return Err(invalid("grant is authorization_code or client_credentials")
+                    .next("A provider with a device address offers codes besides: leave grant out."));
+            }
+            other => other.unwrap_or(GrantKind::AuthorizationCode),
+        };
+        let issuer = self.issuer.as_deref().map(str::trim).filter(|issuer| !issuer.is_empty());
+        let unasked = match (&found, issuer) {
+            (None, Some(issuer)) => Some(endpoints::check_address("issuer", issuer, &app.config.file.outbound.allow)?),
+            _ => None,
+        };
         let service = endpoints::service(app.catalogue, self.service.as_deref())?;
-        let client_id = super::parse_client_id(&self.client_id)?;
+        let registers = self.client_id.trim().is_empty();
+        let registration_url = found.as_ref().map_or(String::new(), |f| f.registration_url.clone());
+        if registers && issuer.is_none() {
+            return Err(invalid("client_id is missing").next("Give the id that the service shows for the client."));
+        }
+        if registers && unasked.is_none() && registration_url.is_empty() {
+            return Err(invalid("this issuer does not let clients register themselves: give a client_id"));
+        }
+        let client_id = if registers { String::new() } else { super::parse_client_id(&self.client_id)? };
         let name = match (&self.name, &service) {
             (Some(name), _) => super::parse_name(name)?,
             (None, Some(service)) => service.id.clone(),
             (None, None) => return Err(invalid("give a name or a service")),
         };
-        let none = Endpoints::default();
+        let none = found.as_ref().map_or_else(Endpoints::default, |f| f.endpoints.clone());
         let own = match &self.endpoints {
             Some(given) => given.over(none),
             None => none,
         };
-        let resolved = endpoints::resolve(service.as_deref(), &client_id, &self.params, &own)?;
+        let allow = &app.config.file.outbound.allow;
+        let terms = Terms { allow, asks_person: grant_kind == GrantKind::AuthorizationCode };
+        let mut resolved = match unasked {
+            Some(_) => Resolved::unknown(),
+            None => endpoints::resolve(service.as_deref(), &client_id, &self.params, &own, &terms)?,
+        };
+        let mut more_warnings = Vec::new();
+        if let Some(found) = &found {
+            resolved.client_auth = found.client_auth.unwrap_or(resolved.client_auth);
+            if found.takes_s256 == Some(false) && grant_kind == GrantKind::AuthorizationCode {
+                more_warnings.push("The issuer does not say that it takes PKCE with S256: a stolen code would be worth more there.".into());
+            }
+            if let Some(issuer) = issuer {
+                let mut hosts: Vec<_> = endpoints::addresses(&resolved.endpoints).iter().map(|(_, url)| endpoints::host(url)).collect();
+                hosts.push(endpoints::host(issuer));
+                more_warnings.extend(endpoints::domain_warning(hosts.iter().map(String::as_str)));
+            }
+            if !registration_url.is_empty() {
+                endpoints::check_address("registration_endpoint", &registration_url, allow)?;
+            }
+        }
         let own_callback = super::own_callback(app);
         let callback_url = match &self.callback_url {
             Some(url) => super::parse_callback(url)?,
             None => own_callback.clone(),
         };
         Ok(Plan {
+            unasked,
+            sends_iss: found.as_ref().is_some_and(|f| f.sends_iss),
+            issuer: found.map_or(String::new(), |f| f.issuer),
+            grant_kind,
+            resource: self.resource.as_deref().map_or(Ok(String::new()), super::parse_resource)?,
+            registration_url: if registers { registration_url } else { String::new() },
+            more_warnings,
             is_foreign_callback: callback_url != own_callback,
             name,
             service,
@@ -120,13 +204,18 @@ impl Operation for CreateOauthProvider {
     async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
         let asking = caller.clone();
         app.store.read(move |tx| reach::admin(tx, &asking).map(drop)).await?;
-        let plan = self.plan(app)?;
+        let found = self.discovered(app, caller).await?;
+        let plan = self.plan(app, found)?;
         let (asking, name) = (caller.clone(), plan.name.clone());
         app.store.read(move |tx| check(tx, &asking, &name)).await?;
         if !plan.needs_person() {
             return Ok(Confirm::Nothing);
         }
         let mut impact = endpoints::hosts(&plan.resolved.endpoints);
+        if let Some(issuer) = &plan.unasked {
+            impact.push(format!("issuer: {}", endpoints::host(issuer)));
+            impact.push("its addresses are read from there, all of that domain, once you agree".into());
+        }
         impact.push(format!("callback: {}", plan.callback_url));
         impact.extend(plan.warnings());
         Ok(Confirm::Person(Question {
@@ -149,7 +238,29 @@ impl Operation for CreateOauthProvider {
         let asking = caller.clone();
         // Rights come first: whoever may not do it learns nothing from what their input would lead to.
         app.store.read(move |tx| reach::admin(tx, &asking).map(drop)).await?;
-        let plan = self.plan(app)?;
+        let found = self.discovered(app, caller).await?;
+        let mut plan = self.plan(app, found)?;
+        // Who agreed saw the issuer, and not the addresses that it names: they are its own, or a person looks at them.
+        if caller.approval.is_some()
+            && let Some(issuer) = &self.issuer
+        {
+            let mut hosts: Vec<_> =
+                endpoints::addresses(&plan.resolved.endpoints).iter().map(|(_, url)| endpoints::host(url)).collect();
+            hosts.push(endpoints::host(issuer));
+            if endpoints::domain_warning(hosts.iter().map(String::as_str)).is_some() {
+                return Err(invalid("the issuer names addresses of another domain than its own")
+                    .next("An admin should add it in person: on the server's page, or with `unsaid provider add --issuer`."));
+            }
+        }
+        let registered = match plan.registration_url.is_empty() {
+            true => None,
+            false => Some(super::register::register(app, &plan.registration_url, &plan.callback_url, plan.grant_kind).await?),
+        };
+        if let Some(registered) = &registered {
+            plan.client_id.clone_from(&registered.client_id);
+            plan.resolved.client_auth = registered.client_auth;
+        }
+        let keys = app.keys.clone();
         let asking = caller.clone();
         app.store
             .write(caller, move |tx| {
@@ -162,7 +273,14 @@ impl Operation for CreateOauthProvider {
                     name: plan.name,
                     service: plan.service.as_ref().map_or(String::new(), |s| s.id.clone()),
                     client_id: plan.client_id,
-                    client_auth: self.client_auth.unwrap_or(plan.resolved.client_auth),
+                    client_auth: match registered {
+                        Some(_) => plan.resolved.client_auth,
+                        None => self.client_auth.unwrap_or(plan.resolved.client_auth),
+                    },
+                    grant_kind: plan.grant_kind,
+                    issuer: plan.issuer,
+                    sends_iss: plan.sends_iss,
+                    resource: plan.resource,
                     endpoints: plan.resolved.endpoints,
                     scopes: plan.scopes,
                     params: plan.resolved.params,
@@ -177,6 +295,9 @@ impl Operation for CreateOauthProvider {
                     updated_at: now,
                     revision: 0,
                 };
+                if let Some(secret) = registered.and_then(|r| r.client_secret) {
+                    super::secret::seal_into(&keys.vault(), &mut p, &secret, now)?;
+                }
                 tx.insert(&mut p)?;
                 let reason = self.reason.as_ref().map_or("", Reason::as_str);
                 let event = about(Self::NAME, "provider", p.id.as_str(), &p.name, p.revision)

@@ -18,6 +18,14 @@ pub struct Discovered {
     /// What clients may ask for, where it says so.
     pub scopes: Vec<String>,
     pub client_auth: Option<ClientAuth>,
+    /// Its own name for itself, letter by letter.
+    pub issuer: String,
+    /// It promises `iss` in its answers (RFC 9207 §3).
+    pub sends_iss: bool,
+    /// It takes PKCE with S256, as far as it says (RFC 8414 §2, RFC 7636).
+    pub takes_s256: Option<bool>,
+    /// Where clients register themselves (RFC 7591); empty where they do not.
+    pub registration_url: String,
 }
 
 /// Asks the issuer. For an admin in person, who chose the address.
@@ -28,6 +36,11 @@ pub async fn discover(app: &App, caller: &Caller, issuer: &str) -> Result<Discov
     people_only(caller)?;
     let asking = caller.clone();
     app.store.read(move |tx| reach::admin(tx, &asking).map(drop)).await?;
+    read_from(app, issuer).await
+}
+
+/// As [`discover`], once it is known that somebody who may has agreed to it.
+pub(super) async fn read_from(app: &App, issuer: &str) -> Result<Discovered> {
     let outbound = app.outbound();
     let issuer = issuer.trim().trim_end_matches('/');
     let mut last = invalid("the issuer is no address");
@@ -103,7 +116,17 @@ fn read(issuer: &str, document: &Value) -> Result<Discovered> {
         () if has("none") => Some(ClientAuth::None),
         () => None,
     };
-    Ok(Discovered { endpoints, scopes: list("scopes_supported"), client_auth })
+    let methods = document.get("code_challenge_methods_supported").map(|_| list("code_challenge_methods_supported"));
+    let registration_url = Some(text("registration_endpoint")).filter(|url| url.starts_with("https://") && url.len() <= 500);
+    Ok(Discovered {
+        endpoints,
+        scopes: list("scopes_supported"),
+        client_auth,
+        issuer: text("issuer"),
+        sends_iss: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
+        takes_s256: methods.map(|all| all.iter().any(|method| method == "S256")),
+        registration_url: registration_url.unwrap_or_default(),
+    })
 }
 
 #[cfg(test)]

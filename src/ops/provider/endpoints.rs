@@ -62,6 +62,19 @@ pub(super) struct Resolved {
     pub client_auth: ClientAuth,
 }
 
+impl Resolved {
+    /// Of an issuer that nobody has agreed to ask yet.
+    pub fn unknown() -> Self {
+        Self {
+            endpoints: Endpoints::default(),
+            is_preset: false,
+            needs_person: true,
+            params: Vec::new(),
+            client_auth: ClientAuth::Basic,
+        }
+    }
+}
+
 fn slots(e: &mut Endpoints) -> [(&'static str, &mut String); 5] {
     [
         ("authorization_url", &mut e.authorization_url),
@@ -79,6 +92,14 @@ pub(super) fn addresses(e: &Endpoints) -> Vec<(&'static str, String)> {
     slots(&mut e).map(set).into_iter().filter(|(_, url)| !url.is_empty()).collect()
 }
 
+/// What else decides which addresses will do.
+pub(super) struct Terms<'a> {
+    /// Hosts outside the public network that the configuration names.
+    pub allow: &'a [String],
+    /// A person consents, so that there must be a page for it.
+    pub asks_person: bool,
+}
+
 /// The addresses of `service`'s preset with `params`, replaced where `own` says otherwise.
 ///
 /// Fails with `invalid_input` where a parameter is missing, an address is not fit, or there is no token address.
@@ -87,10 +108,11 @@ pub(super) fn resolve(
     client_id: &str,
     params: &BTreeMap<String, String>,
     own: &Endpoints,
+    terms: &Terms<'_>,
 ) -> Result<Resolved> {
     let preset = service.and_then(|s| s.oauth.as_ref());
     let mut resolved = match (service, preset) {
-        (Some(service), Some(preset)) => from_preset(service, preset, client_id, params)?,
+        (Some(service), Some(preset)) => from_preset(service, preset, client_id, params, terms)?,
         _ if !params.is_empty() => return Err(invalid("params are for a service with an OAuth preset")),
         _ => Resolved {
             endpoints: Endpoints::default(),
@@ -105,7 +127,7 @@ pub(super) fn resolve(
         if own.is_empty() {
             continue;
         }
-        let checked = check_address(name, own)?;
+        let checked = check_address(name, own, terms.allow)?;
         if *slot != checked {
             *slot = checked;
             resolved.is_preset = false;
@@ -113,6 +135,9 @@ pub(super) fn resolve(
         }
     }
     for needed in ["authorization_url", "token_url"] {
+        if needed == "authorization_url" && !terms.asks_person {
+            continue;
+        }
         if !addresses(&resolved.endpoints).iter().any(|(name, _)| *name == needed) {
             return Err(invalid(format!("{needed} is missing")).next(
                 "Name a service with an OAuth preset (list_services with oauth true), or give endpoints.",
@@ -127,6 +152,7 @@ fn from_preset(
     preset: &OauthPreset,
     client_id: &str,
     given: &BTreeMap<String, String>,
+    terms: &Terms<'_>,
 ) -> Result<Resolved> {
     let templates = [
         Some(&preset.authorization_url),
@@ -164,7 +190,7 @@ fn from_preset(
     let mut needs_person = false;
     for ((name, slot), template) in slots(&mut endpoints).into_iter().zip(templates) {
         if let Some(template) = template {
-            *slot = check_address(name, &fill(template, &values)?)?;
+            *slot = check_address(name, &fill(template, &values)?, terms.allow)?;
             let chooses = |param: &&str| given.get(*param).is_some_and(|v| Some(v) != default(param));
             needs_person |= host_params(template).iter().any(chooses);
         }
@@ -190,7 +216,9 @@ fn host_params(template: &str) -> Vec<&str> {
 }
 
 /// `url` as it will be used, if a server of the public network may be there (O-03). The message does not repeat it.
-pub(super) fn check_address(name: &str, url: &str) -> Result<String> {
+///
+/// A host that the configuration names (`allow`, as `idp.intranet:8443`) may be anywhere, by https all the same.
+pub(super) fn check_address(name: &str, url: &str, allow: &[String]) -> Result<String> {
     let refused = |why: &str| invalid(format!("{name} {why}"));
     if url.len() > 500 || url.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err(refused("is not an address of at most 500 characters"));
@@ -204,6 +232,10 @@ pub(super) fn check_address(name: &str, url: &str) -> Result<String> {
     }
     if parsed.fragment().is_some() {
         return Err(refused("must not have a fragment"));
+    }
+    let named = format!("{}:{}", parsed.host_str().unwrap_or_default(), parsed.port_or_known_default().unwrap_or(443));
+    if allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(&named)) {
+        return Ok(parsed.into());
     }
     if parsed.port().is_some() {
         return Err(refused("must use port 443"));
@@ -230,7 +262,7 @@ pub fn hosts(e: &Endpoints) -> Vec<String> {
     addresses(e).iter().map(|(name, url)| format!("{name}: {}", host(url))).collect()
 }
 
-fn host(url: &str) -> String {
+pub(super) fn host(url: &str) -> String {
     Url::parse(url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
@@ -319,15 +351,15 @@ mod tests {
             "",
         ];
         for url in bad {
-            let refused = check_address("token_url", url).unwrap_err();
+            let refused = check_address("token_url", url, &[]).unwrap_err();
             assert_eq!(refused.code, Code::InvalidInput, "{url}");
             assert!(url.is_empty() || !refused.message().contains(url));
         }
-        assert!(check_address("token_url", &format!("https://example.com/{}", "a".repeat(500))).is_err());
+        assert!(check_address("token_url", &format!("https://example.com/{}", "a".repeat(500)), &[]).is_err());
         for good in
             ["https://example.com/token", "https://example.com:443/t?x=1", "https://ÜBER.example/token"]
         {
-            assert!(check_address("token_url", good).is_ok(), "{good}");
+            assert!(check_address("token_url", good, &[]).is_ok(), "{good}");
         }
     }
 
@@ -347,7 +379,7 @@ mod tests {
                 .map(|p| (p.name.clone(), p.default.clone().unwrap_or_else(|| p.example.clone())))
                 .collect();
 
-            let resolved = resolve(Some(service), "abc", &params, &Endpoints::default());
+            let resolved = resolve(Some(service), "abc", &params, &Endpoints::default(), &Terms { allow: &[], asks_person: true });
 
             let resolved = resolved.unwrap_or_else(|e| panic!("{}: {e}", service.id));
             assert!(resolved.is_preset, "{}", service.id);

@@ -8,6 +8,7 @@ mod delete;
 mod discover;
 mod endpoints;
 mod list;
+mod register;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -19,12 +20,13 @@ pub use discover::{Discovered, discover};
 pub use endpoints::{GivenEndpoints, domain_warning, hosts};
 pub use list::{ListOauthProviders, ProviderList};
 pub(in crate::ops) use secret::set_secret_by_link;
-pub use secret::{key_context, set_secret};
+pub use secret::{FIELD as SECRET_FIELD, key_context, set_secret};
 
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Result, invalid};
 use crate::ids::ProviderId;
+use crate::model::connection::GrantKind;
 use crate::model::entry::EntryPurpose;
 use crate::model::provider::{ClientAuth, Endpoints, Provider};
 use crate::model::text::clean;
@@ -67,6 +69,11 @@ pub struct ProviderSetup {
     pub params: BTreeMap<String, String>,
     /// To paste into the service's page.
     pub callback_url: String,
+    pub grant: GrantKind,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub issuer: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub resource: String,
     /// The addresses are the catalogue's.
     pub is_preset: bool,
     pub has_secret: bool,
@@ -107,6 +114,9 @@ impl ProviderRow {
                 endpoints: p.endpoints.clone(),
                 params: p.params.iter().cloned().collect(),
                 callback_url: p.callback_url.clone(),
+                grant: p.grant_kind,
+                issuer: p.issuer.clone(),
+                resource: p.resource.clone(),
                 is_preset: p.is_preset,
                 has_secret: p.has_secret(),
                 secret_set_at: p.secret_set_at,
@@ -117,8 +127,10 @@ impl ProviderRow {
 
 /// What is left to do by hand.
 fn next_steps(p: &Provider) -> Vec<String> {
-    let mut next =
-        vec![format!("Paste the callback URL {} into the client's settings at the service.", p.callback_url)];
+    let mut next = match p.grant_kind {
+        GrantKind::ClientCredentials => Vec::new(),
+        _ => vec![format!("Paste the callback URL {} into the client's settings at the service.", p.callback_url)],
+    };
     if p.client_auth != ClientAuth::None && !p.has_secret() {
         next.push(format!(
             "Ask the person to run `unsaid provider secret {}` in a terminal and enter the client secret there, never \
@@ -145,7 +157,7 @@ fn parse_name(text: &str) -> Result<String> {
 }
 
 /// Scope tokens (RFC 6749 §3.3), each once.
-fn parse_scopes(scopes: &[String]) -> Result<Vec<String>> {
+pub(in crate::ops) fn parse_scopes(scopes: &[String]) -> Result<Vec<String>> {
     let fits = |s: &str| {
         (1..=200).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
     };
@@ -161,6 +173,20 @@ fn parse_scopes(scopes: &[String]) -> Result<Vec<String>> {
     match kept.len() {
         0..=100 => Ok(kept),
         _ => Err(invalid("a provider has at most 100 scopes")),
+    }
+}
+
+/// What tokens are for: an absolute address without fragment (RFC 8707 §2); empty for none.
+fn parse_resource(text: &str) -> Result<String> {
+    let text = text.trim();
+    let refused = || invalid("resource is an absolute https address without fragment, as https://api.example.com/");
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let url = Url::parse(text).map_err(|_| refused())?;
+    match url.scheme() == "https" && url.fragment().is_none() && text.len() <= 500 && url.username().is_empty() {
+        true => Ok(text.to_owned()),
+        false => Err(refused()),
     }
 }
 

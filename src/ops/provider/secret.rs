@@ -7,8 +7,9 @@ use crate::model::event::Event;
 use crate::model::provider::{ClientAuth, Provider};
 use crate::ops::org::{about, named};
 use crate::ops::{entry, people_only, reach, refusal};
-use crate::secret::Secret;
-use crate::vault::Context;
+use crate::clock::Millis;
+use crate::secret::{Secret, SecretBytes};
+use crate::vault::{Context, Vault};
 use sha2::{Digest, Sha256};
 
 /// The longest client secret, in bytes.
@@ -56,6 +57,20 @@ pub(in crate::ops) async fn set_secret_by_link(
     sealed
 }
 
+/// Seals `secret` into the row of its provider.
+pub(super) fn seal_into(vault: &Vault, p: &mut Provider, secret: &SecretBytes, now: Millis) -> Result<()> {
+    let (wrapped, sealed) = {
+        let place = key_context(vault.instance(), p);
+        let (key, wrapped) = vault.new_data_key(&place)?;
+        (wrapped, secret.expose(|bytes| key.seal(&place.field(FIELD), bytes))?)
+    };
+    p.wrapped_key = wrapped;
+    p.key_version = vault.active_version(&p.org_id)?;
+    p.sealed_secret = sealed;
+    p.secret_set_at = Some(now);
+    Ok(())
+}
+
 async fn seal_secret(
     app: &App,
     caller: &Caller,
@@ -85,15 +100,9 @@ async fn seal_secret(
                 .next("Change its client_auth with update_oauth_provider first."));
             }
             let replaced = p.has_secret();
-            let vault = keys.vault();
-            let place = key_context(vault.instance(), &p);
-            let (key, wrapped) = vault.new_data_key(&place)?;
-            let sealed = secret.expose(|bytes| key.seal(&place.field(FIELD), bytes))?;
-            p.wrapped_key = wrapped;
-            p.key_version = vault.active_version(&asking.org)?;
-            p.sealed_secret = sealed;
-            p.secret_set_at = Some(tx.now());
-            p.updated_at = tx.now();
+            let now = tx.now();
+            seal_into(&keys.vault(), &mut p, &secret, now)?;
+            p.updated_at = now;
             tx.save(&mut p)?;
             let event = about("set_provider_secret", "provider", p.id.as_str(), &p.name, p.revision)
                 .with("replaced", replaced)

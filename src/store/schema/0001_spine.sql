@@ -55,10 +55,30 @@ CREATE INDEX access_grant_holder ON access_grant (grantee_kind, grantee_id, org_
 CREATE TABLE provider (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, name TEXT NOT NULL, service TEXT NOT NULL, client_id TEXT NOT NULL,
   client_auth TEXT NOT NULL, endpoints TEXT NOT NULL, scopes TEXT NOT NULL, params TEXT NOT NULL,
-  callback_url TEXT NOT NULL, is_preset INTEGER NOT NULL, wrapped_key BLOB NOT NULL, key_version INTEGER NOT NULL,
+  callback_url TEXT NOT NULL, grant_kind TEXT NOT NULL, issuer TEXT NOT NULL, sends_iss INTEGER NOT NULL,
+  resource TEXT NOT NULL, is_preset INTEGER NOT NULL, wrapped_key BLOB NOT NULL, key_version INTEGER NOT NULL,
   sealed_secret BLOB NOT NULL, secret_set_at INTEGER, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
   updated_at INTEGER NOT NULL, revision INTEGER NOT NULL, mac BLOB NOT NULL, UNIQUE (org_id, name)) STRICT;
 CREATE INDEX provider_key ON provider (org_id, key_version);
+CREATE TABLE connection (
+  credential_id TEXT PRIMARY KEY, org_id TEXT NOT NULL, provider_id TEXT NOT NULL, state TEXT NOT NULL,
+  reason TEXT NOT NULL, grant_kind TEXT NOT NULL, policy BLOB NOT NULL, subject TEXT NOT NULL, account TEXT NOT NULL,
+  scopes_asked TEXT NOT NULL, scopes_granted TEXT NOT NULL, generation INTEGER NOT NULL, has_refresh INTEGER NOT NULL,
+  obtained_at INTEGER NOT NULL, access_expires_at INTEGER, refresh_due_at INTEGER, refresh_expires_at INTEGER,
+  lease_owner TEXT NOT NULL, lease_until INTEGER NOT NULL, intent INTEGER NOT NULL, failures INTEGER NOT NULL,
+  last_error TEXT NOT NULL, next_try_at INTEGER, connected_at INTEGER NOT NULL, connected_by TEXT NOT NULL,
+  updated_at INTEGER NOT NULL, revision INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;
+CREATE INDEX connection_due ON connection (refresh_due_at) WHERE refresh_due_at IS NOT NULL;
+CREATE INDEX connection_provider ON connection (provider_id);
+CREATE TABLE consent (
+  id TEXT PRIMARY KEY, org_id TEXT NOT NULL, credential_id TEXT NOT NULL, provider_id TEXT NOT NULL,
+  asked_by TEXT NOT NULL, door TEXT NOT NULL, client TEXT NOT NULL, grant_kind TEXT NOT NULL, policy BLOB NOT NULL,
+  hash BLOB NOT NULL UNIQUE, browser BLOB NOT NULL, link BLOB NOT NULL, redirect_uri TEXT NOT NULL, scopes TEXT NOT NULL,
+  wrapped_key BLOB NOT NULL, key_version INTEGER NOT NULL, sealed BLOB NOT NULL, user_code TEXT NOT NULL,
+  verification_uri TEXT NOT NULL, interval_ms INTEGER NOT NULL, state TEXT NOT NULL, outcome TEXT NOT NULL,
+  created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, ended_at INTEGER, revision INTEGER NOT NULL,
+  mac BLOB NOT NULL) STRICT;
+CREATE INDEX consent_credential ON consent (org_id, credential_id, created_at);
 CREATE TABLE approval (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, requested_by TEXT NOT NULL, door TEXT NOT NULL, client TEXT NOT NULL,
   operation TEXT NOT NULL, arguments TEXT NOT NULL, digest BLOB NOT NULL, impact TEXT NOT NULL, reason TEXT NOT NULL,

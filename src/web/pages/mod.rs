@@ -5,6 +5,7 @@
 //! Each page works with script off.
 
 mod approvals;
+mod connect;
 mod entry;
 mod note;
 mod providers;
@@ -15,6 +16,9 @@ use std::fmt;
 use maud::{DOCTYPE, Markup, Render, html};
 
 pub use approvals::{ApprovalPage, ApprovalRow, Home, approval, approvals, home};
+pub use connect::{
+    ConnectForm, Connected, DeviceCode, Leaving, OtherAccount, connect, connected, device_code, leaving, other_account,
+};
 pub use entry::{Asked, EntryForm, Field, SealTo, entry};
 pub use note::{Done, Note, done, note};
 pub use providers::{ProviderForm, ProviderRow, provider_form, providers};

@@ -1,0 +1,477 @@
+//! One refresh at a time, over all tasks and processes that share the store, and no grant lost to a race.
+//!
+//! The order that makes it so: claim the connection in a transaction (a lease, fenced by the generation of its tokens), which
+//! also records the intent; ask the provider, with a deadline that is far shorter than the lease; keep what came in one
+//! transaction that holds only if the claim still does. Nobody uses an access token whose refresh token is not on disk.
+use super::save;
+use super::{client, dice, policy, provider_of, quirks};
+use crate::app::App;
+use crate::clock::Millis;
+use crate::error::{Code, Error, Result};
+use crate::ids::{self, CredentialId, OrgId};
+use crate::model::Word;
+use crate::model::access::Caller;
+use crate::model::connection::{Connection, ConnectionState, GrantKind, LEASE_MS, backoff_ms};
+use crate::model::credential::Credential;
+use crate::model::event::{Event, Outcome};
+use crate::model::provider::Provider;
+use crate::model::status::{StatusReason, StatusReport, status};
+use crate::oauth::{Answer, Grant, Refusal, Tokens, Trouble, token_form, tokens};
+use crate::ops::reach::{self, Need};
+use crate::ops::{Effect, Operation, Permission, Toolset};
+use crate::secret::SecretBytes;
+use crate::store::{Reader, Writer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How long somebody waits for another's refresh, and looks again.
+const PATIENCE_MS: i64 = LEASE_MS + 5_000;
+/// How long a provider is left alone that does not know our client: an admin has to do something first.
+const CLIENT_WAIT_MS: i64 = 5 * 60 * 1000;
+
+/// Why a refresh is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The token is about to be used: refresh where it has too little left.
+    ForUse,
+    /// It is due, or somebody asked for it: refresh unless these tokens (a generation) have been replaced already.
+    Instead(i64),
+}
+
+/// What was found when the store was looked at.
+enum Seen {
+    /// Nothing is to be done.
+    Fresh,
+    /// Another task or process is at it.
+    Claimed,
+    /// It failed a moment ago: not before then. The access token lives, or does not.
+    NotBefore { at: Millis, is_alive: bool },
+    Due { generation: i64 },
+}
+
+/// A claim on the refresh of one generation of tokens.
+struct Claim {
+    owner: String,
+    generation: i64,
+    /// A refresh of this very generation was begun before, and nobody knows what came of it.
+    is_retry: bool,
+    credential: Credential,
+    connection: Connection,
+    provider: Provider,
+    token: Option<SecretBytes>,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Done,
+    /// Somebody else was faster; look again.
+    Again,
+}
+
+/// Makes sure that the tokens of this connection are good to be used.
+///
+/// Fails with `reauth_required` where a person has to connect it (again), `refresh_refused` where the provider does not
+/// know our client any more, and `refresh_unreachable` where it could not be asked and the token has ended.
+pub async fn ensure_fresh(
+    app: &App,
+    caller: &Caller,
+    org: &OrgId,
+    credential: &CredentialId,
+    wanted: Wanted,
+) -> Result<()> {
+    let begun = app.now();
+    let mut pause_ms = 50;
+    loop {
+        match look(app, org, credential, wanted).await? {
+            Seen::Fresh => return Ok(()),
+            Seen::NotBefore { is_alive: true, .. } if wanted == Wanted::ForUse => return Ok(()),
+            Seen::NotBefore { at, .. } => return Err(not_before(at, app.now())),
+            Seen::Claimed => {
+                if app.now().0 - begun.0 > PATIENCE_MS {
+                    return Err(unreachable("another process has been refreshing it for too long"));
+                }
+                // Anywhere between half and all of it, so that those who wait do not all come at once.
+                let jitter = pause_ms / 2 + pause_ms / 2 * u64::from(dice()) / 255;
+                tokio::time::sleep(Duration::from_millis(jitter)).await;
+                pause_ms = (pause_ms * 2).min(1000);
+            }
+            Seen::Due { generation } => {
+                let Some(claim) = claim(app, caller, org, credential, generation).await? else { continue };
+                match attempt(app, caller, claim).await? {
+                    Attempt::Done => return Ok(()),
+                    Attempt::Again => {}
+                }
+            }
+        }
+    }
+}
+
+fn unreachable(why: &str) -> Error {
+    Error::new(Code::RefreshUnreachable, format!("the token could not be refreshed: {why}"))
+}
+
+fn not_before(at: Millis, now: Millis) -> Error {
+    let seconds = ((at.0 - now.0).max(0) + 999) / 1000;
+    unreachable("the last attempt failed a moment ago").detail("retry_after", seconds.to_string())
+}
+
+/// Why a connection that is not connected cannot be used.
+pub(super) fn not_connected(c: &Credential, connection: Option<&Connection>) -> Error {
+    let why = match connection.map(|c| c.state) {
+        None => "nobody has connected it yet",
+        Some(ConnectionState::Disconnected | ConnectionState::Revoking) => "it was disconnected",
+        Some(_) => "it has to be connected again",
+    };
+    Error::new(Code::ReauthRequired, format!("{} cannot be used: {why}", c.name))
+        .next(format!("Call connect_credential, or ask the person to run `{}`.", c.connect_command()))
+}
+
+fn load(tx: &Reader<'_>, org: &OrgId, id: &CredentialId) -> Result<(Credential, Option<Connection>)> {
+    let c = tx
+        .find_credential(org, id)?
+        .ok_or_else(|| Error::new(Code::CredentialNotFound, "the credential is gone"))?;
+    let connection = tx.connection(org, id)?;
+    Ok((c, connection))
+}
+
+async fn look(app: &App, org: &OrgId, id: &CredentialId, wanted: Wanted) -> Result<Seen> {
+    let (org, id) = (org.clone(), id.clone());
+    app.store
+        .read_here(move |tx| {
+            let (c, connection) = load(tx, &org, &id)?;
+            seen(tx.now(), &c, connection.as_ref(), wanted)
+        })
+        .await
+}
+
+fn seen(now: Millis, c: &Credential, connection: Option<&Connection>, wanted: Wanted) -> Result<Seen> {
+    let Some(connection) = connection.filter(|c| c.state == ConnectionState::Connected) else {
+        return Err(not_connected(c, connection));
+    };
+    let is_enough = match wanted {
+        Wanted::ForUse => connection.is_fresh(now),
+        Wanted::Instead(generation) => connection.generation > generation,
+    };
+    if is_enough {
+        return Ok(Seen::Fresh);
+    }
+    if !connection.renews() {
+        return match connection.is_alive(now) && wanted == Wanted::ForUse {
+            true => Ok(Seen::Fresh),
+            false => Err(Error::new(
+                Code::ReauthRequired,
+                format!("{} has no refresh token: its provider gave none", c.name),
+            )
+            .next(format!("Call connect_credential, or ask the person to run `{}`.", c.connect_command()))),
+        };
+    }
+    if connection.is_claimed(now) {
+        return Ok(Seen::Claimed);
+    }
+    match connection.next_try_at {
+        // A person who asks may try at once; a clock that was set back must not keep everybody waiting.
+        Some(at) if at > now && at.0 - now.0 <= 16 * 60 * 1000 => {
+            Ok(Seen::NotBefore { at, is_alive: connection.is_alive(now) })
+        }
+        _ => Ok(Seen::Due { generation: connection.generation }),
+    }
+}
+
+/// Claims the refresh of `generation`, or `None` where somebody else was faster.
+async fn claim(
+    app: &App,
+    caller: &Caller,
+    org: &OrgId,
+    id: &CredentialId,
+    generation: i64,
+) -> Result<Option<Claim>> {
+    let (org, id, keys, owner) = (org.clone(), id.clone(), app.keys.clone(), ids::fresh());
+    let plain = plain(caller);
+    let claimed = app
+        .store
+        .write(&plain, move |tx| {
+            let vault = keys.vault();
+            let (c, connection) = load(tx, &org, &id)?;
+            let Some(mut connection) = connection else { return Err(not_connected(&c, None)) };
+            let now = tx.now();
+            let is_free = connection.state == ConnectionState::Connected
+                && connection.generation == generation
+                && !connection.is_claimed(now)
+                && !c.is_deleted();
+            if !is_free {
+                return Err(Error::new(Code::Changed, "somebody else refreshes it"));
+            }
+            let provider = provider_of(tx, &c)?;
+            // Tokens go where they were got, and nowhere else (O-02).
+            if connection.policy != policy(&provider) {
+                return Err(not_connected(&c, Some(&Connection { state: ConnectionState::Broken, ..connection })));
+            }
+            let token = match tx.find_version(&org, &id, generation)? {
+                Some(version) => save::refresh_token(tx, &vault, &c, &version)?,
+                None => None,
+            };
+            let is_retry = connection.intent == generation;
+            connection.lease_owner.clone_from(&owner);
+            connection.lease_until = now.plus_ms(LEASE_MS);
+            connection.intent = generation;
+            connection.updated_at = now;
+            tx.save(&mut connection)?;
+            let event = Event::of("refresh_credential")
+                .on(&c)
+                .ended(Outcome::Started, "")
+                .with("generation", generation)
+                .with("again", is_retry);
+            tx.record_step(event, Claim { owner, generation, is_retry, credential: c, connection, provider, token })
+        })
+        .await;
+    match claimed {
+        Ok(claim) => Ok(Some(claim)),
+        Err(e) if e.code == Code::Changed => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The caller without what belongs to their own request alone: the answer kept for a repeat, and an approval.
+fn plain(caller: &Caller) -> Caller {
+    Caller { idempotency: None, approval: None, ..caller.clone() }
+}
+
+async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
+    let began_at = app.now();
+    let answer = ask(app, &claim).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        // Nothing was sent: the claim is given back with the reason.
+        Err(e) => {
+            let why = e.message().to_owned();
+            settle(app, caller, claim, Settled::Refused { why, wait_ms: CLIENT_WAIT_MS }).await?;
+            return Err(e);
+        }
+    };
+    let name = claim.credential.name.clone();
+    let command = claim.credential.connect_command();
+    let is_alive = claim.connection.is_alive(began_at);
+    match answer {
+        Answer::Yes(tokens) => settle(app, caller, claim, Settled::Renewed { tokens, began_at }).await,
+        Answer::No(Refusal::Grant(word)) => {
+            let is_retry = claim.is_retry;
+            match settle(app, caller, claim, Settled::Over { word }).await? {
+                Attempt::Again => Ok(Attempt::Again),
+                Attempt::Done => {
+                    let why = match is_retry {
+                        true => "an earlier refresh was broken off before its answer was kept, and the provider takes the old token no more",
+                        false => "the provider ended the grant",
+                    };
+                    Err(Error::new(Code::ReauthRequired, format!("{name} has to be connected again: {why} ({word})"))
+                        .next(format!("Call connect_credential, or ask the person to run `{command}`.")))
+                }
+            }
+        }
+        Answer::No(refusal) => {
+            let word = match refusal {
+                Refusal::Client(word) | Refusal::Request(word) => word,
+                _ => "unexpected answer",
+            };
+            let provider = claim.provider.name.clone();
+            let settled = Settled::Refused { why: word.to_owned(), wait_ms: CLIENT_WAIT_MS };
+            match settle(app, caller, claim, settled).await? {
+                Attempt::Again => Ok(Attempt::Again),
+                Attempt::Done if is_alive => Ok(Attempt::Done),
+                Attempt::Done => Err(Error::new(
+                    Code::RefreshRefused,
+                    format!("the service refused our client when {name} was to be refreshed ({word})"),
+                )
+                .next(format!("Ask an admin to check the OAuth provider {provider}: its client id and client secret."))),
+            }
+        }
+        Answer::Trouble(trouble) => {
+            let why = trouble.why;
+            match settle(app, caller, claim, Settled::Trouble(trouble)).await? {
+                Attempt::Again => Ok(Attempt::Again),
+                Attempt::Done if is_alive => Ok(Attempt::Done),
+                Attempt::Done => Err(unreachable(why)),
+            }
+        }
+    }
+}
+
+/// Asks the provider. What surely did not arrive is sent once more.
+async fn ask(app: &App, claim: &Claim) -> Result<Answer<Tokens>> {
+    let url = super::address(&refresh_url(app, &claim.provider))?;
+    let (client, quirks) = (client(app, &claim.provider)?, quirks(app, &claim.provider));
+    let once = || async {
+        let grant = match (&claim.token, claim.connection.grant_kind) {
+            (_, GrantKind::ClientCredentials) => Grant::Client { scopes: &claim.connection.scopes_asked },
+            (Some(token), _) => Grant::Refresh { token },
+            (None, _) => return Err(not_connected(&claim.credential, None)),
+        };
+        let ask = token_form(&url, &client, &grant, &claim.provider.resource, &quirks);
+        Ok(tokens(app.wire.send(ask, app.now()).await))
+    };
+    match once().await? {
+        Answer::Trouble(Trouble { is_unsent: true, .. }) => once().await,
+        answer => Ok(answer),
+    }
+}
+
+fn refresh_url(app: &App, p: &Provider) -> String {
+    // The catalogue knows one that differs; it counts only where the other addresses are the catalogue's too.
+    super::preset(app, p)
+        .filter(|_| p.is_preset)
+        .and_then(|preset| preset.refresh_url)
+        .filter(|url| !url.contains('{'))
+        .unwrap_or_else(|| p.endpoints.token_url.clone())
+}
+
+/// What is to be written about an attempt.
+enum Settled {
+    Renewed { tokens: Tokens, began_at: Millis },
+    Over { word: &'static str },
+    Refused { why: String, wait_ms: i64 },
+    Trouble(Trouble),
+}
+
+/// Writes how it ended, if the claim still holds. Where it does not, what came is not kept, and that is told.
+async fn settle(app: &App, caller: &Caller, claim: Claim, settled: Settled) -> Result<Attempt> {
+    let (keys, plain) = (app.keys.clone(), plain(caller));
+    app.store
+        .write(&plain, move |tx| {
+            let vault = keys.vault();
+            let (mut c, connection) = load(tx, &claim.connection.org_id, &claim.connection.credential_id)?;
+            let holds = connection
+                .as_ref()
+                .is_some_and(|c| c.lease_owner == claim.owner && c.generation == claim.generation);
+            let event = Event::of("refresh_credential").on(&c).with("generation", claim.generation);
+            let Some(mut connection) = connection.filter(|_| holds) else {
+                let event = event.ended(Outcome::Failed, Code::Changed.name()).with("why", "the claim was lost");
+                return tx.record_step(event, Attempt::Again);
+            };
+            let now = tx.now();
+            let event = match settled {
+                Settled::Renewed { tokens, began_at } => {
+                    let before = connection.scopes_granted.clone();
+                    save::store(tx, &vault, &mut c, &mut connection, &tokens, began_at)?;
+                    let lost: Vec<_> =
+                        before.into_iter().filter(|s| !connection.scopes_granted.contains(s)).collect();
+                    let event = Event::of("refresh_credential").on(&c).with("generation", connection.generation);
+                    if lost.is_empty() { event } else { event.with("scopes_lost", lost) }
+                }
+                Settled::Over { word } => {
+                    let why = match claim.is_retry {
+                        true => format!("refresh_outcome_unknown ({word})"),
+                        false => word.to_owned(),
+                    };
+                    break_off(tx, &mut c, &mut connection, &why)?;
+                    event.ended(Outcome::Failed, Code::ReauthRequired.name()).with("why", why)
+                }
+                Settled::Refused { why, wait_ms } => {
+                    failed(&mut connection, now, &why, wait_ms);
+                    connection.reason = StatusReason::RefreshRefused.as_str().into();
+                    // Refused as a whole: the tokens were not touched.
+                    connection.intent = 0;
+                    tx.save(&mut connection)?;
+                    event.ended(Outcome::Failed, Code::RefreshRefused.name()).with("why", why)
+                }
+                Settled::Trouble(trouble) => {
+                    let wait = backoff_ms(connection.failures + 1, dice()).max(trouble.wait_ms.unwrap_or(0));
+                    failed(&mut connection, now, trouble.why, wait);
+                    connection.reason = StatusReason::RefreshUnreachable.as_str().into();
+                    if !trouble.is_unknown {
+                        connection.intent = 0;
+                    }
+                    tx.save(&mut connection)?;
+                    event.ended(Outcome::Failed, Code::RefreshUnreachable.name()).with("why", trouble.why)
+                }
+            };
+            tx.record_step(event, Attempt::Done)
+        })
+        .await
+}
+
+fn failed(connection: &mut Connection, now: Millis, why: &str, wait_ms: i64) {
+    connection.failures += 1;
+    connection.last_error = why.into();
+    let again = now.plus_ms(wait_ms);
+    connection.next_try_at = Some(again);
+    connection.refresh_due_at = Some(again);
+    connection.lease_owner.clear();
+    connection.lease_until = Millis(0);
+    connection.updated_at = now;
+}
+
+/// The grant is over. The access token is out of use; the sealed refresh token stays a week, for a provider that was wrong.
+fn break_off(tx: &mut Writer<'_>, c: &mut Credential, connection: &mut Connection, why: &str) -> Result<()> {
+    let now = tx.now();
+    save::drop_value(tx, c)?;
+    connection.state = ConnectionState::Broken;
+    connection.reason = StatusReason::ReauthRequired.as_str().into();
+    connection.last_error = why.into();
+    connection.refresh_due_at = Some(now.plus_ms(crate::model::connection::KEPT_BROKEN_MS));
+    connection.next_try_at = None;
+    connection.lease_owner.clear();
+    connection.lease_until = Millis(0);
+    connection.intent = 0;
+    connection.updated_at = now;
+    tx.save(connection)
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshCredential {
+    /// Id or name
+    #[schemars(length(max = 160))]
+    pub credential: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Refreshed {
+    pub id: String,
+    pub name: String,
+    pub status: StatusReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_expires_at: Option<Millis>,
+}
+
+impl Operation for RefreshCredential {
+    const NAME: &'static str = "refresh_credential";
+    const TITLE: &'static str = "Refresh a connection";
+    const ABOUT: &'static str = "Get new tokens for an OAuth connection now, to see whether its grant still holds.";
+    const TOOLSET: Toolset = Toolset::OAuth;
+    const EFFECT: Effect = Effect::Changes;
+    const NEEDS: Permission = Permission::Use;
+    type Output = Refreshed;
+
+    async fn run(self, app: &App, caller: &Caller) -> Result<Refreshed> {
+        let asking = caller.clone();
+        let (id, generation) = app
+            .store
+            .read(move |tx| {
+                let who = tx.standing(&asking)?;
+                let c = reach::credential(tx, &asking, &who, &self.credential, Need::Use)?.credential;
+                provider_of(tx, &c)?;
+                match tx.connection(&asking.org, &c.id)? {
+                    Some(connection) if connection.state == ConnectionState::Connected => {
+                        Ok((c.id, connection.generation))
+                    }
+                    connection => Err(not_connected(&c, connection.as_ref())),
+                }
+            })
+            .await?;
+        ensure_fresh(app, caller, &caller.org, &id, Wanted::Instead(generation)).await?;
+        let (org_id, asking) = (caller.org.clone(), caller.clone());
+        app.store
+            .write(caller, move |tx| {
+                let (c, connection) = load(tx, &org_id, &id)?;
+                let org = tx.org(&asking.org)?;
+                let output = Refreshed {
+                    id: c.id.0.clone(),
+                    name: c.name.clone(),
+                    status: status(&c, connection.as_ref(), tx.now(), org.warn_days, org.bin_days),
+                    token_expires_at: connection.and_then(|c| c.access_expires_at),
+                };
+                tx.record(Event::of("ask_refresh").on(&c), output)
+            })
+            .await
+    }
+}

@@ -1,0 +1,266 @@
+//! The pages of a connection: from the entry link to the provider, and back.
+use super::Site;
+use super::answer::{Answer, sentence};
+use super::form::Entered;
+use super::pages::{self, Asked, ConnectForm, Connected, DeviceCode, Leaving, OtherAccount};
+use super::sessions::Visitor;
+use crate::error::{Code, Error, Kind, Result, invalid};
+use crate::ids::ConsentId;
+use crate::ops::connection::{
+    Came, Finished, accept_other, accept_other_by_browser, begin_by_link, begin_device_by_link, consent_address, finish,
+    finish_pasted, poll_device, start,
+};
+use crate::ops::entry::EntryView;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use std::sync::Arc;
+use url::Url;
+
+/// The cookies of browsers that were sent away, each named by its consent.
+const COOKIE: &str = "unsaid_consent_";
+const MOST_COOKIES: usize = 16;
+
+/// The entry page of a connection.
+pub(super) fn page(visitor: &Visitor, link: &str, view: EntryView, error: Option<String>) -> ConnectForm {
+    let connect = view.connect.unwrap_or_default();
+    ConnectForm {
+        action: format!("{}/e/{link}", visitor.base()),
+        csrf: visitor.csrf().to_owned(),
+        name: view.name,
+        provider: connect.provider,
+        host: connect.host,
+        asked: Asked {
+            by: view.asked_by,
+            client: view.client,
+            at: view.asked_at.to_string(),
+            expires: view.expires_at.to_string(),
+        },
+        facts: view.facts.into_iter().map(|(label, text)| (label.to_owned(), text)).collect(),
+        scopes: connect.scopes,
+        warnings: view.warnings,
+        has_device: connect.has_device,
+        command: view.command,
+        error,
+        session: visitor.session(),
+    }
+}
+
+fn field(entered: &Entered, name: &str) -> Option<String> {
+    let (_, value) = entered.fields.iter().find(|(field, _)| field == name)?;
+    value.expose(|bytes| std::str::from_utf8(bytes).ok().map(str::to_owned))
+}
+
+/// What the person chose on the page.
+pub(super) async fn taken(
+    site: &Site,
+    link: &str,
+    visitor: &Visitor,
+    view: EntryView,
+    entered: &Entered,
+) -> Result<Answer> {
+    let action = format!("{}/e/{link}", visitor.base());
+    let consent = || -> Result<ConsentId> {
+        let id = field(entered, "consent").unwrap_or_default();
+        super::form::expect_id(&id)?;
+        Ok(ConsentId(id))
+    };
+    match field(entered, "way").unwrap_or_default().as_str() {
+        "browser" => {
+            let begun = begin_by_link(&visitor.app, &visitor.caller, link).await?;
+            let origin = match visitor.app.pages.get() {
+                Some(pages) => pages.come_back(&begun.redirect_uri).await,
+                None => Ok(site.base.clone()),
+            };
+            let (address, comes_back_elsewhere) = match origin {
+                Ok(origin) => (format!("{origin}/oauth/start/{}", begun.ticket), false),
+                // Nobody listens there: the browser goes straight away, and its answer is pasted.
+                Err(_) => (consent_address(&visitor.app, &begun).await?.to_string(), true),
+            };
+            Ok(Answer::ok(pages::leaving(&Leaving {
+                name: view.name,
+                host: begun.host,
+                address,
+                action,
+                csrf: visitor.csrf().to_owned(),
+                redirect_uri: begun.redirect_uri,
+                comes_back_elsewhere,
+                session: visitor.session(),
+            })))
+        }
+        "paste" => {
+            let address = field(entered, "address").ok_or_else(|| invalid("there is no address"))?;
+            let finished = finish_pasted(&visitor.app, &visitor.caller, &address).await?;
+            Ok(told(visitor, &action, finished))
+        }
+        "device" => {
+            let begun = begin_device_by_link(&visitor.app, &visitor.caller, link).await?;
+            Ok(Answer::ok(pages::device_code(&DeviceCode {
+                action,
+                csrf: visitor.csrf().to_owned(),
+                name: view.name,
+                host: begun.host,
+                address: begun.verification_uri,
+                code: begun.user_code,
+                consent: begun.id.0,
+                expires: begun.expires_at.to_string(),
+                is_waiting: false,
+                session: visitor.session(),
+            })))
+        }
+        "wait" => {
+            let id = consent()?;
+            match poll_device(&visitor.app, &visitor.caller, &id).await? {
+                Ok(finished) => Ok(told(visitor, &action, finished)),
+                Err(_) => {
+                    let begun = crate::ops::connection::state_of(&visitor.app, &visitor.caller, &id).await?;
+                    let host = Url::parse(&begun.verification_uri).ok();
+                    Ok(Answer::ok(pages::device_code(&DeviceCode {
+                        action,
+                        csrf: visitor.csrf().to_owned(),
+                        name: view.name,
+                        host: host.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default(),
+                        address: begun.verification_uri,
+                        code: begun.user_code,
+                        consent: id.0,
+                        expires: begun.expires_at.to_string(),
+                        is_waiting: true,
+                        session: visitor.session(),
+                    })))
+                }
+            }
+        }
+        "accept" => {
+            let finished = accept_other(&visitor.app, &visitor.caller, &consent()?).await?;
+            Ok(told(visitor, &action, finished))
+        }
+        _ => Err(invalid("the page does not say which way")),
+    }
+}
+
+fn told(visitor: &Visitor, action: &str, finished: Finished) -> Answer {
+    match finished.was_account {
+        Some(was) => Answer::ok(pages::other_account(&OtherAccount {
+            action: action.to_owned(),
+            csrf: visitor.csrf().to_owned(),
+            consent: finished.consent.0,
+            field: "way",
+            is_multipart: true,
+            name: finished.name,
+            was,
+            now: finished.account,
+            session: visitor.session(),
+        })),
+        None => Answer::ok(pages::connected(&done(finished, visitor.session()))),
+    }
+}
+
+fn done(finished: Finished, session: Option<pages::Session>) -> Connected {
+    let mut facts = vec![("Provider".to_owned(), finished.provider)];
+    let account = match finished.account.is_empty() {
+        true => "the service does not say whose it is".to_owned(),
+        false => finished.account,
+    };
+    facts.push(("Account".into(), account));
+    let mut warnings = Vec::new();
+    if !finished.scopes_missing.is_empty() {
+        warnings.push(format!("Not granted: {}. What needs them will fail.", finished.scopes_missing.join(", ")));
+    }
+    if finished.is_short {
+        let until = finished.token_expires_at.map_or(String::new(), |at| format!(" at {at}"));
+        warnings.push(format!("The service gave no refresh token: this connection ends{until}."));
+    }
+    Connected { name: finished.name, facts, warnings, session }
+}
+
+/// Sends the browser to the provider, once, and remembers which browser it was.
+pub(super) async fn leave(State(site): State<Arc<Site>>, Path(ticket): Path<String>) -> Answer {
+    let begun = async {
+        if !super::form::is_link(&ticket) {
+            return Err(Error::new(Code::ConsentInvalid, "there is no such consent"));
+        }
+        let app = site.app().await?;
+        start(&app, &ticket).await
+    };
+    match begun.await {
+        Ok(started) => {
+            let secure = if site.is_https { "; Secure" } else { "" };
+            // Lax: the way back begins at another site.
+            let cookie = format!(
+                "{COOKIE}{}={}; Path=/oauth; HttpOnly; SameSite=Lax; Max-Age=900{secure}",
+                started.id, started.browser
+            );
+            Answer::go(started.address.as_str()).with_cookie(&cookie)
+        }
+        Err(e) => Answer::failed(&e, None),
+    }
+}
+
+/// What this browser holds of any consent.
+fn held(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|all| all.split(';'))
+        .filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.split_once('='))
+        .map(|(id, value)| (id.to_owned(), value.to_owned()))
+        .take(MOST_COOKIES)
+        .collect()
+}
+
+/// The browser comes back.
+pub(super) async fn back(State(site): State<Arc<Site>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+    let held = held(&headers);
+    let finished = async {
+        let app = site.app().await?;
+        finish(&app, &query.unwrap_or_default(), Came::Browser(&held)).await
+    };
+    let answer = match finished.await {
+        Ok(finished) => match finished.was_account.clone() {
+            Some(was) => Answer::ok(pages::other_account(&OtherAccount {
+                action: "/oauth/accept".into(),
+                csrf: String::new(),
+                consent: finished.consent.0,
+                field: "way",
+                is_multipart: false,
+                name: finished.name,
+                was,
+                now: finished.account,
+                session: None,
+            })),
+            None => Answer::ok(pages::connected(&done(finished, None))),
+        },
+        Err(e) => Answer::failed(&e, None),
+    };
+    // The address of this page holds the code, which is used up; it is told to nobody all the same.
+    answer.without_referrer().and_close()
+}
+
+/// The person says that the other account is meant, in the browser that came back with it.
+pub(super) async fn accept(State(site): State<Arc<Site>>, headers: HeaderMap, body: axum::body::Bytes) -> Answer {
+    let held = held(&headers);
+    let accepted = async {
+        let form = super::form::read(&body);
+        let id = form.get("consent").map(|id| id.to_string()).unwrap_or_default();
+        super::form::expect_id(&id)?;
+        let app = site.app().await?;
+        accept_other_by_browser(&app, &ConsentId(id), &held).await
+    };
+    match accepted.await {
+        Ok(finished) => Answer::ok(pages::connected(&done(finished, None))),
+        Err(e) => Answer::failed(&e, None),
+    }
+}
+
+/// An error that can be put right is shown on the same page.
+pub(super) fn again(visitor: &Visitor, link: &str, view: EntryView, e: &Error) -> Answer {
+    let status = StatusCode::from_u16(e.kind().http_status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let error = format!("{} {}", sentence(e.message()), e.next_step());
+    Answer::page(status, pages::connect(&page(visitor, link, view, Some(error))))
+}
+
+/// Whether an error leaves the page as it was.
+pub(super) fn can_go_on(e: &Error) -> bool {
+    matches!(e.kind(), Kind::Input | Kind::Unavailable)
+        || matches!(e.code, Code::ConsentInvalid | Code::ConsentDenied | Code::RefreshRefused | Code::ValueMissing)
+}

@@ -1,0 +1,241 @@
+//! The pages of a connection: what will be asked for and by whom, the way to the provider, and what came of it.
+
+use maud::{Markup, html};
+
+use super::entry::who_asked;
+use super::{Asked, Frame, Session, at, csrf, document, facts, marked, refusal, warnings};
+
+/// Before a person is sent to consent.
+#[derive(Clone, Default)]
+pub struct ConnectForm {
+    pub action: String,
+    pub csrf: String,
+    pub name: String,
+    pub provider: String,
+    /// The host of the consent page.
+    pub host: String,
+    pub asked: Asked,
+    pub facts: Vec<(String, String)>,
+    pub scopes: Vec<(String, String)>,
+    pub warnings: Vec<String>,
+    pub has_device: bool,
+    pub command: String,
+    pub error: Option<String>,
+    pub session: Option<Session>,
+}
+
+/// One button for each way, and the way back for a browser that could not come back by itself.
+#[must_use]
+pub fn connect(v: &ConnectForm) -> Markup {
+    let frame = Frame {
+        title: "Connect an account",
+        session: v.session.as_ref(),
+        is_error: v.error.is_some(),
+        ..Frame::default()
+    };
+    let content = html! {
+        div .card {
+            h1 { "Connect " bdi { (v.name) } }
+            (refusal(v.error.as_deref()))
+            p .lead {
+                "You will sign in at " strong { bdi { (v.host) } } " and allow what is listed here. Your password stays there."
+            }
+            (facts(&v.facts))
+            (warnings(&v.warnings))
+            @if !v.scopes.is_empty() {
+                h2 { "What will be asked for" }
+                dl .facts { @for (scope, meaning) in &v.scopes { div { dt { code { (scope) } } dd { (meaning) } } } }
+            }
+            (who_asked(&v.asked))
+            h2 { "Your part" }
+            form method="post" action=(v.action) enctype="multipart/form-data" autocomplete="off" {
+                (csrf(&v.csrf))
+                div .actions {
+                    button type="submit" name="f.way" value="browser" { "Go on to " bdi { (v.host) } }
+                    @if v.has_device {
+                        button .second type="submit" name="f.way" value="device" { "Use a code on another device" }
+                    }
+                    button .second type="submit" name="decline" value="1" { "I do not want to connect this" }
+                }
+            }
+            (paste(&v.action, &v.csrf, ""))
+            @if !v.command.is_empty() {
+                section .aside {
+                    h2 { "In a terminal instead" }
+                    p { code .copy { (v.command) } }
+                }
+            }
+        }
+    };
+    document(&frame, &content)
+}
+
+fn paste(action: &str, token: &str, redirect_uri: &str) -> Markup {
+    html! {
+        section .aside {
+            h2 { "If your browser could not come back" }
+            p {
+                "When the browser you consented in is on another machine, it ends at an address that it cannot open"
+                @if !redirect_uri.is_empty() { " (" code { (redirect_uri) } " …)" }
+                ". Copy the whole address from its address bar and paste it here."
+            }
+            form method="post" action=(action) enctype="multipart/form-data" autocomplete="off" {
+                (csrf(token))
+                div .field {
+                    label for="address" { "The address it ended at" }
+                    input #address type="password" name="f.address" required autocomplete="off" spellcheck="false";
+                }
+                div .actions { button .second type="submit" name="f.way" value="paste" { "Finish with this address" } }
+            }
+        }
+    }
+}
+
+/// On the way: a link, for a form may not lead to another site.
+#[derive(Clone, Default)]
+pub struct Leaving {
+    pub name: String,
+    pub host: String,
+    /// Where it goes on.
+    pub address: String,
+    pub action: String,
+    pub csrf: String,
+    pub redirect_uri: String,
+    /// Nothing of ours listens where the browser will come back to.
+    pub comes_back_elsewhere: bool,
+    pub session: Option<Session>,
+}
+
+/// The link to the provider.
+#[must_use]
+pub fn leaving(v: &Leaving) -> Markup {
+    let frame = Frame { title: "Connect an account", session: v.session.as_ref(), ..Frame::default() };
+    let content = html! {
+        div .card {
+            h1 { "Go on to " bdi { (v.host) } }
+            p .lead { "Consent there. " @if v.comes_back_elsewhere { "Then come back to this page." } @else { "It brings you back by itself." } }
+            @if v.comes_back_elsewhere {
+                div .callout .care {
+                    p { "Nothing here listens at " code { (v.redirect_uri) } ", where the browser will be sent to: it will show an error there, and that is expected." }
+                }
+            }
+            p { a .button href=(v.address) rel="noreferrer" { "Go on to " bdi { (v.host) } } }
+            (paste(&v.action, &v.csrf, &v.redirect_uri))
+        }
+    };
+    document(&frame, &content)
+}
+
+/// A code to type elsewhere.
+#[derive(Clone, Default)]
+pub struct DeviceCode {
+    pub action: String,
+    pub csrf: String,
+    pub name: String,
+    pub host: String,
+    pub address: String,
+    pub code: String,
+    pub consent: String,
+    pub expires: String,
+    pub is_waiting: bool,
+    pub session: Option<Session>,
+}
+
+/// The code, where to type it, and a button for when that is done.
+#[must_use]
+pub fn device_code(v: &DeviceCode) -> Markup {
+    let frame = Frame { title: "Connect an account", session: v.session.as_ref(), ..Frame::default() };
+    let content = html! {
+        div .card {
+            h1 { "Connect " bdi { (v.name) } }
+            @if v.is_waiting {
+                div .callout .care role="status" { p { (v.host) " has not been told yet. Type the code there first, and allow it." } }
+            }
+            ol {
+                li { "On any device, open " a href=(v.address) rel="noreferrer" { bdi { (v.host) } } "." }
+                li { "Type this code there: " strong .code { (v.code) } }
+                li { "Allow what is asked for, then come back here." }
+            }
+            p .hint { "The code works until " (at(&v.expires)) "." }
+            form method="post" action=(v.action) enctype="multipart/form-data" autocomplete="off" {
+                (csrf(&v.csrf))
+                input type="hidden" name="f.consent" value=(v.consent);
+                div .actions {
+                    button type="submit" name="f.way" value="wait" { "I have done that" }
+                }
+            }
+        }
+    };
+    document(&frame, &content)
+}
+
+/// What came of a consent.
+#[derive(Clone, Debug, Default)]
+pub struct Connected {
+    pub name: String,
+    pub facts: Vec<(String, String)>,
+    pub warnings: Vec<String>,
+    pub session: Option<Session>,
+}
+
+/// It is connected.
+#[must_use]
+pub fn connected(v: &Connected) -> Markup {
+    let frame = Frame { title: "Connected", session: v.session.as_ref(), ..Frame::default() };
+    let content = html! {
+        div .card {
+            h1 { bdi { (v.name) } " is connected" }
+            div .callout .good role="status" {
+                p { "You can close this page. The assistant can see that it is done, and nothing of the tokens." }
+            }
+            (facts(&v.facts))
+            (warnings(&v.warnings))
+        }
+    };
+    document(&frame, &content)
+}
+
+/// It was connected as somebody else before.
+#[derive(Clone, Default)]
+pub struct OtherAccount {
+    pub action: String,
+    pub csrf: String,
+    pub consent: String,
+    /// The name of the field that says which way, as the form that takes it reads it.
+    pub field: &'static str,
+    pub is_multipart: bool,
+    pub name: String,
+    pub was: String,
+    pub now: String,
+    pub session: Option<Session>,
+}
+
+/// Asks which account is meant.
+#[must_use]
+pub fn other_account(v: &OtherAccount) -> Markup {
+    let frame = Frame { title: "Another account", session: v.session.as_ref(), ..Frame::default() };
+    let unknown = "an account that the service does not name";
+    let named = |label: &str| if label.is_empty() { unknown.to_owned() } else { label.to_owned() };
+    let prefix = if v.is_multipart { "f." } else { "" };
+    let content = html! {
+        div .card {
+            h1 { "That is another account" }
+            div .callout .care role="alert" {
+                p {
+                    bdi { (v.name) } " was connected as " strong { bdi { (named(&v.was)) } } ", and you consented as "
+                    strong { bdi { (named(&v.now)) } } ". Nothing has been changed."
+                }
+            }
+            p { "Whatever uses " bdi { (v.name) } " would work with the other account from then on." }
+            form method="post" action=(v.action) enctype=[v.is_multipart.then_some("multipart/form-data")] autocomplete="off" {
+                (csrf(&v.csrf))
+                input type="hidden" name={ (prefix) "consent" } value=(v.consent);
+                div .actions {
+                    button .second type="submit" name={ (prefix) (v.field) } value="accept" { "Use the other account from now on" }
+                }
+            }
+            p { (marked("To keep the first account, close this page and connect again, signed in as that account.")) }
+        }
+    };
+    document(&frame, &content)
+}
