@@ -94,7 +94,7 @@ codes! {
     ApprovalRequired "approval_required" Denied "Ask a person to run `unsaid approve ID` in a terminal. Repeating this call changes nothing."
     PolicyForbids "policy_forbids" Denied "The org's policy does not allow it. An admin can change it with `unsaid policy set`."
     TokenInvalid "token_invalid" Denied "Make a token with `unsaid token create` and give it to the client."
-    ConsentInvalid "consent_invalid" Denied "Nothing was kept. Begin again: call connect_credential, or run `unsaid connect NAME`."
+    ConsentInvalid "consent_invalid" Denied "Nothing was kept. Begin again: ask the assistant for a new link, or run `unsaid connect NAME`."
     ConsentDenied "consent_denied" Denied "Nothing was changed. Ask the person whether they want to connect it."
     CodeWrong "code_wrong" Denied "Type the code as it was shown to whoever asked for the link."
     ChallengeFailed "challenge_failed" Denied "Nothing was changed. Run the command again and type the challenge as shown."
@@ -115,7 +115,7 @@ codes! {
     ResourceNotFound "resource_not_found" Missing "Call resources/list to see the resources there are."
     CommandNotFound "command_not_found" Missing "Check the command's spelling, and that it is on the PATH of this shell."
     SlotNotFound "unlock_method_not_found" Missing "Run `unsaid key status` to see the ways in there are."
-    ReauthRequired "reauth_required" Missing "Call connect_credential, or ask the person to run `unsaid connect NAME`."
+    ReauthRequired "reauth_required" Missing "Ask the person to connect it: `unsaid connect NAME`, or by a link from the assistant."
     ValueMissing "value_missing" Missing "Enter the value with `unsaid set NAME`."
     Unresolved "unresolved" Missing "Add what this message names as missing, then start it again."
 

@@ -104,7 +104,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rmcp::", &["src/mcp/"]),
     ("rusqlite::", &["src/store/link.rs"]),
     ("axum::", &["src/front/", "src/mcp/http/", "src/web/", "src/cli/serve_http.rs"]),
-    ("reqwest::", &["src/services/client.rs"]),
+    ("reqwest::", &["src/services/client.rs", "src/services/wire.rs"]),
     ("maud::", &["src/web/"]),
     ("clap::", &["src/cli/", "src/main.rs"]),
 ];

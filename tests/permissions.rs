@@ -135,6 +135,10 @@ const OPERATIONS: &str = "
   explain_resolution      use      everybody
   update_credential       manage
   set_credential_value    manage
+  connect_credential      manage
+  disconnect_credential   manage
+  refresh_credential      use
+  test_credential         use
   delete_credential       manage
   share_credential        manage
   unshare_credential      manage
@@ -362,7 +366,9 @@ impl House {
                 json!({"credential": wanted, "user": "pia", "level": "use", "reason": "a test"})
             }
             "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
-            "delete_credential" | "purge_credential" => json!({"credential": wanted, "reason": "a test"}),
+            "delete_credential" | "purge_credential" | "disconnect_credential" => {
+                json!({"credential": wanted, "reason": "a test"})
+            }
             _ => json!({"credential": wanted}),
         };
         let outcome = self.try_it(&caller, operation, arguments).await;
@@ -390,6 +396,15 @@ fn sign(operation: &str, outcome: &Result<Value, Error>) -> char {
         Err(e) => match e.code {
             // The right was there: a person was asked, or there was nothing to do.
             Code::Declined | Code::NothingToDo | Code::HasDependents | Code::GrantNotFound => '✓',
+            // What stands in the table is no connection; whoever hears so had the right.
+            Code::InvalidInput
+                if matches!(
+                    operation,
+                    "connect_credential" | "disconnect_credential" | "refresh_credential" | "test_credential"
+                ) =>
+            {
+                '✓'
+            }
             // Nobody shares what is personal; whoever hears so is its owner.
             Code::PolicyForbids if operation == "share_credential" => '✓',
             Code::NotAllowed => '✗',
@@ -597,7 +612,9 @@ async fn z_02_z_10_what_may_not_be_known_answers_like_what_does_not_exist() {
                     json!({"credential": wanted, "user": "pia", "level": "use", "reason": "a test"})
                 }
                 "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
-                "delete_credential" | "purge_credential" => json!({"credential": wanted, "reason": "a test"}),
+                "delete_credential" | "purge_credential" | "disconnect_credential" => {
+                    json!({"credential": wanted, "reason": "a test"})
+                }
                 _ => json!({"credential": wanted}),
             };
             let unknown = house.try_it(&caller, entry.name, with(&nowhere)).await.unwrap_err();

@@ -12,7 +12,8 @@ use unsaid::ops::{Entry, catalog};
 /// The tools of PRODUCT.md §3 that this part has.
 const TOOLS: &str = "
     list_credentials get_credential create_credential update_credential set_credential_value delete_credential
-    restore_credential share_credential unshare_credential explain_resolution
+    restore_credential share_credential unshare_credential explain_resolution test_credential
+    connect_credential refresh_credential disconnect_credential
     list_oauth_providers create_oauth_provider update_oauth_provider delete_oauth_provider
     get_rotation_guide search_audit_log verify_audit_log get_usage list_services get_service whoami";
 

@@ -57,14 +57,17 @@ impl Connect {
         let told = session.call("connect_credential", json!({ "credential": wanted })).await?;
         let id = at(&told, "/id");
         if told["connected"] == true {
-            return cx.print(&told, |a| line(&format!("{} is connected: {} asks no person", at(a, "/name"), at(a, "/provider"))));
+            return cx.print(&told, |a| {
+                line(&format!("{} is connected: {} asks no person", at(a, "/name"), at(a, "/provider")))
+            });
         }
         let (app, caller) = (Arc::new(session.app), session.caller);
         let finished = match self.device {
             true => by_code(&app, &caller, &id).await?,
             false => self.by_browser(&app, &caller, &id).await?,
         };
-        let answer = serde_json::to_value(&finished).map_err(|e| internal("the answer is no JSON").because(e))?;
+        let answer =
+            serde_json::to_value(&finished).map_err(|e| internal("the answer is no JSON").because(e))?;
         cx.print(&answer, connected)
     }
 
@@ -83,7 +86,10 @@ impl Connect {
         let pages = LocalPages::new(app)?;
         match pages.come_back(&begun.redirect_uri).await {
             Ok(origin) => {
-                note(&format!("open this in a browser on this machine: {origin}/oauth/start/{}", begun.ticket));
+                note(&format!(
+                    "open this in a browser on this machine: {origin}/oauth/start/{}",
+                    begun.ticket
+                ));
                 note("waiting for you to consent there; with a browser elsewhere, stop and add --no-browser");
                 wait(app, caller, &begun).await
             }
@@ -100,10 +106,15 @@ impl Connect {
 }
 
 fn tell(begun: &Begun) {
-    note(&format!("you will sign in at {} ({}); it will be asked for: {}", begun.host, begun.provider, match begun.scopes.is_empty() {
-        true => "what it gives by default".to_owned(),
-        false => begun.scopes.join(", "),
-    }));
+    note(&format!(
+        "you will sign in at {} ({}); it will be asked for: {}",
+        begun.host,
+        begun.provider,
+        match begun.scopes.is_empty() {
+            true => "what it gives by default".to_owned(),
+            false => begun.scopes.join(", "),
+        }
+    ));
 }
 
 /// Waits for the browser to come back, to whichever process of this vault.
@@ -115,7 +126,10 @@ async fn wait(app: &App, caller: &Caller, begun: &Begun) -> Result<Finished> {
         match consent.state {
             ConsentState::Done => return finished(app, caller, &consent.credential_id).await,
             ConsentState::Denied => {
-                return Err(Error::new(Code::ConsentDenied, format!("{} answered: {}", begun.provider, consent.outcome)));
+                return Err(Error::new(
+                    Code::ConsentDenied,
+                    format!("{} answered: {}", begun.provider, consent.outcome),
+                ));
             }
             ConsentState::Failed => return Err(Error::new(Code::ConsentInvalid, consent.outcome)),
             ConsentState::OtherAccount if !is_told => {
@@ -138,14 +152,21 @@ async fn finished(app: &App, caller: &Caller, id: &crate::ids::CredentialId) -> 
 async fn pasted(app: &App, caller: &Caller, begun: &Begun) -> Result<Finished> {
     let address = consent_address(app, begun).await?;
     note(&format!("open this in any browser: {address}"));
-    note(&format!("it will end at {} …, which need not open: copy the whole address from its address bar", begun.redirect_uri));
+    note(&format!(
+        "it will end at {} …, which need not open: copy the whole address from its address bar",
+        begun.redirect_uri
+    ));
     let text = match Terminal::open() {
         Some(terminal) => terminal.secret("That address (nothing is shown)", MOST)?,
         None => {
             let mut text = String::with_capacity(MOST);
-            let read = std::io::stdin().read_line(&mut text).map_err(|_| invalid("standard input could not be read"))?;
+            let read = std::io::stdin()
+                .read_line(&mut text)
+                .map_err(|_| invalid("standard input could not be read"))?;
             if read == 0 {
-                return Err(needs_terminal("the address has to be pasted, and there is no terminal to paste it into"));
+                return Err(needs_terminal(
+                    "the address has to be pasted, and there is no terminal to paste it into",
+                ));
             }
             crate::secret::SecretBytes::new(text.into_bytes())
         }
@@ -159,7 +180,10 @@ async fn pasted(app: &App, caller: &Caller, begun: &Begun) -> Result<Finished> {
 async fn sure(app: &App, caller: &Caller, done: Finished) -> Result<Finished> {
     let Some(was) = &done.was_account else { return Ok(done) };
     let other = || {
-        Error::new(Code::OtherAccount, format!("it was connected as {was}, and this is {}: nothing was changed", done.account))
+        Error::new(
+            Code::OtherAccount,
+            format!("it was connected as {was}, and this is {}: nothing was changed", done.account),
+        )
     };
     let terminal = Terminal::open().ok_or_else(other)?;
     let question = format!(
@@ -192,13 +216,17 @@ fn connected(a: &Value) -> String {
         text if text.is_empty() => "the service does not say whose it is".to_owned(),
         text => text,
     };
-    let mut all = line(&format!("{} is connected through {} ({account})", at(a, "/name"), at(a, "/provider")));
+    let mut all =
+        line(&format!("{} is connected through {} ({account})", at(a, "/name"), at(a, "/provider")));
     let missing: Vec<_> = items(a, "/scopes_missing").iter().filter_map(Value::as_str).collect();
     if !missing.is_empty() {
         all.push_str(&line(&format!("not granted: {}", missing.join(", "))));
     }
     if a["is_short"] == true {
-        all.push_str(&line(&format!("the service gave no refresh token: it ends at {}", when(a, "/token_expires_at"))));
+        all.push_str(&line(&format!(
+            "the service gave no refresh token: it ends at {}",
+            when(a, "/token_expires_at")
+        )));
     }
     all
 }

@@ -318,7 +318,7 @@ mod tests {
 
         assert_eq!(
             names.join(" "),
-            "init serve status list show set edit rm restore purge share unshare run approve log import backup \
+            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run approve log import backup \
              restore-backup open org policy user team token provider service key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {

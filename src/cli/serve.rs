@@ -7,15 +7,15 @@ use crate::error::{Code, Error, Result};
 use crate::mcp::{Identify, Known, Open, serve_stdio};
 use crate::model::access::Door;
 use crate::model::token::Purpose;
+use crate::ops::connection::keep_fresh;
 use crate::ops::token::{Shown, verify};
 use crate::ops::{Limits, Toolset};
 use crate::secret::Secret;
-use crate::ops::connection::keep_fresh;
 use crate::web::LocalPages;
-use tokio_util::sync::CancellationToken;
 use clap::Args;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 /// Serve the vault to MCP clients: one over standard input and output, or many over HTTP
 #[derive(Args)]

@@ -132,7 +132,9 @@ impl Connection {
         self.scopes_asked
             .iter()
             .map(String::as_str)
-            .filter(|asked| !self.scopes_granted.iter().any(|granted| granted == asked) && !implied.contains(asked))
+            .filter(|asked| {
+                !self.scopes_granted.iter().any(|granted| granted == asked) && !implied.contains(asked)
+            })
             .collect()
     }
 

@@ -114,12 +114,22 @@ fn of_connection(c: &Credential, connection: Option<&Connection>, now: Millis) -
         Some(StatusReport { status, reasons: vec![reason], message, next })
     };
     let Some(connection) = connection else {
-        return report(Status::NeedsAttention, R::ReauthRequired, "nobody has connected it yet".into(), connect());
+        return report(
+            Status::NeedsAttention,
+            R::ReauthRequired,
+            "nobody has connected it yet".into(),
+            connect(),
+        );
     };
     match connection.state {
         ConnectionState::Connected if c.current_version.is_some() => {}
         ConnectionState::Connected => {
-            return report(Status::NeedsAttention, R::ReauthRequired, "it is not connected".into(), connect());
+            return report(
+                Status::NeedsAttention,
+                R::ReauthRequired,
+                "it is not connected".into(),
+                connect(),
+            );
         }
         ConnectionState::Broken => {
             let why = match connection.last_error.as_str() {
@@ -127,10 +137,16 @@ fn of_connection(c: &Credential, connection: Option<&Connection>, now: Millis) -
                 why => format!(" ({why})"),
             };
             let message = format!("its grant is over{why}: a person has to connect it again");
-            return report(Status::Expired, connection.broken_reason().unwrap_or(R::ReauthRequired), message, connect());
+            return report(
+                Status::Expired,
+                connection.broken_reason().unwrap_or(R::ReauthRequired),
+                message,
+                connect(),
+            );
         }
         ConnectionState::Revoking => {
-            let message = "disconnected here; the service has not confirmed yet that it ended the grant".to_owned();
+            let message =
+                "disconnected here; the service has not confirmed yet that it ended the grant".to_owned();
             return report(Status::Disconnected, R::ReauthRequired, message, String::new());
         }
         ConnectionState::Disconnected => {
@@ -173,7 +189,8 @@ fn of_connection(c: &Credential, connection: Option<&Connection>, now: Millis) -
                     Status::Error,
                     R::RefreshUnreachable,
                     format!("its token ended and could not be refreshed yet: {why}"),
-                    "Nothing is lost; it is tried again by itself. Call refresh_credential to try now.".into(),
+                    "Nothing is lost; it is tried again by itself. Call refresh_credential to try now."
+                        .into(),
                 );
             }
             // A hiccup while the token lives is nobody's concern.
@@ -191,4 +208,3 @@ fn of_connection(c: &Credential, connection: Option<&Connection>, now: Millis) -
     }
     None
 }
-

@@ -182,7 +182,8 @@ pub fn device(answered: Result<Answered, Failure>) -> Answer<DeviceAnswer> {
         else {
             return Answer::trouble("its answer holds no device code");
         };
-        let is_address = |uri: &str| uri.len() <= 500 && uri.starts_with("https://") && !uri.contains(char::is_control);
+        let is_address =
+            |uri: &str| uri.len() <= 500 && uri.starts_with("https://") && !uri.contains(char::is_control);
         let is_code = (1..=40).contains(&user_code.len())
             && user_code.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == ' ');
         if !is_address(&uri) || !is_code {
@@ -191,7 +192,10 @@ pub fn device(answered: Result<Answered, Failure>) -> Answer<DeviceAnswer> {
         Answer::Yes(DeviceAnswer {
             device_code,
             user_code,
-            verification_uri_complete: raw.verification_uri_complete.filter(|uri| is_address(uri)).unwrap_or_default(),
+            verification_uri_complete: raw
+                .verification_uri_complete
+                .filter(|uri| is_address(uri))
+                .unwrap_or_default(),
             verification_uri: uri,
             expires_in_s: raw.expires_in.filter(|s| *s > 0).unwrap_or(600).min(1800),
             // The default of RFC 8628 §3.2.
@@ -212,7 +216,8 @@ fn scopes(scope: Scope) -> Vec<String> {
         Scope::Text(text) => text.split([' ', ',']).map(str::to_owned).collect(),
         Scope::List(list) => list,
     };
-    let is_good = |s: &String| !s.is_empty() && s.len() <= 200 && s.bytes().all(|b| (0x21..=0x7e).contains(&b));
+    let is_good =
+        |s: &String| !s.is_empty() && s.len() <= 200 && s.bytes().all(|b| (0x21..=0x7e).contains(&b));
     let mut all: Vec<String> = all.into_iter().filter(is_good).take(100).collect();
     all.sort();
     all.dedup();
@@ -259,10 +264,16 @@ fn refusal(word: &str) -> Option<Refusal> {
         // GitHub, Slack, Microsoft and others for the same.
         "bad_refresh_token" | "bad_verification_code" => Refusal::Grant("bad_refresh_token"),
         "token_expired" | "expired_token" => Refusal::Grant("expired_token"),
-        "token_revoked" | "invalid_refresh_token" | "refresh_token_not_found" => Refusal::Grant("token_revoked"),
-        "interaction_required" | "consent_required" | "login_required" => Refusal::Grant("interaction_required"),
+        "token_revoked" | "invalid_refresh_token" | "refresh_token_not_found" => {
+            Refusal::Grant("token_revoked")
+        }
+        "interaction_required" | "consent_required" | "login_required" => {
+            Refusal::Grant("interaction_required")
+        }
         "access_denied" => Refusal::Grant("access_denied"),
-        "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" => Refusal::Client("invalid_client"),
+        "invalid_client" | "incorrect_client_credentials" | "bad_client_secret" => {
+            Refusal::Client("invalid_client")
+        }
         "unauthorized_client" => Refusal::Client("unauthorized_client"),
         "unsupported_grant_type" => Refusal::Client("unsupported_grant_type"),
         "invalid_scope" => Refusal::Request("invalid_scope"),

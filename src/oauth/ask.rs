@@ -116,8 +116,10 @@ pub fn device_form(url: &Url, client: &Client, scopes: &[String], resource: &str
 
 /// The request that ends a token (RFC 7009 §2.1). `hint`: `refresh_token` or `access_token`.
 pub fn revocation(url: &Url, client: &Client, token: &SecretBytes, hint: &str) -> Ask {
-    let fields =
-        vec![("token".to_owned(), text(token)), ("token_type_hint".to_owned(), Zeroizing::new(hint.to_owned()))];
+    let fields = vec![
+        ("token".to_owned(), text(token)),
+        ("token_type_hint".to_owned(), Zeroizing::new(hint.to_owned())),
+    ];
     proven(url, client, fields, &Quirks::default())
 }
 
@@ -128,7 +130,8 @@ fn proven(url: &Url, client: &Client, mut fields: Fields, quirks: &Quirks) -> As
         (ClientAuth::Basic, Some(secret)) => {
             // Both are form-encoded before they are joined, whatever characters they hold.
             let pair = Zeroizing::new(format!("{}:{}", *encoded(&client.id), *encoded(&text(secret))));
-            headers.push(("authorization", Zeroizing::new(format!("Basic {}", BASE64.encode(pair.as_bytes())))));
+            headers
+                .push(("authorization", Zeroizing::new(format!("Basic {}", BASE64.encode(pair.as_bytes())))));
         }
         (ClientAuth::Post, Some(secret)) => {
             fields.push(("client_id".into(), Zeroizing::new(client.id.clone())));

@@ -43,8 +43,14 @@ pub fn authorization_url(endpoint: &str, ask: &AskConsent<'_>, quirks: &Quirks) 
     let ours = |name: &str| {
         matches!(
             name,
-            "response_type" | "client_id" | "redirect_uri" | "scope" | "state" | "code_challenge"
-                | "code_challenge_method" | "resource"
+            "response_type"
+                | "client_id"
+                | "redirect_uri"
+                | "scope"
+                | "state"
+                | "code_challenge"
+                | "code_challenge_method"
+                | "resource"
         )
     };
     let kept: Vec<(String, String)> =

@@ -17,9 +17,10 @@ pub fn identity(answer: &Value, pointer: Option<&str>) -> Option<Identity> {
     let at = |path: &str| answer.pointer(path).and_then(text);
     let named = pointer.and_then(at);
     let subject = ["/sub", "/id", "/user_id", "/account_id", "/data/id", "/user/id"].into_iter().find_map(at);
-    let label = ["/email", "/preferred_username", "/login", "/username", "/user/email", "/data/email", "/name"]
-        .into_iter()
-        .find_map(at);
+    let label =
+        ["/email", "/preferred_username", "/login", "/username", "/user/email", "/data/email", "/name"]
+            .into_iter()
+            .find_map(at);
     let label = named.clone().or(label)?;
     Some(Identity { subject: subject.or(named).unwrap_or_else(|| label.clone()), label })
 }

@@ -128,7 +128,10 @@ fn tidy(schema: Value) -> Map<String, Value> {
 /// Every operation there is, sorted by name.
 pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-        use super::{approval, audit, connection as n, credential as c, org, provider as p, service as s, session, token};
+        use super::{
+            approval, audit, connection as n, credential as c, org, provider as p, service as s, session,
+            token,
+        };
         let mut all = vec![
             entry::<session::Whoami>(),
             entry::<c::list::ListCredentials>(),

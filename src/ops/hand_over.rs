@@ -1,10 +1,10 @@
 //! Handing values to a process: resolve, record, commit, and only then decrypt.
 //!
 //! If the log cannot be written, no value leaves. A missing value never becomes an empty one.
+use super::connection::{Wanted, ensure_fresh};
 use super::credential::explain::{advice, own_team, resolve_for};
 use super::credential::value::open_fields;
 use super::reach;
-use super::connection::{Wanted, ensure_fresh};
 use super::refusal::remember;
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
@@ -189,7 +189,9 @@ async fn freshen(app: &App, caller: &Caller, wanted: &HandOver) -> Result<()> {
                 let Some(winner) = resolved.winner else { continue };
                 let c = candidates.swap_remove(winner);
                 if c.source == Source::OAuth
-                    && tx.connection(&c.org_id, &c.id)?.is_some_and(|connection| !connection.is_fresh(tx.now()))
+                    && tx
+                        .connection(&c.org_id, &c.id)?
+                        .is_some_and(|connection| !connection.is_fresh(tx.now()))
                 {
                     stale.push(c.id);
                 }

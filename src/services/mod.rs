@@ -6,7 +6,6 @@ pub mod agents;
 pub mod catalogue;
 pub mod check;
 pub mod client;
-pub mod wire;
 pub mod fill;
 pub mod guide;
 mod own;
@@ -17,6 +16,7 @@ mod rules;
 #[cfg(test)]
 mod server_manifest;
 pub mod service;
+pub mod wire;
 
 pub use agents::{Snippet, agents, snippet};
 pub use catalogue::{Catalogue, Filter, Summary};

@@ -122,10 +122,11 @@ impl Wire {
         })?;
         let status = response.status().as_u16();
         let retry_after_ms = response.headers().get(RETRY_AFTER).and_then(|v| wait_ms(v.to_str().ok()?, now));
-        let is_json = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|kind| {
-            let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            kind == "application/json" || kind.ends_with("+json") || kind == "text/javascript"
-        });
+        let is_json =
+            response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|kind| {
+                let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+                kind == "application/json" || kind.ends_with("+json") || kind == "text/javascript"
+            });
         let broken = |why| Failure { why, is_unsent: false };
         // Asked for none; an answer that is packed all the same is not unpacked.
         if response.headers().get("content-encoding").is_some_and(|v| v != "identity") {
@@ -142,7 +143,8 @@ impl Wire {
     }
 
     async fn client(&self, url: &Url) -> Result<Client, Error> {
-        let key = format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(0));
+        let key =
+            format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(0));
         {
             let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((since, client)) = clients.get(&key)
@@ -200,9 +202,14 @@ mod tests {
     #[test]
     fn a_wait_is_believed_up_to_fifteen_minutes() {
         let now = Millis(1_790_000_000_000);
-        for (text, expected) in
-            [("1", Some(1000)), ("0", Some(0)), ("86400", Some(MOST_WAIT_MS)), ("-1", None), ("soon", None), ("", None)]
-        {
+        for (text, expected) in [
+            ("1", Some(1000)),
+            ("0", Some(0)),
+            ("86400", Some(MOST_WAIT_MS)),
+            ("-1", None),
+            ("soon", None),
+            ("", None),
+        ] {
             assert_eq!(wait_ms(text, now), expected, "{text}");
         }
         assert_eq!(wait_ms("Fri, 31 Dec 2100 23:59:59 GMT", now), Some(MOST_WAIT_MS));

@@ -3,8 +3,8 @@ use super::entity::entity;
 use super::link::Value;
 use super::{Reader, Writer};
 use crate::clock::Millis;
-use crate::ids::{CredentialId, OrgId, ProviderId, UserId};
 use crate::error::Result;
+use crate::ids::{CredentialId, OrgId, ProviderId, UserId};
 use crate::model::connection::{Connection, Consent};
 use std::collections::HashMap;
 

@@ -7,8 +7,8 @@ use super::sessions::Visitor;
 use crate::error::{Code, Error, Kind, Result, invalid};
 use crate::ids::ConsentId;
 use crate::ops::connection::{
-    Came, Finished, accept_other, accept_other_by_browser, begin_by_link, begin_device_by_link, consent_address, finish,
-    finish_pasted, poll_device, start,
+    Came, Finished, accept_other, accept_other_by_browser, begin_by_link, begin_device_by_link,
+    consent_address, finish, finish_pasted, poll_device, start,
 };
 use crate::ops::entry::EntryView;
 use axum::extract::{Path, RawQuery, State};
@@ -163,7 +163,8 @@ fn done(finished: Finished, session: Option<pages::Session>) -> Connected {
     facts.push(("Account".into(), account));
     let mut warnings = Vec::new();
     if !finished.scopes_missing.is_empty() {
-        warnings.push(format!("Not granted: {}. What needs them will fail.", finished.scopes_missing.join(", ")));
+        warnings
+            .push(format!("Not granted: {}. What needs them will fail.", finished.scopes_missing.join(", ")));
     }
     if finished.is_short {
         let until = finished.token_expires_at.map_or(String::new(), |at| format!(" at {at}"));
@@ -209,7 +210,11 @@ fn held(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 /// The browser comes back.
-pub(super) async fn back(State(site): State<Arc<Site>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+pub(super) async fn back(
+    State(site): State<Arc<Site>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
     let held = held(&headers);
     let finished = async {
         let app = site.app().await?;
@@ -237,7 +242,11 @@ pub(super) async fn back(State(site): State<Arc<Site>>, RawQuery(query): RawQuer
 }
 
 /// The person says that the other account is meant, in the browser that came back with it.
-pub(super) async fn accept(State(site): State<Arc<Site>>, headers: HeaderMap, body: axum::body::Bytes) -> Answer {
+pub(super) async fn accept(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Answer {
     let held = held(&headers);
     let accepted = async {
         let form = super::form::read(&body);
@@ -262,5 +271,8 @@ pub(super) fn again(visitor: &Visitor, link: &str, view: EntryView, e: &Error) -
 /// Whether an error leaves the page as it was.
 pub(super) fn can_go_on(e: &Error) -> bool {
     matches!(e.kind(), Kind::Input | Kind::Unavailable)
-        || matches!(e.code, Code::ConsentInvalid | Code::ConsentDenied | Code::RefreshRefused | Code::ValueMissing)
+        || matches!(
+            e.code,
+            Code::ConsentInvalid | Code::ConsentDenied | Code::RefreshRefused | Code::ValueMissing
+        )
 }

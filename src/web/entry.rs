@@ -1,7 +1,7 @@
 //! The page where a person enters a value: what is asked and by whom, empty fields, and what came of it.
-use super::connect;
 use super::Site;
 use super::answer::{Answer, sentence};
+use super::connect;
 use super::form::{self, Entered};
 use super::pages::{self, Asked, Done, EntryForm, Field, SealTo};
 use super::seal::SealKey;

@@ -30,10 +30,13 @@ const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 pub struct LocalPages {
     app: Weak<App>,
     key: Zeroizing<[u8; 32]>,
-    running: Arc<Mutex<Option<Running>>>,
+    running: Listening,
     /// Where browsers come back to after a consent: each on a port of its own, which a provider knows.
-    backs: Arc<Mutex<Vec<(Arc<Mutex<Option<Running>>>, String)>>>,
+    backs: Mutex<Vec<(String, Listening)>>,
 }
+
+/// A listener, while there is one.
+type Listening = Arc<Mutex<Option<Running>>>;
 
 /// A listener. Whether it stops and whether a link is made for it are decided under one lock, or a link could be to a
 /// port that closes.
@@ -49,7 +52,7 @@ impl LocalPages {
     pub fn new(app: &Arc<App>) -> Result<Self> {
         let mut key = Zeroizing::new([0u8; 32]);
         getrandom::fill(&mut key[..]).map_err(|_| internal("the operating system gave no random bytes"))?;
-        Ok(Self { app: Arc::downgrade(app), key, running: Arc::default(), backs: Arc::default() })
+        Ok(Self { app: Arc::downgrade(app), key, running: Arc::default(), backs: Mutex::default() })
     }
 
     async fn start(&self) -> Result<Running> {
@@ -61,7 +64,7 @@ impl LocalPages {
     async fn listen(
         &self,
         any: SocketAddr,
-        running: &Arc<Mutex<Option<Running>>>,
+        running: &Listening,
         base: Option<String>,
         router: fn(Arc<Site>) -> Router,
     ) -> Result<Running> {
@@ -141,12 +144,12 @@ impl Pages for LocalPages {
         Box::pin(async move {
             let (at, base) = loopback(redirect_uri)?;
             let mut backs = self.backs.lock().await;
-            let known = backs.iter().find(|(_, known)| *known == base).map(|(running, _)| running.clone());
+            let known = backs.iter().find(|(known, _)| *known == base).map(|(_, running)| running.clone());
             let running = match known {
                 Some(running) => running,
                 None => {
-                    let running = Arc::<Mutex<Option<Running>>>::default();
-                    backs.push((running.clone(), base.clone()));
+                    let running = Listening::default();
+                    backs.push((base.clone(), running.clone()));
                     running
                 }
             };

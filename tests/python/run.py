@@ -34,6 +34,7 @@ TOOLS = {
     "delete_credential", "restore_credential", "share_credential", "unshare_credential", "explain_resolution",
     "search_audit_log", "verify_audit_log", "get_usage", "list_services", "get_service", "get_rotation_guide",
     "list_oauth_providers", "create_oauth_provider", "update_oauth_provider", "delete_oauth_provider",
+    "connect_credential", "refresh_credential", "disconnect_credential", "test_credential",
 }
 PROMPTS = {"audit_credentials", "recommend_scope", "rotate_credential"}
 RESOURCES = {"unsaid://inventory", "unsaid://audit/recent", "unsaid://policy"}

@@ -9,9 +9,14 @@ pub fn valid(operation: &str) -> Value {
         "create_credential" => json!({"name": "NEW_KEY", "scope": "org", "type": "custom",
             "fields": [{"name": "host"}], "tags": ["one"]}),
         "update_credential" => json!({"credential": "ORG_KEY", "description": "words", "tags": ["one"]}),
-        "get_credential" | "set_credential_value" | "get_usage" => json!({"credential": "ORG_KEY"}),
+        "get_credential"
+        | "set_credential_value"
+        | "get_usage"
+        | "connect_credential"
+        | "refresh_credential"
+        | "test_credential" => json!({"credential": "ORG_KEY"}),
         "get_rotation_guide" => json!({"credential": "ORG_KEY"}),
-        "delete_credential" => json!({"credential": "ORG_KEY", "reason": why}),
+        "delete_credential" | "disconnect_credential" => json!({"credential": "ORG_KEY", "reason": why}),
         "share_credential" => json!({"credential": "ORG_KEY", "user": "max", "level": "view", "reason": why}),
         "unshare_credential" => json!({"credential": "ORG_KEY", "user": "max"}),
         "restore_credential" => json!({"credential": "BIN_KEY"}),

@@ -59,8 +59,11 @@ pub async fn begin(
         .write(caller, move |tx| {
             let (c, p, connection) = expect(tx, &asking, &wanted)?;
             if p.grant_kind == GrantKind::ClientCredentials {
-                return Err(crate::error::invalid(format!("{} asks no person: its client is the account", p.name))
-                    .next("Call connect_credential, or run `unsaid connect NAME`: it connects at once."));
+                return Err(crate::error::invalid(format!(
+                    "{} asks no person: its client is the account",
+                    p.name
+                ))
+                .next("Call connect_credential, or run `unsaid connect NAME`: it connects at once."));
             }
             expect_secret(&p)?;
             let mut scopes = scopes(&p, &more)?;
@@ -78,7 +81,10 @@ pub async fn begin(
             consent.link = link.unwrap_or_default();
             make_room(tx, &c)?;
             tx.insert(&mut consent)?;
-            let event = Event::of("begin_consent").on(&c).with("consent", consent.id.0.clone()).with("provider", p.name.clone());
+            let event = Event::of("begin_consent")
+                .on(&c)
+                .with("consent", consent.id.0.clone())
+                .with("provider", p.name.clone());
             tx.record_step(event, (consent, p))
         })
         .await?;
@@ -179,7 +185,12 @@ pub(super) fn make_room(tx: &mut Writer<'_>, c: &Credential) -> Result<()> {
 }
 
 /// Ends a consent for good, and destroys what was sealed for it.
-pub(super) fn end(tx: &mut Writer<'_>, consent: &mut Consent, state: ConsentState, outcome: &str) -> Result<()> {
+pub(super) fn end(
+    tx: &mut Writer<'_>,
+    consent: &mut Consent,
+    state: ConsentState,
+    outcome: &str,
+) -> Result<()> {
     consent.state = state;
     consent.outcome = outcome.into();
     consent.ended_at = Some(tx.now());
@@ -251,9 +262,11 @@ pub async fn consent_address(app: &App, begun: &Begun) -> Result<Url> {
 async fn send_off(app: &App, ticket: &str, browser: Option<&str>) -> Result<(Url, ConsentId)> {
     let hash = looked_up_by(ticket.as_bytes()).to_vec();
     let found = app.store.read(move |tx| tx.consent_by_hash(&hash)).await?.ok_or_else(unknown)?;
-    let caller = Caller::new(found.org_id.clone(), found.asked_by.clone(), crate::model::access::Door::System);
+    let caller =
+        Caller::new(found.org_id.clone(), found.asked_by.clone(), crate::model::access::Door::System);
     let (state, challenge) = (unguessable()?, Challenge::fresh()?);
-    let (hash, held) = (looked_up_by(state.as_bytes()).to_vec(), browser.map(|b| looked_up_by(b.as_bytes()).to_vec()));
+    let (hash, held) =
+        (looked_up_by(state.as_bytes()).to_vec(), browser.map(|b| looked_up_by(b.as_bytes()).to_vec()));
     let verifier = SecretBytes::copied(challenge.verifier.as_bytes());
     let keys = app.keys.clone();
     let (consent, p, hint) = app
@@ -292,11 +305,17 @@ async fn send_off(app: &App, ticket: &str, browser: Option<&str>) -> Result<(Url
 }
 
 pub(super) fn unknown() -> Error {
-    Error::new(Code::ConsentInvalid, "this consent is not known here, was used already, or its ten minutes are over")
+    Error::new(
+        Code::ConsentInvalid,
+        "this consent is not known here, was used already, or its ten minutes are over",
+    )
 }
 
 pub(super) fn changed() -> Error {
-    Error::new(Code::ConsentInvalid, "the OAuth provider was changed since this consent began; nothing was kept")
+    Error::new(
+        Code::ConsentInvalid,
+        "the OAuth provider was changed since this consent began; nothing was kept",
+    )
 }
 
 /// The credential of an entry link, which is bound to what the page showed.

@@ -10,7 +10,9 @@ use crate::model::connection::{Connection, ConnectionState, Consent, ConsentStat
 use crate::model::credential::Credential;
 use crate::model::event::{Event, Outcome};
 use crate::model::provider::Provider;
-use crate::oauth::{Answer, Grant, Identity, Refusal, Returned, Tokens, Trouble, returned, token_form, tokens};
+use crate::oauth::{
+    Answer, Grant, Identity, Refusal, Returned, Tokens, Trouble, returned, token_form, tokens,
+};
 use crate::ops::entry;
 use crate::ops::reach::{self, Need};
 use crate::secret::{SecretBytes, looked_up_by};
@@ -107,32 +109,39 @@ fn invalid(why: &'static str) -> Error {
 }
 
 /// A consent that nobody else can end any more.
-struct Taken {
-    consent: Consent,
-    credential: Credential,
-    provider: Provider,
-    verifier: SecretBytes,
+pub(super) struct Taken {
+    pub consent: Consent,
+    pub credential: Credential,
+    pub provider: Provider,
+    /// What proves it to the provider: the verifier, or the device code.
+    pub verifier: SecretBytes,
 }
 
 /// Takes the consent, so that its state works once; checks that the answer is that provider's, and a yes.
 async fn take(app: &App, caller: &Caller, found: Consent, back: &Returned) -> Result<Taken> {
     let (asking, keys) = (caller.clone(), app.keys.clone());
     let (iss, error, has_code) = (back.iss.clone(), back.error, back.code.is_some());
-    let taken = app
-        .store
+    app.store
         .write(caller, move |tx| {
             let mut consent = tx.consent(&found.org_id, found.id.as_str())?.ok_or_else(unknown)?;
             if !consent.is_open(tx.now()) || consent.hash != found.hash {
                 return Err(unknown());
             }
             let who = tx.standing(&asking)?;
-            let c = reach::credential(tx, &asking, &who, consent.credential_id.as_str(), Need::Manage)?.credential;
+            let c = reach::credential(tx, &asking, &who, consent.credential_id.as_str(), Need::Manage)?
+                .credential;
             let p = provider_of(tx, &c)?;
             let wrong = match &iss {
                 // RFC 9207 §2.4: it must be there where it was promised, and must be the one.
-                Some(iss) if !p.issuer.is_empty() && *iss != p.issuer => Some("the answer is another provider's"),
-                None if p.sends_iss => Some("the answer does not say which provider it is of, as this one promised to"),
-                _ if policy(&p) != consent.policy => Some("the OAuth provider was changed since this consent began"),
+                Some(iss) if !p.issuer.is_empty() && *iss != p.issuer => {
+                    Some("the answer is another provider's")
+                }
+                None if p.sends_iss => {
+                    Some("the answer does not say which provider it is of, as this one promised to")
+                }
+                _ if policy(&p) != consent.policy => {
+                    Some("the OAuth provider was changed since this consent began")
+                }
                 _ => None,
             };
             let event = Event::of("take_consent").on(&c).with("consent", consent.id.0.clone());
@@ -157,8 +166,7 @@ async fn take(app: &App, caller: &Caller, found: Consent, back: &Returned) -> Re
             tx.save(&mut consent)?;
             tx.record_step(event, Ok(Taken { consent, credential: c, provider: p, verifier }))
         })
-        .await?;
-    taken
+        .await?
 }
 
 fn denied(p: &Provider, word: &str) -> Error {
@@ -195,24 +203,31 @@ pub(super) async fn exchanged(
     match answer {
         Answer::Yes(tokens) => Ok((tokens, began_at)),
         Answer::No(refusal) => Err(refused(p, refusal)),
-        Answer::Trouble(trouble) => Err(Error::new(
-            Code::Unreachable,
-            format!("{} gave no tokens: {}", p.name, trouble.why),
-        )
-        .next("Nothing was kept. Connect it again in a moment.")),
+        Answer::Trouble(trouble) => {
+            Err(Error::new(Code::Unreachable, format!("{} gave no tokens: {}", p.name, trouble.why))
+                .next("Nothing was kept. Connect it again in a moment."))
+        }
     }
 }
 
 pub(super) fn refused(p: &Provider, refusal: Refusal) -> Error {
     let (word, next) = match refusal {
-        Refusal::Grant(word) => (word, "Nothing was kept. Connect it again; each consent works once.".to_owned()),
+        Refusal::Grant(word) => {
+            (word, "Nothing was kept. Connect it again; each consent works once.".to_owned())
+        }
         Refusal::Client(word) => (
             word,
-            format!("Ask an admin to check the OAuth provider {}: its client id, its client secret, and how it is sent (client_auth).", p.name),
+            format!(
+                "Ask an admin to check the OAuth provider {}: its client id, its client secret, and how it is sent (client_auth).",
+                p.name
+            ),
         ),
         Refusal::Request(word) => (
             word,
-            format!("Ask an admin to check the OAuth provider {}: its scopes and its callback address.", p.name),
+            format!(
+                "Ask an admin to check the OAuth provider {}: its scopes and its callback address.",
+                p.name
+            ),
         ),
         Refusal::Pending | Refusal::SlowDown => ("authorization_pending", "Wait a moment.".to_owned()),
     };
@@ -234,7 +249,8 @@ async fn close(
             if let Some(mut consent) = tx.consent(&org, id.as_str())? {
                 end(tx, &mut consent, state, &outcome)?;
             }
-            let event = Event::of("connect_credential").on(&c).ended(Outcome::Failed, code).with("consent", id.0);
+            let event =
+                Event::of("complete_consent").on(&c).ended(Outcome::Failed, code).with("consent", id.0);
             tx.record_step(event, ())
         })
         .await
@@ -254,19 +270,15 @@ struct Waiting {
 }
 
 /// Keeps what a device grant brought.
-#[allow(clippy::too_many_arguments)]
 pub(super) async fn keep_device(
     app: &App,
     caller: &Caller,
-    consent: Consent,
-    credential: Credential,
-    provider: Provider,
+    taken: Taken,
     tokens: Tokens,
     identity: Identity,
     began_at: Millis,
 ) -> Result<Finished> {
-    let id = consent.id.clone();
-    let org = consent.org_id.clone();
+    let (org, id) = (taken.consent.org_id.clone(), taken.consent.id.clone());
     app.store
         .write(caller, move |tx| {
             let mut consent = tx.consent(&org, id.as_str())?.ok_or_else(unknown)?;
@@ -278,9 +290,7 @@ pub(super) async fn keep_device(
             tx.record_step(Event::of("take_consent").with("consent", consent.id.0.clone()), ())
         })
         .await?;
-    // Nothing more is proven by a verifier: the device code was the proof.
-    let verifier = SecretBytes::new(Vec::new());
-    keep(app, caller, Taken { consent, credential, provider, verifier }, tokens, identity, began_at).await
+    keep(app, caller, taken, tokens, identity, began_at).await
 }
 
 async fn keep(
@@ -324,7 +334,7 @@ async fn keep(
                 consent.outcome = format!("another account: {}", identity.label);
                 tx.save(&mut consent)?;
                 let c = &taken.credential;
-                let event = Event::of("connect_credential")
+                let event = Event::of("complete_consent")
                     .on(c)
                     .ended(Outcome::Started, Code::OtherAccount.name())
                     .with("consent", consent.id.0.clone())
@@ -354,7 +364,11 @@ pub async fn accept_other(app: &App, caller: &Caller, id: &ConsentId) -> Result<
             let vault = keys.vault();
             let consent = tx
                 .consent(&asking.org, id.as_str())?
-                .filter(|c| c.asked_by == asking.user && c.state == ConsentState::OtherAccount && tx.now() < c.expires_at)
+                .filter(|c| {
+                    c.asked_by == asking.user
+                        && c.state == ConsentState::OtherAccount
+                        && tx.now() < c.expires_at
+                })
                 .ok_or_else(unknown)?;
             let sealed = open(&vault, &consent)?;
             let waiting: Waiting = sealed
@@ -375,13 +389,14 @@ pub async fn accept_other(app: &App, caller: &Caller, id: &ConsentId) -> Result<
 }
 
 /// As [`accept_other`], in the browser that came back with it.
-pub async fn accept_other_by_browser(app: &App, id: &ConsentId, held: &[(String, String)]) -> Result<Finished> {
+pub async fn accept_other_by_browser(
+    app: &App,
+    id: &ConsentId,
+    held: &[(String, String)],
+) -> Result<Finished> {
     let wanted = id.clone();
-    let found = app
-        .store
-        .read(move |tx| Ok(tx.find::<Consent>(&[wanted.as_str()])?))
-        .await?
-        .ok_or_else(unknown)?;
+    let found =
+        app.store.read(move |tx| tx.find::<Consent>(&[wanted.as_str()])).await?.ok_or_else(unknown)?;
     let caller = by_browser(&found, held)?;
     accept_other(app, &caller, id).await
 }
@@ -413,7 +428,7 @@ fn conclude(
         entry::use_up(tx, &consent.link)?;
     }
     end(tx, &mut consent, ConsentState::Done, "connected")?;
-    let mut event = Event::of("connect_credential")
+    let mut event = Event::of("complete_consent")
         .on(&c)
         .with("consent", consent.id.0.clone())
         .with("provider", p.name.clone())
@@ -524,10 +539,8 @@ fn finished(c: &Credential, p: &Provider, consent: &Consent, connection: Option<
 /// Tokens of a client that is its own account (RFC 6749 §4.4): nobody consents, so it is connected at once.
 pub(super) async fn connect_client(app: &App, caller: &Caller, credential: &str) -> Result<Finished> {
     let (asking, wanted) = (caller.clone(), credential.to_owned());
-    let (c, p) = app
-        .store
-        .read(move |tx| super::begin::expect(tx, &asking, &wanted).map(|(c, p, _)| (c, p)))
-        .await?;
+    let (c, p) =
+        app.store.read(move |tx| super::begin::expect(tx, &asking, &wanted).map(|(c, p, _)| (c, p))).await?;
     expect_secret(&p)?;
     let (url, client, quirks) = (address(&p.endpoints.token_url)?, client(app, &p)?, quirks(app, &p));
     let grant = Grant::Client { scopes: &p.scopes };
@@ -535,7 +548,7 @@ pub(super) async fn connect_client(app: &App, caller: &Caller, credential: &str)
     let (tokens, began_at) = match asked {
         Ok(asked) => asked,
         Err(e) => {
-            crate::ops::refusal::remember(app, caller, Event::of("connect_credential").on(&c), &e).await;
+            crate::ops::refusal::remember(app, caller, Event::of("complete_consent").on(&c), &e).await;
             return Err(e);
         }
     };

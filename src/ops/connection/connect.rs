@@ -90,7 +90,7 @@ impl Operation for ConnectCredential {
                     next,
                     entry: None,
                 };
-                tx.record(Event::of("ask_connect").on(&c), output)
+                tx.record(Event::of(Self::NAME).on(&c), output)
             })
             .await
     }

@@ -1,6 +1,6 @@
 //! The device grant (RFC 8628): a code that a person types on any device, for machines without a browser.
 use super::begin::{end, expect, expect_secret, fresh, host, make_room, open, scopes, seal, unknown};
-use super::callback::{Finished, refused};
+use super::callback::{Finished, Taken, refused};
 use super::{address, callback, client, policy, quirks, who};
 use crate::app::App;
 use crate::clock::Millis;
@@ -31,7 +31,12 @@ pub struct DeviceBegun {
 /// Begins a device grant for a person who manages `credential`.
 ///
 /// Fails with `invalid_input` where the provider has no device address.
-pub async fn begin_device(app: &App, caller: &Caller, credential: &str, link: Option<Vec<u8>>) -> Result<DeviceBegun> {
+pub async fn begin_device(
+    app: &App,
+    caller: &Caller,
+    credential: &str,
+    link: Option<Vec<u8>>,
+) -> Result<DeviceBegun> {
     people_only(caller)?;
     let (asking, wanted) = (caller.clone(), credential.to_owned());
     let (c, p, before) = app.store.read(move |tx| expect(tx, &asking, &wanted)).await?;
@@ -100,7 +105,8 @@ pub async fn begin_device(app: &App, caller: &Caller, credential: &str, link: Op
 /// As [`begin_device`], by an entry link.
 pub async fn begin_device_by_link(app: &App, visitor: &Caller, link: &str) -> Result<DeviceBegun> {
     let row =
-        crate::ops::entry::expect_purpose(app, visitor, link, crate::model::entry::EntryPurpose::Connect).await?;
+        crate::ops::entry::expect_purpose(app, visitor, link, crate::model::entry::EntryPurpose::Connect)
+            .await?;
     begin_device(app, visitor, &row.object_id, Some(row.hash)).await
 }
 
@@ -134,7 +140,8 @@ pub async fn poll_device(app: &App, caller: &Caller, id: &ConsentId) -> Result<R
     match tokens(app.wire.send(ask, began_at).await) {
         Answer::Yes(tokens) => {
             let identity = who::account(app, &p, &tokens.access).await.unwrap_or_default();
-            callback::keep_device(app, caller, consent, c, p, tokens, identity, began_at).await.map(Ok)
+            let taken = Taken { consent, credential: c, provider: p, verifier: code };
+            callback::keep_device(app, caller, taken, tokens, identity, began_at).await.map(Ok)
         }
         Answer::No(Refusal::Pending) => Ok(Err(interval)),
         Answer::No(Refusal::SlowDown) => {
@@ -151,7 +158,8 @@ pub async fn poll_device(app: &App, caller: &Caller, id: &ConsentId) -> Result<R
                 Refusal::Grant("expired_token") => unknown(),
                 refusal => refused(&p, refusal),
             };
-            let state = if e.code == Code::ConsentDenied { ConsentState::Denied } else { ConsentState::Failed };
+            let state =
+                if e.code == Code::ConsentDenied { ConsentState::Denied } else { ConsentState::Failed };
             let (org, id, outcome, code) =
                 (consent.org_id, consent.id, e.message().to_owned(), e.code.name());
             app.store
@@ -159,7 +167,10 @@ pub async fn poll_device(app: &App, caller: &Caller, id: &ConsentId) -> Result<R
                     if let Some(mut consent) = tx.consent(&org, id.as_str())? {
                         end(tx, &mut consent, state, &outcome)?;
                     }
-                    let event = Event::of("connect_credential").on(&c).ended(Outcome::Failed, code).with("consent", id.0);
+                    let event = Event::of("complete_consent")
+                        .on(&c)
+                        .ended(Outcome::Failed, code)
+                        .with("consent", id.0);
                     tx.record_step(event, ())
                 })
                 .await?;

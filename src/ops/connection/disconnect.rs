@@ -51,7 +51,9 @@ fn find(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<Found> {
     let credential = reach::credential(tx, caller, &who, wanted, Need::Manage)?.credential;
     let provider = provider_of(tx, &credential)?;
     match tx.connection(&caller.org, &credential.id)? {
-        Some(connection) if matches!(connection.state, ConnectionState::Connected | ConnectionState::Broken) => {
+        Some(connection)
+            if matches!(connection.state, ConnectionState::Connected | ConnectionState::Broken) =>
+        {
             Ok(Found { credential, provider, connection })
         }
         _ => Err(Error::new(Code::NothingToDo, format!("{} is not connected", credential.name))),
@@ -77,7 +79,8 @@ impl Operation for DisconnectCredential {
                 let who = tx.standing(&asking)?;
                 let reached = reach::reached(tx, &asking.org, &who, found.credential.clone())?;
                 let mut impact = impact(tx, &asking, &reached)?;
-                impact.push("its tokens are destroyed: a person has to consent again to bring it back".into());
+                impact
+                    .push("its tokens are destroyed: a person has to consent again to bring it back".into());
                 if revokes {
                     impact.push(format!("{} is asked to end the grant", found.provider.name));
                 }
@@ -109,7 +112,8 @@ impl Operation for DisconnectCredential {
                     true => save::drop_value(tx, &mut credential)?,
                     false => save::destroy_tokens(tx, &mut credential)?,
                 }
-                connection.state = if revokes { ConnectionState::Revoking } else { ConnectionState::Disconnected };
+                connection.state =
+                    if revokes { ConnectionState::Revoking } else { ConnectionState::Disconnected };
                 connection.reason.clear();
                 connection.last_error.clear();
                 connection.failures = 0;
@@ -144,7 +148,8 @@ impl Operation for DisconnectCredential {
         let credential = found.credential;
         app.store
             .write(caller, move |tx| {
-                let event = Event::of(Self::NAME).on(&credential).with("at_service", output.at_service.clone());
+                let event =
+                    Event::of(Self::NAME).on(&credential).with("at_service", output.at_service.clone());
                 tx.record(event, output)
             })
             .await
@@ -152,19 +157,29 @@ impl Operation for DisconnectCredential {
 }
 
 fn told(provider: &str, ended: Option<Ended>) -> (&'static str, String, String) {
-    let by_hand = || format!("Ask the person to remove the access on the page of {provider}, where connected apps are listed.");
+    let by_hand = || {
+        format!(
+            "Ask the person to remove the access on the page of {provider}, where connected apps are listed."
+        )
+    };
     match ended {
         None => (
             "not_asked",
-            format!("The tokens are destroyed here. {provider} was not asked to end the grant, which lives on there."),
+            format!(
+                "The tokens are destroyed here. {provider} was not asked to end the grant, which lives on there."
+            ),
             by_hand(),
         ),
-        Some(Ended::Confirmed) => {
-            ("confirmed", format!("The tokens are destroyed here, and {provider} confirmed that it ended the grant."), String::new())
-        }
+        Some(Ended::Confirmed) => (
+            "confirmed",
+            format!("The tokens are destroyed here, and {provider} confirmed that it ended the grant."),
+            String::new(),
+        ),
         Some(Ended::Refused) => (
             "refused",
-            format!("The tokens are destroyed here. {provider} refused to end the grant, which may live on there."),
+            format!(
+                "The tokens are destroyed here. {provider} refused to end the grant, which may live on there."
+            ),
             by_hand(),
         ),
         Some(Ended::NoWay) => (
@@ -174,7 +189,9 @@ fn told(provider: &str, ended: Option<Ended>) -> (&'static str, String, String) 
         ),
         Some(Ended::NotNow(why)) => (
             "retrying",
-            format!("The connection is out of use here. {provider} could not be asked to end the grant ({why}); that is tried again for a day."),
+            format!(
+                "The connection is out of use here. {provider} could not be asked to end the grant ({why}); that is tried again for a day."
+            ),
             "Call get_credential later to see whether it was confirmed.".into(),
         ),
     }
@@ -195,10 +212,10 @@ async fn end(app: &App, caller: &Caller, found: &Found) -> Result<Ended> {
             let mut c = tx
                 .find_credential(&org, &id)?
                 .ok_or_else(|| Error::new(Code::CredentialNotFound, "the credential is gone"))?;
-            let mut connection = tx
-                .connection(&org, &id)?
-                .filter(|c| c.state == ConnectionState::Revoking)
-                .ok_or_else(|| Error::new(Code::Changed, "it was connected again meanwhile"))?;
+            let mut connection =
+                tx.connection(&org, &id)?
+                    .filter(|c| c.state == ConnectionState::Revoking)
+                    .ok_or_else(|| Error::new(Code::Changed, "it was connected again meanwhile"))?;
             let now = tx.now();
             let event = Event::of("revoke_at_service").on(&c);
             let is_late = now.0 - connection.updated_at.0 > REVOKE_TRIED_MS;

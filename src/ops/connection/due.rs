@@ -82,7 +82,8 @@ pub async fn pass(app: &App, pace: &Pace) -> Result<usize> {
     let work: Vec<_> = due
         .into_iter()
         .map(|c| {
-            let place = places.entry(c.provider_id.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_EACH)));
+            let place =
+                places.entry(c.provider_id.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_EACH)));
             (c, place.clone())
         })
         .collect();
@@ -92,7 +93,10 @@ pub async fn pass(app: &App, pace: &Pace) -> Result<usize> {
             if let Err(e) = one(app, pace, connection).await {
                 match e.code {
                     // Written down with the connection.
-                    Code::RefreshUnreachable | Code::RefreshRefused | Code::ReauthRequired | Code::Changed => {}
+                    Code::RefreshUnreachable
+                    | Code::RefreshRefused
+                    | Code::ReauthRequired
+                    | Code::Changed => {}
                     _ => tracing::warn!(code = e.code.name(), "a connection could not be looked after"),
                 }
             }
@@ -136,7 +140,10 @@ async fn rest(app: &App, connection: Connection) -> Result<()> {
                 connection.refresh_due_at = None;
                 tx.save(&mut connection)?;
             }
-            tx.record_step(Event::of("rest_connection").about("credential", connection.credential_id.as_str(), ""), ())
+            tx.record_step(
+                Event::of("rest_connection").about("credential", connection.credential_id.as_str(), ""),
+                (),
+            )
         })
         .await
 }
@@ -148,7 +155,8 @@ async fn forget(app: &App, connection: Connection) -> Result<()> {
         .write(&caller, move |tx| {
             let (org, id) = (&connection.org_id, &connection.credential_id);
             let mut event = Event::of("forget_tokens").about("credential", id.as_str(), "");
-            if let (Some(mut c), Some(mut connection)) = (tx.find_credential(org, id)?, tx.connection(org, id)?)
+            if let (Some(mut c), Some(mut connection)) =
+                (tx.find_credential(org, id)?, tx.connection(org, id)?)
                 && connection.state == ConnectionState::Broken
             {
                 save::destroy_tokens(tx, &mut c)?;

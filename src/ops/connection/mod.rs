@@ -15,8 +15,10 @@ mod test;
 mod who;
 
 pub(in crate::ops) use begin::host;
-pub use begin::{Begun, Started, begin, begin_by_link, consent_address, key_context as consent_context, start, state_of};
-pub use callback::{Came, Finished, accept_other, accept_other_by_browser, finish, found, finish_pasted};
+pub use begin::{
+    Begun, Started, begin, begin_by_link, consent_address, key_context as consent_context, start, state_of,
+};
+pub use callback::{Came, Finished, accept_other, accept_other_by_browser, finish, finish_pasted, found};
 pub use connect::{ConnectCredential, Connecting};
 pub use device::{DeviceBegun, begin_device, begin_device_by_link, poll_device};
 pub use disconnect::{DisconnectCredential, Disconnected};
@@ -91,10 +93,9 @@ fn secret(app: &App, p: &Provider) -> Result<Option<SecretBytes>> {
 }
 
 fn no_secret(p: &Provider) -> Error {
-    Error::new(Code::ValueMissing, format!("the OAuth provider {} has no client secret", p.name)).next(format!(
-        "Ask an admin to enter it: `unsaid provider secret {}`, or on the server's page.",
-        p.name
-    ))
+    Error::new(Code::ValueMissing, format!("the OAuth provider {} has no client secret", p.name)).next(
+        format!("Ask an admin to enter it: `unsaid provider secret {}`, or on the server's page.", p.name),
+    )
 }
 
 /// The caller for what happens without anybody asking: in the name of who connected it.

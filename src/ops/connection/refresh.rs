@@ -46,8 +46,13 @@ enum Seen {
     /// Another task or process is at it.
     Claimed,
     /// It failed a moment ago: not before then. The access token lives, or does not.
-    NotBefore { at: Millis, is_alive: bool },
-    Due { generation: i64 },
+    NotBefore {
+        at: Millis,
+        is_alive: bool,
+    },
+    Due {
+        generation: i64,
+    },
 }
 
 /// A claim on the refresh of one generation of tokens.
@@ -205,7 +210,10 @@ async fn claim(
             let provider = provider_of(tx, &c)?;
             // Tokens go where they were got, and nowhere else (O-02).
             if connection.policy != policy(&provider) {
-                return Err(not_connected(&c, Some(&Connection { state: ConnectionState::Broken, ..connection })));
+                return Err(not_connected(
+                    &c,
+                    Some(&Connection { state: ConnectionState::Broken, ..connection }),
+                ));
             }
             let token = match tx.find_version(&org, &id, generation)? {
                 Some(version) => save::refresh_token(tx, &vault, &c, &version)?,
@@ -217,12 +225,15 @@ async fn claim(
             connection.intent = generation;
             connection.updated_at = now;
             tx.save(&mut connection)?;
-            let event = Event::of("refresh_credential")
+            let event = Event::of("refresh_token")
                 .on(&c)
                 .ended(Outcome::Started, "")
                 .with("generation", generation)
                 .with("again", is_retry);
-            tx.record_step(event, Claim { owner, generation, is_retry, credential: c, connection, provider, token })
+            tx.record_step(
+                event,
+                Claim { owner, generation, is_retry, credential: c, connection, provider, token },
+            )
         })
         .await;
     match claimed {
@@ -260,11 +271,16 @@ async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
                 Attempt::Again => Ok(Attempt::Again),
                 Attempt::Done => {
                     let why = match is_retry {
-                        true => "an earlier refresh was broken off before its answer was kept, and the provider takes the old token no more",
+                        true => {
+                            "an earlier refresh was broken off before its answer was kept, and the provider takes the old token no more"
+                        }
                         false => "the provider ended the grant",
                     };
-                    Err(Error::new(Code::ReauthRequired, format!("{name} has to be connected again: {why} ({word})"))
-                        .next(format!("Call connect_credential, or ask the person to run `{command}`.")))
+                    Err(Error::new(
+                        Code::ReauthRequired,
+                        format!("{name} has to be connected again: {why} ({word})"),
+                    )
+                    .next(format!("Call connect_credential, or ask the person to run `{command}`.")))
                 }
             }
         }
@@ -282,7 +298,9 @@ async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
                     Code::RefreshRefused,
                     format!("the service refused our client when {name} was to be refreshed ({word})"),
                 )
-                .next(format!("Ask an admin to check the OAuth provider {provider}: its client id and client secret."))),
+                .next(format!(
+                    "Ask an admin to check the OAuth provider {provider}: its client id and client secret."
+                ))),
             }
         }
         Answer::Trouble(trouble) => {
@@ -342,9 +360,10 @@ async fn settle(app: &App, caller: &Caller, claim: Claim, settled: Settled) -> R
             let holds = connection
                 .as_ref()
                 .is_some_and(|c| c.lease_owner == claim.owner && c.generation == claim.generation);
-            let event = Event::of("refresh_credential").on(&c).with("generation", claim.generation);
+            let event = Event::of("refresh_token").on(&c).with("generation", claim.generation);
             let Some(mut connection) = connection.filter(|_| holds) else {
-                let event = event.ended(Outcome::Failed, Code::Changed.name()).with("why", "the claim was lost");
+                let event =
+                    event.ended(Outcome::Failed, Code::Changed.name()).with("why", "the claim was lost");
                 return tx.record_step(event, Attempt::Again);
             };
             let now = tx.now();
@@ -354,7 +373,7 @@ async fn settle(app: &App, caller: &Caller, claim: Claim, settled: Settled) -> R
                     save::store(tx, &vault, &mut c, &mut connection, &tokens, began_at)?;
                     let lost: Vec<_> =
                         before.into_iter().filter(|s| !connection.scopes_granted.contains(s)).collect();
-                    let event = Event::of("refresh_credential").on(&c).with("generation", connection.generation);
+                    let event = Event::of("refresh_token").on(&c).with("generation", connection.generation);
                     if lost.is_empty() { event } else { event.with("scopes_lost", lost) }
                 }
                 Settled::Over { word } => {
@@ -436,7 +455,8 @@ pub struct Refreshed {
 impl Operation for RefreshCredential {
     const NAME: &'static str = "refresh_credential";
     const TITLE: &'static str = "Refresh a connection";
-    const ABOUT: &'static str = "Get new tokens for an OAuth connection now, to see whether its grant still holds.";
+    const ABOUT: &'static str =
+        "Get new tokens for an OAuth connection now, to see whether its grant still holds.";
     const TOOLSET: Toolset = Toolset::OAuth;
     const EFFECT: Effect = Effect::Changes;
     const NEEDS: Permission = Permission::Use;
@@ -470,7 +490,7 @@ impl Operation for RefreshCredential {
                     status: status(&c, connection.as_ref(), tx.now(), org.warn_days, org.bin_days),
                     token_expires_at: connection.and_then(|c| c.access_expires_at),
                 };
-                tx.record(Event::of("ask_refresh").on(&c), output)
+                tx.record(Event::of(Self::NAME).on(&c), output)
             })
             .await
     }

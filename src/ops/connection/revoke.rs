@@ -66,7 +66,9 @@ pub async fn end_at_service(app: &App, p: &Provider, tokens: &[(&str, &SecretByt
             Ok(answered) => match answered.status {
                 200..=299 => Ended::Confirmed,
                 // RFC 7009 §2.2.1: some kinds of token cannot be ended alone.
-                400 if is_word(&answered.body, "unsupported_token_type") && ended == Ended::Confirmed => ended,
+                400 if is_word(&answered.body, "unsupported_token_type") && ended == Ended::Confirmed => {
+                    ended
+                }
                 429 | 500.. => return Ok(Ended::NotNow("it failed, or asks to be called less often")),
                 _ => return Ok(if ended == Ended::Confirmed { ended } else { Ended::Refused }),
             },
@@ -99,7 +101,8 @@ fn asked(style: &str, url: &Url, client: &Client, token: &SecretBytes, hint: &st
         "DELETE with the token as Bearer" | "DELETE with the user token" => {
             Some(Ask::delete(url.clone(), vec![("authorization", bearer(token))], "application/json", none()))
         }
-        "GET or POST with the token itself as Bearer" | "POST with the access token as Bearer, empty body" => {
+        "GET or POST with the token itself as Bearer"
+        | "POST with the access token as Bearer, empty body" => {
             let form = "application/x-www-form-urlencoded";
             Some(Ask::post(url.clone(), vec![("authorization", bearer(token))], form, none()))
         }
@@ -115,4 +118,3 @@ fn is_word(body: &[u8], word: &str) -> bool {
     serde_json::from_slice::<serde_json::Value>(body)
         .is_ok_and(|answer| answer.get("error").and_then(serde_json::Value::as_str) == Some(word))
 }
-

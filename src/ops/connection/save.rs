@@ -33,7 +33,9 @@ pub(super) fn store(
     let now = tx.now();
     let earlier = tx.versions(&c.org_id, &c.id, 1000)?;
     let kept = match (&tokens.refresh, earlier.iter().find(|v| v.number == connection.generation)) {
-        (None, Some(v)) if connection.has_refresh && v.destroyed_at.is_none() => refresh_token(tx, vault, c, v)?,
+        (None, Some(v)) if connection.has_refresh && v.destroyed_at.is_none() => {
+            refresh_token(tx, vault, c, v)?
+        }
         _ => None,
     };
     let refresh = tokens.refresh.as_ref().or(kept.as_ref());
@@ -169,7 +171,8 @@ pub fn forget_all(tx: &mut Writer<'_>, p: &Provider) -> Result<usize> {
         let Some(mut c) = tx.find_credential(&p.org_id, &connection.credential_id)? else { continue };
         destroy_tokens(tx, &mut c)?;
         connection.state = ConnectionState::Broken;
-        connection.reason = crate::model::Word::as_str(crate::model::status::StatusReason::ReauthRequired).into();
+        connection.reason =
+            crate::model::Word::as_str(crate::model::status::StatusReason::ReauthRequired).into();
         connection.last_error = "the provider's client or addresses were changed".into();
         connection.has_refresh = false;
         connection.refresh_due_at = None;

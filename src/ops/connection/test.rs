@@ -72,8 +72,11 @@ impl Operation for TestCredential {
                 let who = tx.standing(&asking)?;
                 let c = reach::credential(tx, &asking, &who, &self.credential, Need::Use)?.credential;
                 if c.source != Source::OAuth {
-                    return Err(invalid(format!("{} is no connection: only those can be tested yet", c.name))
-                        .next("Use it with the program that needs it, and see whether that works."));
+                    return Err(invalid(format!(
+                        "{} is no connection: only those can be tested yet",
+                        c.name
+                    ))
+                    .next("Use it with the program that needs it, and see whether that works."));
                 }
                 let p = provider_of(tx, &c)?;
                 match tx.connection(&asking.org, &c.id)? {
@@ -84,8 +87,12 @@ impl Operation for TestCredential {
             .await?;
         let fresh = ensure_fresh(app, caller, &caller.org, &c.id, Wanted::ForUse).await;
         let account = match &fresh {
-            Err(e) if e.code == Code::RefreshUnreachable => Account::Unknown("its token could not be refreshed"),
-            Err(e) if e.code == Code::RefreshRefused => Account::Unknown("its token could not be refreshed: the client was refused"),
+            Err(e) if e.code == Code::RefreshUnreachable => {
+                Account::Unknown("its token could not be refreshed")
+            }
+            Err(e) if e.code == Code::RefreshRefused => {
+                Account::Unknown("its token could not be refreshed: the client was refused")
+            }
             Err(_) => return Err(fresh.err().unwrap_or_else(|| crate::error::internal("a refresh failed"))),
             Ok(()) => {
                 let access = access(app, caller, &c.id).await?;
@@ -98,8 +105,7 @@ impl Operation for TestCredential {
                 let who = tx.standing(&asking)?;
                 let c = reach::credential(tx, &asking, &who, id.as_str(), Need::Use)?.credential;
                 let org = tx.org(&asking.org)?;
-                let connection =
-                    tx.connection(&asking.org, &c.id)?.ok_or_else(|| not_connected(&c, None))?;
+                let connection = tx.connection(&asking.org, &c.id)?.ok_or_else(|| not_connected(&c, None))?;
                 let (verdict, message, next) = told(&p.name, &account, &c.connect_command());
                 let (name, changed) = match &account {
                     Account::Known(now) => (
@@ -142,9 +148,11 @@ impl Operation for TestCredential {
 fn told(provider: &str, account: &Account, command: &str) -> (Verdict, String, String) {
     match account {
         Account::Known(_) => (Verdict::Valid, format!("{provider} takes the token."), String::new()),
-        Account::Unnamed => {
-            (Verdict::Valid, format!("{provider} takes the token, and does not say whose it is."), String::new())
-        }
+        Account::Unnamed => (
+            Verdict::Valid,
+            format!("{provider} takes the token, and does not say whose it is."),
+            String::new(),
+        ),
         Account::Refused => (
             Verdict::Refused,
             format!("{provider} does not take the token any more."),
@@ -164,7 +172,11 @@ fn told(provider: &str, account: &Account, command: &str) -> (Verdict, String, S
 }
 
 /// The access token, recorded as a use before it is opened.
-async fn access(app: &App, caller: &Caller, id: &crate::ids::CredentialId) -> Result<crate::secret::SecretBytes> {
+async fn access(
+    app: &App,
+    caller: &Caller,
+    id: &crate::ids::CredentialId,
+) -> Result<crate::secret::SecretBytes> {
     let (asking, id) = (caller.clone(), id.clone());
     let plain = Caller { idempotency: None, approval: None, ..caller.clone() };
     let (c, version) = app

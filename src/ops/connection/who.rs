@@ -36,20 +36,23 @@ pub(super) async fn ask(app: &App, p: &Provider, access: &SecretBytes) -> Result
     }
     let preset = preset(app, p);
     let url: Url = super::address(&p.endpoints.userinfo_url)?;
-    let template = preset.as_ref().and_then(|p| p.userinfo_auth.clone()).unwrap_or_else(|| "Bearer {token}".into());
+    let template =
+        preset.as_ref().and_then(|p| p.userinfo_auth.clone()).unwrap_or_else(|| "Bearer {token}".into());
     let header = access.expose(|bytes| {
         let token = Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
         Zeroizing::new(template.replace("{token}", &token))
     });
-    let headers =
-        vec![("authorization", header), ("accept", Zeroizing::new("application/json".to_owned()))];
-    let is_post =
-        preset.as_ref().and_then(|p| p.userinfo_method.as_deref()).is_some_and(|m| m.eq_ignore_ascii_case("post"));
+    let headers = vec![("authorization", header), ("accept", Zeroizing::new("application/json".to_owned()))];
+    let is_post = preset
+        .as_ref()
+        .and_then(|p| p.userinfo_method.as_deref())
+        .is_some_and(|m| m.eq_ignore_ascii_case("post"));
     let ask = match is_post {
         true => Ask::post(url, headers, "application/json", Zeroizing::new(Vec::new())),
         false => Ask::get(url, headers),
     };
-    let pointer = preset.as_ref().filter(|p| p.account_id_from.is_none()).and_then(|p| p.account_id_path.clone());
+    let pointer =
+        preset.as_ref().filter(|p| p.account_id_from.is_none()).and_then(|p| p.account_id_path.clone());
     Ok(match app.wire.send(ask, app.now()).await {
         Err(Failure { why, .. }) => Account::Unknown(why),
         Ok(Answered { status: 401 | 403, .. }) => Account::Refused,

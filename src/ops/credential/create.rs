@@ -349,7 +349,8 @@ impl Operation for CreateCredential {
 /// The credential that `answer` is about, whose value a person enters, or which they connect.
 pub(super) fn entered_by_hand(answer: &Value) -> Option<(EntryPurpose, String)> {
     let reasons = answer.pointer("/status/reasons").and_then(Value::as_array);
-    let is_connection = reasons.is_some_and(|all| all.iter().any(|r| r == StatusReason::ReauthRequired.as_str()));
+    let is_connection =
+        reasons.is_some_and(|all| all.iter().any(|r| r == StatusReason::ReauthRequired.as_str()));
     let purpose = if is_connection { EntryPurpose::Connect } else { EntryPurpose::Value };
     Some((purpose, answer.get("id")?.as_str()?.to_owned()))
 }

@@ -271,7 +271,13 @@ impl Operation for UpdateCredential {
                     name: c.name.clone(),
                     changed: plan.changed,
                     scope: c.scope,
-                    status: status(&c, tx.connection(&c.org_id, &c.id)?.as_ref(), now, plan.org.warn_days, plan.org.bin_days),
+                    status: status(
+                        &c,
+                        tx.connection(&c.org_id, &c.id)?.as_ref(),
+                        now,
+                        plan.org.warn_days,
+                        plan.org.bin_days,
+                    ),
                 };
                 tx.record(event, output)
             })

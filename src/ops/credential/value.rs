@@ -294,7 +294,10 @@ pub(in crate::ops) fn expect_manual(credential: &Credential) -> Result<()> {
         Source::Manual => Ok(()),
         Source::OAuth => {
             Err(invalid(format!("{} is a connection: its value is managed, not entered", credential.name))
-                .next(format!("Call connect_credential, or ask the person to run `{}`.", credential.connect_command())))
+                .next(format!(
+                    "Call connect_credential, or ask the person to run `{}`.",
+                    credential.connect_command()
+                )))
         }
     }
 }

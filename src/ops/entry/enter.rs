@@ -53,7 +53,12 @@ pub(in crate::ops) fn expect_same(link: &EntryLink, policy: &[u8]) -> Result<()>
 }
 
 /// The link's row, for its asker, where it is for `purpose`.
-pub(in crate::ops) async fn expect(app: &App, visitor: &Caller, link: &str, purpose: EntryPurpose) -> Result<EntryLink> {
+pub(in crate::ops) async fn expect(
+    app: &App,
+    visitor: &Caller,
+    link: &str,
+    purpose: EntryPurpose,
+) -> Result<EntryLink> {
     people_only(visitor)?;
     let row = find(app, link).await?;
     expect_asker(app, visitor, &row).await?;

@@ -277,8 +277,10 @@ pub async fn mine(app: &App, visitor: &Caller) -> Result<Vec<(String, Millis)>> 
                     continue;
                 }
                 let name = match link.purpose {
-                    EntryPurpose::Value | EntryPurpose::Connect => reach::credential(tx, &asking, &who, &link.object_id, Need::See)
-                        .map(|f| f.credential.name),
+                    EntryPurpose::Value | EntryPurpose::Connect => {
+                        reach::credential(tx, &asking, &who, &link.object_id, Need::See)
+                            .map(|f| f.credential.name)
+                    }
                     EntryPurpose::ClientSecret => tx
                         .provider_named(&asking.org, &link.object_id)
                         .map(|p| format!("client secret of {}", p.name)),

@@ -210,7 +210,11 @@ pub(in crate::ops) fn value_policy(c: &Credential) -> Vec<u8> {
 /// What a consent is for: the credential and the provider that the page shows.
 pub(in crate::ops) fn connect_policy(tx: &Reader<'_>, c: &Credential) -> Result<Vec<u8>> {
     let p = crate::ops::connection::provider_of(tx, c)?;
-    Ok(Sha256::new().chain_update(value_policy(c)).chain_update(crate::ops::connection::policy(&p)).finalize().to_vec())
+    Ok(Sha256::new()
+        .chain_update(value_policy(c))
+        .chain_update(crate::ops::connection::policy(&p))
+        .finalize()
+        .to_vec())
 }
 
 /// Where a client secret goes: the addresses that the page shows.

@@ -14,14 +14,14 @@ use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
-use crate::model::credential::{Credential, Version};
 use crate::model::connection::{Connection, Consent};
+use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
-use crate::ops::connection::consent_context;
 use crate::model::event::{Event, Outcome};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
 use crate::model::token::Token;
+use crate::ops::connection::consent_context;
 use crate::ops::credential::value::key_context;
 use crate::ops::provider::key_context as provider_context;
 use crate::ops::{people_only, reach};
@@ -208,7 +208,9 @@ impl Moves for Consent {
         if self.wrapped_key.is_empty() {
             return Ok(());
         }
-        if let Some(wrapped) = vault.rewrap_data_key(&consent_context(vault.instance(), self), &self.wrapped_key)? {
+        if let Some(wrapped) =
+            vault.rewrap_data_key(&consent_context(vault.instance(), self), &self.wrapped_key)?
+        {
             self.wrapped_key = wrapped;
         }
         self.key_version = vault.active_version(&self.org_id)?;

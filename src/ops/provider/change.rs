@@ -136,9 +136,18 @@ impl UpdateOauthProvider {
             );
         }
         if detached > 0 {
-            warnings.push(format!("{detached} connections have to be connected again by a person: their tokens are destroyed."));
+            warnings.push(format!(
+                "{detached} connections have to be connected again by a person: their tokens are destroyed."
+            ));
         }
-        Ok(Plan { before, after, needs_person, voids_secret: voids_secret || detached > 0, detached, warnings })
+        Ok(Plan {
+            before,
+            after,
+            needs_person,
+            voids_secret: voids_secret || detached > 0,
+            detached,
+            warnings,
+        })
     }
 }
 
@@ -166,7 +175,8 @@ impl Operation for UpdateOauthProvider {
         let (asking, wanted, catalogue) = (caller.clone(), self.clone(), app.catalogue);
         let own_callback = super::own_callback(app);
         let allow = app.config.file.outbound.allow.clone();
-        let plan = app.store.read(move |tx| wanted.plan(tx, &asking, catalogue, &own_callback, &allow)).await?;
+        let plan =
+            app.store.read(move |tx| wanted.plan(tx, &asking, catalogue, &own_callback, &allow)).await?;
         // Destroying a secret cannot be undone, so a form is not enough.
         if !plan.needs_person && !plan.voids_secret {
             return Ok(Confirm::Nothing);

@@ -97,7 +97,9 @@ impl CreateOauthProvider {
             return Ok(None);
         };
         if self.service.is_some() {
-            return Err(invalid("a provider has its addresses from a service or from an issuer, not from both"));
+            return Err(invalid(
+                "a provider has its addresses from a service or from an issuer, not from both",
+            ));
         }
         match caller.approval.is_some() || crate::ops::people_only(caller).is_ok() {
             true => super::discover::read_from(app, issuer).await.map(Some),
@@ -115,14 +117,18 @@ impl CreateOauthProvider {
         };
         let issuer = self.issuer.as_deref().map(str::trim).filter(|issuer| !issuer.is_empty());
         let unasked = match (&found, issuer) {
-            (None, Some(issuer)) => Some(endpoints::check_address("issuer", issuer, &app.config.file.outbound.allow)?),
+            (None, Some(issuer)) => {
+                Some(endpoints::check_address("issuer", issuer, &app.config.file.outbound.allow)?)
+            }
             _ => None,
         };
         let service = endpoints::service(app.catalogue, self.service.as_deref())?;
         let registers = self.client_id.trim().is_empty();
         let registration_url = found.as_ref().map_or(String::new(), |f| f.registration_url.clone());
         if registers && issuer.is_none() {
-            return Err(invalid("client_id is missing").next("Give the id that the service shows for the client."));
+            return Err(
+                invalid("client_id is missing").next("Give the id that the service shows for the client.")
+            );
         }
         if registers && unasked.is_none() && registration_url.is_empty() {
             return Err(invalid("this issuer does not let clients register themselves: give a client_id"));
@@ -151,7 +157,10 @@ impl CreateOauthProvider {
                 more_warnings.push("The issuer does not say that it takes PKCE with S256: a stolen code would be worth more there.".into());
             }
             if let Some(issuer) = issuer {
-                let mut hosts: Vec<_> = endpoints::addresses(&resolved.endpoints).iter().map(|(_, url)| endpoints::host(url)).collect();
+                let mut hosts: Vec<_> = endpoints::addresses(&resolved.endpoints)
+                    .iter()
+                    .map(|(_, url)| endpoints::host(url))
+                    .collect();
                 hosts.push(endpoints::host(issuer));
                 more_warnings.extend(endpoints::domain_warning(hosts.iter().map(String::as_str)));
             }
@@ -244,8 +253,10 @@ impl Operation for CreateOauthProvider {
         if caller.approval.is_some()
             && let Some(issuer) = &self.issuer
         {
-            let mut hosts: Vec<_> =
-                endpoints::addresses(&plan.resolved.endpoints).iter().map(|(_, url)| endpoints::host(url)).collect();
+            let mut hosts: Vec<_> = endpoints::addresses(&plan.resolved.endpoints)
+                .iter()
+                .map(|(_, url)| endpoints::host(url))
+                .collect();
             hosts.push(endpoints::host(issuer));
             if endpoints::domain_warning(hosts.iter().map(String::as_str)).is_some() {
                 return Err(invalid("the issuer names addresses of another domain than its own")
@@ -254,7 +265,10 @@ impl Operation for CreateOauthProvider {
         }
         let registered = match plan.registration_url.is_empty() {
             true => None,
-            false => Some(super::register::register(app, &plan.registration_url, &plan.callback_url, plan.grant_kind).await?),
+            false => Some(
+                super::register::register(app, &plan.registration_url, &plan.callback_url, plan.grant_kind)
+                    .await?,
+            ),
         };
         if let Some(registered) = &registered {
             plan.client_id.clone_from(&registered.client_id);

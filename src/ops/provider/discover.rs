@@ -116,8 +116,10 @@ fn read(issuer: &str, document: &Value) -> Result<Discovered> {
         () if has("none") => Some(ClientAuth::None),
         () => None,
     };
-    let methods = document.get("code_challenge_methods_supported").map(|_| list("code_challenge_methods_supported"));
-    let registration_url = Some(text("registration_endpoint")).filter(|url| url.starts_with("https://") && url.len() <= 500);
+    let methods =
+        document.get("code_challenge_methods_supported").map(|_| list("code_challenge_methods_supported"));
+    let registration_url =
+        Some(text("registration_endpoint")).filter(|url| url.starts_with("https://") && url.len() <= 500);
     Ok(Discovered {
         endpoints,
         scopes: list("scopes_supported"),

@@ -233,7 +233,11 @@ pub(super) fn check_address(name: &str, url: &str, allow: &[String]) -> Result<S
     if parsed.fragment().is_some() {
         return Err(refused("must not have a fragment"));
     }
-    let named = format!("{}:{}", parsed.host_str().unwrap_or_default(), parsed.port_or_known_default().unwrap_or(443));
+    let named = format!(
+        "{}:{}",
+        parsed.host_str().unwrap_or_default(),
+        parsed.port_or_known_default().unwrap_or(443)
+    );
     if allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(&named)) {
         return Ok(parsed.into());
     }
@@ -355,7 +359,9 @@ mod tests {
             assert_eq!(refused.code, Code::InvalidInput, "{url}");
             assert!(url.is_empty() || !refused.message().contains(url));
         }
-        assert!(check_address("token_url", &format!("https://example.com/{}", "a".repeat(500)), &[]).is_err());
+        assert!(
+            check_address("token_url", &format!("https://example.com/{}", "a".repeat(500)), &[]).is_err()
+        );
         for good in
             ["https://example.com/token", "https://example.com:443/t?x=1", "https://ÜBER.example/token"]
         {
@@ -379,7 +385,13 @@ mod tests {
                 .map(|p| (p.name.clone(), p.default.clone().unwrap_or_else(|| p.example.clone())))
                 .collect();
 
-            let resolved = resolve(Some(service), "abc", &params, &Endpoints::default(), &Terms { allow: &[], asks_person: true });
+            let resolved = resolve(
+                Some(service),
+                "abc",
+                &params,
+                &Endpoints::default(),
+                &Terms { allow: &[], asks_person: true },
+            );
 
             let resolved = resolved.unwrap_or_else(|e| panic!("{}: {e}", service.id));
             assert!(resolved.is_preset, "{}", service.id);

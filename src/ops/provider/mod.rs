@@ -129,7 +129,10 @@ impl ProviderRow {
 fn next_steps(p: &Provider) -> Vec<String> {
     let mut next = match p.grant_kind {
         GrantKind::ClientCredentials => Vec::new(),
-        _ => vec![format!("Paste the callback URL {} into the client's settings at the service.", p.callback_url)],
+        _ => vec![format!(
+            "Paste the callback URL {} into the client's settings at the service.",
+            p.callback_url
+        )],
     };
     if p.client_auth != ClientAuth::None && !p.has_secret() {
         next.push(format!(
@@ -179,13 +182,18 @@ pub(in crate::ops) fn parse_scopes(scopes: &[String]) -> Result<Vec<String>> {
 /// What tokens are for: an absolute address without fragment (RFC 8707 §2); empty for none.
 fn parse_resource(text: &str) -> Result<String> {
     let text = text.trim();
-    let refused = || invalid("resource is an absolute https address without fragment, as https://api.example.com/");
+    let refused =
+        || invalid("resource is an absolute https address without fragment, as https://api.example.com/");
     if text.is_empty() {
         return Ok(String::new());
     }
     let url = Url::parse(text).map_err(|_| refused())?;
-    match url.scheme() == "https" && url.fragment().is_none() && text.len() <= 500 && url.username().is_empty() {
-        true => Ok(text.to_owned()),
+    match url.scheme() == "https"
+        && url.fragment().is_none()
+        && text.len() <= 500
+        && url.username().is_empty()
+    {
+        true => Ok(url.into()),
         false => Err(refused()),
     }
 }

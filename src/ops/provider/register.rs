@@ -53,10 +53,12 @@ pub(super) async fn register(app: &App, url: &str, callback: &str, grant: GrantK
     if !matches!(answered.status, 200 | 201) || !answered.is_json {
         return Err(unreachable("it refused").detail("status", answered.status.to_string()));
     }
-    let answer: Answer = serde_json::from_slice(&answered.body).map_err(|_| unreachable("its answer is no JSON"))?;
+    let answer: Answer =
+        serde_json::from_slice(&answered.body).map_err(|_| unreachable("its answer is no JSON"))?;
     let client_id = super::parse_client_id(&answer.client_id.unwrap_or_default())
         .map_err(|_| unreachable("its answer holds no client id"))?;
-    let client_secret = answer.client_secret.filter(|s| !s.is_empty()).map(|s| SecretBytes::copied(s.as_bytes()));
+    let client_secret =
+        answer.client_secret.filter(|s| !s.is_empty()).map(|s| SecretBytes::copied(s.as_bytes()));
     let client_auth = match (answer.token_endpoint_auth_method.as_deref(), &client_secret) {
         (_, None) => ClientAuth::None,
         (Some("client_secret_post"), _) => ClientAuth::Post,

@@ -1,13 +1,13 @@
 //! A provider's client secret: sealed under its own data key, for the addresses that it may go to.
 use super::{ProviderAnswer, ProviderRow};
 use crate::app::App;
+use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::Caller;
 use crate::model::event::Event;
 use crate::model::provider::{ClientAuth, Provider};
 use crate::ops::org::{about, named};
 use crate::ops::{entry, people_only, reach, refusal};
-use crate::clock::Millis;
 use crate::secret::{Secret, SecretBytes};
 use crate::vault::{Context, Vault};
 use sha2::{Digest, Sha256};

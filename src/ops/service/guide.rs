@@ -89,7 +89,13 @@ impl Operation for GetRotationGuide {
                 let (who, org) = reach::who(tx, &asking)?;
                 let Some(wanted) = wanted else { return Ok(None) };
                 let found = reach::credential(tx, &asking, &who, &wanted, Need::See)?;
-                let report = status(&found.credential, tx.connection(&found.credential.org_id, &found.credential.id)?.as_ref(), tx.now(), org.warn_days, org.bin_days);
+                let report = status(
+                    &found.credential,
+                    tx.connection(&found.credential.org_id, &found.credential.id)?.as_ref(),
+                    tx.now(),
+                    org.warn_days,
+                    org.bin_days,
+                );
                 let guide = describe(tx, &asking, &found, report)?;
                 Ok(Some((found.credential, guide)))
             })

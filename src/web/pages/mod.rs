@@ -17,7 +17,8 @@ use maud::{DOCTYPE, Markup, Render, html};
 
 pub use approvals::{ApprovalPage, ApprovalRow, Home, approval, approvals, home};
 pub use connect::{
-    ConnectForm, Connected, DeviceCode, Leaving, OtherAccount, connect, connected, device_code, leaving, other_account,
+    ConnectForm, Connected, DeviceCode, Leaving, OtherAccount, connect, connected, device_code, leaving,
+    other_account,
 };
 pub use entry::{Asked, EntryForm, Field, SealTo, entry};
 pub use note::{Done, Note, done, note};
