@@ -72,6 +72,13 @@ pub struct Provider {
     /// The sealed client secret; empty where there is none.
     pub sealed_secret: Vec<u8>,
     pub secret_set_at: Option<Millis>,
+    /// A client secret that will take the other's place once a refresh has proven it; sealed under a key of its own.
+    pub next_wrapped_key: Vec<u8>,
+    pub next_key_version: i64,
+    pub next_sealed: Vec<u8>,
+    pub next_set_at: Option<Millis>,
+    /// The provider refused it.
+    pub next_refused_at: Option<Millis>,
     pub created_at: Millis,
     pub created_by: UserId,
     pub updated_at: Millis,
@@ -79,6 +86,19 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// Whether a client secret waits to be proven.
+    pub fn has_next(&self) -> bool {
+        !self.next_sealed.is_empty()
+    }
+
+    pub fn drop_next(&mut self) {
+        self.next_wrapped_key = Vec::new();
+        self.next_key_version = 0;
+        self.next_sealed = Vec::new();
+        self.next_set_at = None;
+        self.next_refused_at = None;
+    }
+
     pub fn has_secret(&self) -> bool {
         !self.sealed_secret.is_empty()
     }

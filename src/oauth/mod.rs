@@ -6,6 +6,8 @@ mod answer;
 mod ask;
 mod authorize;
 mod identity;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, DeviceAnswer, Refusal, Tokens, Trouble, device, tokens};
 pub use ask::{Client, Endpoint, Grant, Quirks, device_form, revocation, token_form};

@@ -57,6 +57,17 @@ impl Ask {
     }
 }
 
+#[cfg(test)]
+impl Ask {
+    /// Its headers and its body.
+    pub fn shown(&self) -> (Vec<(&'static str, String)>, String) {
+        let headers = self.headers.iter().map(|(name, value)| (*name, value.to_string())).collect();
+        let body =
+            self.body.as_ref().map_or(String::new(), |(_, body)| String::from_utf8_lossy(body).into_owned());
+        (headers, body)
+    }
+}
+
 /// An answer, whatever its status.
 pub struct Answered {
     pub status: u16,

@@ -22,7 +22,8 @@ entity!(Version, "version", 1, org_id, {
 entity!(Provider, "provider", 1, org_id, {
     id, org_id, name, service, client_id, client_auth, endpoints, scopes, params, callback_url, grant_kind,
     issuer, sends_iss, resource, is_preset, wrapped_key,
-    key_version, sealed_secret, secret_set_at, created_at, created_by, updated_at
+    key_version, sealed_secret, secret_set_at, next_wrapped_key, next_key_version, next_sealed, next_set_at,
+    next_refused_at, created_at, created_by, updated_at
 });
 
 /// One place of which a caller may see all credentials.

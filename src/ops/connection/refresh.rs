@@ -4,7 +4,7 @@
 //! also records the intent; ask the provider, with a deadline that is far shorter than the lease; keep what came in one
 //! transaction that holds only if the claim still does. Nobody uses an access token whose refresh token is not on disk.
 use super::save;
-use super::{client, dice, policy, provider_of, quirks};
+use super::{dice, policy, provider_of, quirks};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
@@ -16,7 +16,7 @@ use crate::model::credential::Credential;
 use crate::model::event::{Event, Outcome};
 use crate::model::provider::Provider;
 use crate::model::status::{StatusReason, StatusReport, status};
-use crate::oauth::{Answer, Grant, Refusal, Tokens, Trouble, token_form, tokens};
+use crate::oauth::{Answer, Client, Grant, Refusal, Tokens, Trouble, token_form, tokens};
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::secret::SecretBytes;
@@ -27,6 +27,8 @@ use std::time::Duration;
 
 /// How long somebody waits for another's refresh, and looks again.
 const PATIENCE_MS: i64 = LEASE_MS + 5_000;
+/// How much of its claim an attempt may take with the provider; the rest is for keeping what came.
+const MOST_OF_LEASE: Duration = Duration::from_millis(LEASE_MS as u64 * 2 / 3);
 /// How long a provider is left alone that does not know our client: an admin has to do something first.
 const CLIENT_WAIT_MS: i64 = 5 * 60 * 1000;
 
@@ -250,7 +252,16 @@ fn plain(caller: &Caller) -> Caller {
 
 async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
     let began_at = app.now();
-    let answer = ask(app, &claim).await;
+    // All of it, whatever is sent twice: a request must not outlast its claim.
+    let answer = match tokio::time::timeout(MOST_OF_LEASE, ask(app, caller, &claim)).await {
+        Ok(answer) => answer,
+        Err(_) => Ok(Answer::Trouble(Trouble {
+            why: "it did not answer in time",
+            is_unsent: false,
+            is_unknown: true,
+            wait_ms: None,
+        })),
+    };
     let answer = match answer {
         Ok(answer) => answer,
         // Nothing was sent: the claim is given back with the reason.
@@ -315,16 +326,42 @@ async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
 }
 
 /// Asks the provider. What surely did not arrive is sent once more.
-async fn ask(app: &App, claim: &Claim) -> Result<Answer<Tokens>> {
+async fn ask(app: &App, caller: &Caller, claim: &Claim) -> Result<Answer<Tokens>> {
+    let p = &claim.provider;
+    let mut answer = None;
+    for (client, is_next) in super::clients(app, p, true)? {
+        let asked = ask_as(app, claim, &client).await?;
+        // Whether a client is known is looked at before its grant: what was refused so was not used up.
+        let is_refused = matches!(asked, Answer::No(Refusal::Client(_)));
+        if is_next && (is_refused || matches!(asked, Answer::Yes(_))) {
+            let proven = crate::ops::provider::prove_next(app, caller, p, !is_refused).await;
+            if let Err(e) = proven
+                && e.code != Code::Changed
+            {
+                tracing::warn!(
+                    code = e.code.name(),
+                    "it could not be kept what the provider said to a client secret"
+                );
+            }
+        }
+        answer = Some(asked);
+        if !is_refused {
+            break;
+        }
+    }
+    answer.ok_or_else(|| crate::error::internal("there is no client to ask as"))
+}
+
+async fn ask_as(app: &App, claim: &Claim, client: &Client) -> Result<Answer<Tokens>> {
     let url = super::address(&refresh_url(app, &claim.provider))?;
-    let (client, quirks) = (client(app, &claim.provider)?, quirks(app, &claim.provider));
+    let quirks = quirks(app, &claim.provider);
     let once = || async {
         let grant = match (&claim.token, claim.connection.grant_kind) {
             (_, GrantKind::ClientCredentials) => Grant::Client { scopes: &claim.connection.scopes_asked },
             (Some(token), _) => Grant::Refresh { token },
             (None, _) => return Err(not_connected(&claim.credential, None)),
         };
-        let ask = token_form(&url, &client, &grant, &claim.provider.resource, &quirks);
+        let ask = token_form(&url, client, &grant, &claim.provider.resource, &quirks);
         Ok(tokens(app.wire.send(ask, app.now()).await))
     };
     match once().await? {

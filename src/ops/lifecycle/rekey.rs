@@ -23,7 +23,7 @@ use crate::model::provider::Provider;
 use crate::model::token::Token;
 use crate::ops::connection::consent_context;
 use crate::ops::credential::value::key_context;
-use crate::ops::provider::key_context as provider_context;
+use crate::ops::provider::{key_context as provider_context, next_context};
 use crate::ops::{people_only, reach};
 use crate::store::entity::Entity;
 use crate::store::{Reader, Value};
@@ -246,6 +246,14 @@ impl Moves for Provider {
             self.wrapped_key = wrapped;
         }
         self.key_version = vault.active_version(&self.org_id)?;
+        if !self.next_wrapped_key.is_empty() {
+            let next =
+                vault.rewrap_data_key(&next_context(vault.instance(), self), &self.next_wrapped_key)?;
+            if let Some(wrapped) = next {
+                self.next_wrapped_key = wrapped;
+            }
+            self.next_key_version = self.key_version;
+        }
         Ok(())
     }
 }

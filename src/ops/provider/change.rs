@@ -105,6 +105,7 @@ impl UpdateOauthProvider {
             after.sealed_secret = Vec::new();
             after.key_version = 0;
             after.secret_set_at = None;
+            after.drop_next();
         }
         if let Some(resource) = &self.resource {
             after.resource = super::parse_resource(resource)?;

@@ -19,8 +19,8 @@ pub use delete::{DeleteOauthProvider, DeletedProvider};
 pub use discover::{Discovered, discover};
 pub use endpoints::{GivenEndpoints, domain_warning, hosts};
 pub use list::{ListOauthProviders, ProviderList};
-pub(in crate::ops) use secret::set_secret_by_link;
 pub use secret::{FIELD as SECRET_FIELD, key_context, set_secret};
+pub(in crate::ops) use secret::{next_context, open_next, prove_next, set_secret_by_link};
 
 use crate::app::App;
 use crate::clock::Millis;
@@ -79,6 +79,17 @@ pub struct ProviderSetup {
     pub has_secret: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_set_at: Option<Millis>,
+    /// A newer client secret waits for a refresh to prove it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_secret: Option<NextSecret>,
+}
+
+/// `waiting`, or `refused` by the provider; then the one before still serves.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct NextSecret {
+    pub state: &'static str,
+    pub set_at: Millis,
 }
 
 /// A provider with what its maker should know.
@@ -120,6 +131,10 @@ impl ProviderRow {
                 is_preset: p.is_preset,
                 has_secret: p.has_secret(),
                 secret_set_at: p.secret_set_at,
+                next_secret: p.next_set_at.map(|set_at| NextSecret {
+                    state: if p.next_refused_at.is_some() { "refused" } else { "waiting" },
+                    set_at,
+                }),
             }),
         }
     }

@@ -4,7 +4,8 @@ use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::Caller;
-use crate::model::event::Event;
+use crate::model::connection::{Connection, ConnectionState};
+use crate::model::event::{Event, Outcome};
 use crate::model::provider::{ClientAuth, Provider};
 use crate::ops::org::{about, named};
 use crate::ops::{entry, people_only, reach, refusal};
@@ -30,6 +31,65 @@ pub fn key_context<'a>(instance: &'a str, p: &'a Provider) -> Context<'a> {
         owner: "",
         policy: Sha256::digest(p.endpoints.canonical().as_bytes()).into(),
     }
+}
+
+/// The place of a client secret that waits to be proven: another than that of the one in use.
+pub fn next_context<'a>(instance: &'a str, p: &'a Provider) -> Context<'a> {
+    Context { version: 2, ..key_context(instance, p) }
+}
+
+/// Puts a client secret beside the one in use, until a refresh has proven it.
+fn stage_into(vault: &Vault, p: &mut Provider, secret: &SecretBytes, now: Millis) -> Result<()> {
+    let (wrapped, sealed) = {
+        let place = next_context(vault.instance(), p);
+        let (key, wrapped) = vault.new_data_key(&place)?;
+        (wrapped, secret.expose(|bytes| key.seal(&place.field(FIELD), bytes))?)
+    };
+    p.next_wrapped_key = wrapped;
+    p.next_key_version = vault.active_version(&p.org_id)?;
+    p.next_sealed = sealed;
+    p.next_set_at = Some(now);
+    p.next_refused_at = None;
+    Ok(())
+}
+
+/// The client secret that waits, opened.
+pub(in crate::ops) fn open_next(vault: &Vault, p: &Provider) -> Result<SecretBytes> {
+    let place = next_context(vault.instance(), p);
+    vault.open_data_key(&place, &p.next_wrapped_key)?.open(&place.field(FIELD), &p.next_sealed)
+}
+
+/// What a provider said to the client secret that waits: it takes the other's place, or its refusal is kept.
+pub(in crate::ops) async fn prove_next(
+    app: &App,
+    caller: &Caller,
+    p: &Provider,
+    is_good: bool,
+) -> Result<()> {
+    let (id, org, set_at, keys) = (p.id.clone(), p.org_id.clone(), p.next_set_at, app.keys.clone());
+    let plain = Caller { idempotency: None, approval: None, ..caller.clone() };
+    app.store
+        .write(&plain, move |tx| {
+            let mut p = tx.provider_named(&org, id.as_str())?;
+            // Another one may have been entered meanwhile, which nothing has proven.
+            if !p.has_next() || p.next_set_at != set_at {
+                return Err(Error::new(Code::Changed, "the client secret was changed meanwhile"));
+            }
+            let now = tx.now();
+            if is_good {
+                let vault = keys.vault();
+                let secret = open_next(&vault, &p)?;
+                seal_into(&vault, &mut p, &secret, now)?;
+                p.drop_next();
+            } else {
+                p.next_refused_at = Some(now);
+            }
+            tx.save(&mut p)?;
+            let outcome = if is_good { Outcome::Ok } else { Outcome::Failed };
+            let event = about("prove_client_secret", "provider", p.id.as_str(), &p.name, p.revision);
+            tx.record_step(event.ended(outcome, if is_good { "" } else { Code::RefreshRefused.name() }), ())
+        })
+        .await
 }
 
 /// Seals the client secret that a person typed, in the place of any before it. For people only.
@@ -101,18 +161,35 @@ async fn seal_secret(
             }
             let replaced = p.has_secret();
             let now = tx.now();
-            seal_into(&keys.vault(), &mut p, &secret, now)?;
+            // With connections that live by the one in use, the new one is proven by a refresh before the old is dropped.
+            let is_used = |c: &Connection| c.state == ConnectionState::Connected && c.renews();
+            let waits = replaced && tx.connections_of_provider(&p.org_id, &p.id)?.iter().any(is_used);
+            match waits {
+                true => stage_into(&keys.vault(), &mut p, &secret, now)?,
+                false => {
+                    seal_into(&keys.vault(), &mut p, &secret, now)?;
+                    p.drop_next();
+                }
+            }
             p.updated_at = now;
             tx.save(&mut p)?;
             let event = about("set_provider_secret", "provider", p.id.as_str(), &p.name, p.revision)
                 .with("replaced", replaced)
+                .with("waits", waits)
                 .with("link", link.map(|link| link.id.0));
             let next = super::next_steps(&p);
             tx.record(
                 event,
                 ProviderAnswer {
                     provider: ProviderRow::of(&p, true),
-                    warnings: Vec::new(),
+                    warnings: match waits {
+                        true => vec![
+                            "It takes the place of the one in use as soon as a refresh has proven it; until then both are kept. \
+                             Keep the old one valid at the service until then."
+                                .into(),
+                        ],
+                        false => Vec::new(),
+                    },
                     next,
                     entry: None,
                 },

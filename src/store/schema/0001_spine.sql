@@ -57,7 +57,9 @@ CREATE TABLE provider (
   client_auth TEXT NOT NULL, endpoints TEXT NOT NULL, scopes TEXT NOT NULL, params TEXT NOT NULL,
   callback_url TEXT NOT NULL, grant_kind TEXT NOT NULL, issuer TEXT NOT NULL, sends_iss INTEGER NOT NULL,
   resource TEXT NOT NULL, is_preset INTEGER NOT NULL, wrapped_key BLOB NOT NULL, key_version INTEGER NOT NULL,
-  sealed_secret BLOB NOT NULL, secret_set_at INTEGER, created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
+  sealed_secret BLOB NOT NULL, secret_set_at INTEGER, next_wrapped_key BLOB NOT NULL,
+  next_key_version INTEGER NOT NULL, next_sealed BLOB NOT NULL, next_set_at INTEGER, next_refused_at INTEGER,
+  created_at INTEGER NOT NULL, created_by TEXT NOT NULL,
   updated_at INTEGER NOT NULL, revision INTEGER NOT NULL, mac BLOB NOT NULL, UNIQUE (org_id, name)) STRICT;
 CREATE INDEX provider_key ON provider (org_id, key_version);
 CREATE TABLE connection (
