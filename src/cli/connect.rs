@@ -7,8 +7,10 @@ use crate::error::{Code, Error, Result, internal, invalid};
 use crate::model::access::Caller;
 use crate::model::connection::ConsentState;
 use crate::ops::connection::{
-    Begun, Finished, accept_other, begin, begin_device, consent_address, finish_pasted, poll_device, state_of,
+    Begun, Finished, accept_other, adopt, begin, begin_device, consent_address, finish_pasted, poll_device,
+    state_of,
 };
+use crate::secret::SecretBytes;
 use crate::telemetry::escaped;
 use crate::web::LocalPages;
 use clap::Args;
@@ -16,8 +18,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest address that is read, bytes.
-const MOST: usize = 8 * 1024;
+/// The longest address or token that is read, bytes.
+const MOST: usize = 16 * 1024;
 
 /// Connect a credential of type oauth, or connect it again in place
 #[derive(Args)]
@@ -48,6 +50,9 @@ pub struct Connect {
     /// Consent in a browser elsewhere, and paste the address it ended at
     #[arg(long)]
     no_browser: bool,
+    /// Take a refresh token over that was got elsewhere: typed, nothing is shown, or from standard input
+    #[arg(long, conflicts_with_all = ["device", "no_browser"])]
+    refresh_token: bool,
 }
 
 impl Connect {
@@ -62,9 +67,14 @@ impl Connect {
             });
         }
         let (app, caller) = (Arc::new(session.app), session.caller);
-        let finished = match self.device {
-            true => by_code(&app, &caller, &id).await?,
-            false => self.by_browser(&app, &caller, &id).await?,
+        let finished = match (self.device, self.refresh_token) {
+            (true, _) => by_code(&app, &caller, &id).await?,
+            (_, true) => {
+                let token = typed("Refresh token (nothing is shown)")?;
+                let token = token.expose(|bytes| SecretBytes::copied(bytes.trim_ascii()));
+                sure(&app, &caller, adopt(&app, &caller, &id, token).await?).await?
+            }
+            (false, false) => self.by_browser(&app, &caller, &id).await?,
         };
         let answer =
             serde_json::to_value(&finished).map_err(|e| internal("the answer is no JSON").because(e))?;
@@ -156,24 +166,24 @@ async fn pasted(app: &App, caller: &Caller, begun: &Begun) -> Result<Finished> {
         "it will end at {} …, which need not open: copy the whole address from its address bar",
         begun.redirect_uri
     ));
-    let text = match Terminal::open() {
-        Some(terminal) => terminal.secret("That address (nothing is shown)", MOST)?,
-        None => {
-            let mut text = String::with_capacity(MOST);
-            let read = std::io::stdin()
-                .read_line(&mut text)
-                .map_err(|_| invalid("standard input could not be read"))?;
-            if read == 0 {
-                return Err(needs_terminal(
-                    "the address has to be pasted, and there is no terminal to paste it into",
-                ));
-            }
-            crate::secret::SecretBytes::new(text.into_bytes())
-        }
-    };
+    let text = typed("That address (nothing is shown)")?;
     let text = text.expose(|bytes| zeroize::Zeroizing::new(String::from_utf8_lossy(bytes).into_owned()));
     let done = finish_pasted(app, caller, &text).await?;
     sure(app, caller, done).await
+}
+
+/// What the person types or pastes; a line of standard input where there is no terminal.
+fn typed(question: &str) -> Result<SecretBytes> {
+    if let Some(terminal) = Terminal::open() {
+        return terminal.secret(question, MOST);
+    }
+    let mut text = String::with_capacity(MOST);
+    let read =
+        std::io::stdin().read_line(&mut text).map_err(|_| invalid("standard input could not be read"))?;
+    match read {
+        0 => Err(needs_terminal("it has to be pasted, and there is no terminal to paste it into")),
+        _ => Ok(SecretBytes::new(text.into_bytes())),
+    }
 }
 
 /// Another account than before is taken only where the person says so.

@@ -18,7 +18,9 @@ pub(in crate::ops) use begin::host;
 pub use begin::{
     Begun, Started, begin, begin_by_link, consent_address, key_context as consent_context, start, state_of,
 };
-pub use callback::{Came, Finished, accept_other, accept_other_by_browser, finish, finish_pasted, found};
+pub use callback::{
+    Came, Finished, accept_other, accept_other_by_browser, adopt, finish, finish_pasted, found,
+};
 pub use connect::{ConnectCredential, Connecting};
 pub use device::{DeviceBegun, begin_device, begin_device_by_link, poll_device};
 pub use disconnect::{DisconnectCredential, Disconnected};
