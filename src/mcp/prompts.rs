@@ -72,6 +72,17 @@ const PROMPTS: &[Told] = &[
         about: "Replace a credential's value at its service and here, without anybody pasting it into the chat.",
         arguments: &[CREDENTIAL],
     },
+    Told {
+        name: "connect_service",
+        title: "Connect a service",
+        about: "Set up an OAuth client for a service and connect an account through it, or see why neither is needed.",
+        arguments: &[Argument {
+            name: "service",
+            about: "A service of the catalogue, as github",
+            names: Names::Service,
+            is_required: true,
+        }],
+    },
 ];
 
 fn find(name: &str) -> Option<&'static Told> {
@@ -126,6 +137,7 @@ pub(super) async fn get(
     let text = match prompt.name {
         "audit_credentials" => audit_credentials(&named),
         "recommend_scope" => recommend_scope(&named),
+        "connect_service" => connect_service(&named),
         _ => rotate_credential(&named),
     };
     let message = PromptMessage::new_text(Role::User, text);
@@ -271,6 +283,28 @@ If the old value was leaked, turn the order round: revoke first, and say what st
     )
 }
 
+fn connect_service(named: &Named) -> String {
+    format!(
+        "Help me to connect the service {service}, so that my programs get a token for it that stays fresh.
+
+1. Call get_service for {service}: whether it has OAuth at all, and what else it takes. If a plain API key serves my purpose as \
+well, say so and ask me which I want; for a key, create_credential is all that is needed.
+2. Call list_credentials with service {service}: what is there already may only have to be connected again, which is \
+connect_credential with its id. Call list_oauth_providers: without a provider for {service} nothing can be connected.
+3. If there is none, an admin makes one: tell me the page where the client is made, from get_service, and the callback URL. \
+Ask me for the client id, which is public. Call create_oauth_provider with service {service}, the client id and the scopes that I \
+really need, each with what it allows. I enter the client secret on the page, or in my terminal, as the answer says.
+4. Call create_credential with type oauth, that provider, a name as programs know it, and the scope I choose: personal unless \
+others are to act as the same account. Say plainly who will act as that account.
+5. The answer has a link, or a command: I consent there myself. Do not open the link for me.
+6. When I say that it is done, call get_credential: the account must be the one I meant. Call test_credential once. If scopes \
+are missing or there is no offline access, say what that means and what I could do.
+
+{CARE}",
+        service = value(named, "service"),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,6 +317,7 @@ mod tests {
             audit_credentials(&[("scope", "team".into())]),
             recommend_scope(&credential),
             rotate_credential(&credential),
+            connect_service(&[("service", "github".into())]),
         ]
     }
 
@@ -304,7 +339,7 @@ mod tests {
         let mut texts = texts();
         texts.dedup();
 
-        assert_eq!(texts.len(), 4);
+        assert_eq!(texts.len(), 5);
         assert!(texts.iter().all(|text| text.contains(CARE) && text.len() < 4000));
     }
 }

@@ -33,6 +33,8 @@ tool shows a value, a part of it or its length, and none accepts one.
 - A value never passes through this chat. Do not ask the user to paste one, and do not put one into an argument: it \
 would be refused, and would count as leaked. create_credential and set_credential_value answer with where the person \
 enters the value: a link to show them, where there is one, or `unsaid set NAME` in a terminal of their own.
+- An account is connected by OAuth with create_credential (type oauth) and connect_credential: the person consents in their own \
+browser, tokens are kept fresh here, and you see whose account it is, never a token.
 - A program gets values by `unsaid run --only NAME -- command`. Names are safe to write into code; values are not.
 - Start with list_credentials, or whoami to see what you may do. Ids and names are both accepted.
 - Some steps need a person: the tool then asks them by a form, or answers approval_required with an id, for which they \

@@ -1,6 +1,6 @@
 //! `connect_credential`: tells where a person consents, or connects at once where there is nobody to ask.
 use super::begin::expect;
-use super::callback::connect_client;
+use super::without::connect_client;
 use crate::app::App;
 use crate::error::Result;
 use crate::model::access::Caller;

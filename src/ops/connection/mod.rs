@@ -4,30 +4,34 @@
 //! over, the refresh token a field beside it, which never is. The connection's own row says where they stand.
 mod begin;
 mod callback;
+mod conclude;
 mod connect;
 mod device;
 mod disconnect;
 mod due;
 mod refresh;
+mod renew;
 mod revoke;
 mod save;
 mod test;
 mod who;
+mod without;
 
 pub(in crate::ops) use begin::host;
 pub use begin::{
     Begun, Started, begin, begin_by_link, consent_address, key_context as consent_context, start, state_of,
 };
-pub use callback::{
-    Came, Finished, accept_other, accept_other_by_browser, adopt, finish, finish_pasted, found,
-};
+pub use callback::{Came, Finished, finish, finish_pasted};
+pub use conclude::{accept_other, accept_other_by_browser, found};
 pub use connect::{ConnectCredential, Connecting};
 pub use device::{DeviceBegun, begin_device, begin_device_by_link, poll_device};
 pub use disconnect::{DisconnectCredential, Disconnected};
 pub use due::{Pace, keep_fresh, pass};
-pub use refresh::{RefreshCredential, Refreshed, Wanted, ensure_fresh};
+pub use refresh::{Wanted, ensure_fresh};
+pub use renew::{RefreshCredential, Refreshed};
 pub use save::{ACCESS, REFRESH, forget_all};
 pub use test::{TestCredential, Tested, Verdict};
+pub use without::adopt;
 
 use crate::app::App;
 use crate::error::{Code, Error, Result, internal};

@@ -15,14 +15,10 @@ use crate::model::connection::{Connection, ConnectionState, GrantKind, LEASE_MS,
 use crate::model::credential::Credential;
 use crate::model::event::{Event, Outcome};
 use crate::model::provider::Provider;
-use crate::model::status::{StatusReason, StatusReport, status};
+use crate::model::status::StatusReason;
 use crate::oauth::{Answer, Client, Grant, Refusal, Tokens, Trouble, token_form, tokens};
-use crate::ops::reach::{self, Need};
-use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::secret::SecretBytes;
 use crate::store::{Reader, Writer};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How long somebody waits for another's refresh, and looks again.
@@ -134,7 +130,11 @@ pub(super) fn not_connected(c: &Credential, connection: Option<&Connection>) -> 
         .next(format!("Call connect_credential, or ask the person to run `{}`.", c.connect_command()))
 }
 
-fn load(tx: &Reader<'_>, org: &OrgId, id: &CredentialId) -> Result<(Credential, Option<Connection>)> {
+pub(super) fn load(
+    tx: &Reader<'_>,
+    org: &OrgId,
+    id: &CredentialId,
+) -> Result<(Credential, Option<Connection>)> {
     let c = tx
         .find_credential(org, id)?
         .ok_or_else(|| Error::new(Code::CredentialNotFound, "the credential is gone"))?;
@@ -470,65 +470,4 @@ fn break_off(tx: &mut Writer<'_>, c: &mut Credential, connection: &mut Connectio
     connection.intent = 0;
     connection.updated_at = now;
     tx.save(connection)
-}
-
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RefreshCredential {
-    /// Id or name
-    #[schemars(length(max = 160))]
-    pub credential: String,
-}
-
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Refreshed {
-    pub id: String,
-    pub name: String,
-    pub status: StatusReport,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub token_expires_at: Option<Millis>,
-}
-
-impl Operation for RefreshCredential {
-    const NAME: &'static str = "refresh_credential";
-    const TITLE: &'static str = "Refresh a connection";
-    const ABOUT: &'static str =
-        "Get new tokens for an OAuth connection now, to see whether its grant still holds.";
-    const TOOLSET: Toolset = Toolset::OAuth;
-    const EFFECT: Effect = Effect::Changes;
-    const NEEDS: Permission = Permission::Use;
-    type Output = Refreshed;
-
-    async fn run(self, app: &App, caller: &Caller) -> Result<Refreshed> {
-        let asking = caller.clone();
-        let (id, generation) = app
-            .store
-            .read(move |tx| {
-                let who = tx.standing(&asking)?;
-                let c = reach::credential(tx, &asking, &who, &self.credential, Need::Use)?.credential;
-                provider_of(tx, &c)?;
-                match tx.connection(&asking.org, &c.id)? {
-                    Some(connection) if connection.state == ConnectionState::Connected => {
-                        Ok((c.id, connection.generation))
-                    }
-                    connection => Err(not_connected(&c, connection.as_ref())),
-                }
-            })
-            .await?;
-        ensure_fresh(app, caller, &caller.org, &id, Wanted::Instead(generation)).await?;
-        let (org_id, asking) = (caller.org.clone(), caller.clone());
-        app.store
-            .write(caller, move |tx| {
-                let (c, connection) = load(tx, &org_id, &id)?;
-                let org = tx.org(&asking.org)?;
-                let output = Refreshed {
-                    id: c.id.0.clone(),
-                    name: c.name.clone(),
-                    status: status(&c, connection.as_ref(), tx.now(), org.warn_days, org.bin_days),
-                    token_expires_at: connection.and_then(|c| c.access_expires_at),
-                };
-                tx.record(Event::of(Self::NAME).on(&c), output)
-            })
-            .await
-    }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::entry::who_asked;
-use super::{Asked, Frame, Session, at, csrf, document, facts, marked, refusal, warnings};
+use super::{Asked, Frame, Session, csrf, document, facts, marked, until, warnings};
 
 /// Before a person is sent to consent.
 #[derive(Clone, Default)]
@@ -36,7 +36,7 @@ pub fn connect(v: &ConnectForm) -> Markup {
     let content = html! {
         div .card {
             h1 { "Connect " bdi { (v.name) } }
-            (refusal(v.error.as_deref()))
+            @if let Some(error) = &v.error { div .callout .bad role="alert" { p { (marked(error)) } } }
             p .lead {
                 "You will sign in at " strong { bdi { (v.host) } } " and allow what is listed here. Your password stays there."
             }
@@ -44,21 +44,21 @@ pub fn connect(v: &ConnectForm) -> Markup {
             (warnings(&v.warnings))
             @if !v.scopes.is_empty() {
                 h2 { "What will be asked for" }
-                dl .facts { @for (scope, meaning) in &v.scopes { div { dt { code { (scope) } } dd { (meaning) } } } }
+                dl .facts .scopes { @for (scope, meaning) in &v.scopes { div { dt { code { (scope) } } dd { (meaning) } } } }
             }
             (who_asked(&v.asked))
             h2 { "Your part" }
             form method="post" action=(v.action) enctype="multipart/form-data" autocomplete="off" {
                 (csrf(&v.csrf))
                 div .actions {
-                    button type="submit" name="f.way" value="browser" { "Go on to " bdi { (v.host) } }
+                    button type="submit" name="f.way" value="browser" { "Continue in this browser" }
                     @if v.has_device {
                         button .second type="submit" name="f.way" value="device" { "Use a code on another device" }
                     }
                     button .second type="submit" name="decline" value="1" { "I do not want to connect this" }
                 }
             }
-            (paste(&v.action, &v.csrf, ""))
+            (paste(&v.action, &v.csrf, v.error.is_some()))
             @if !v.command.is_empty() {
                 section .aside {
                     h2 { "In a terminal instead" }
@@ -70,14 +70,14 @@ pub fn connect(v: &ConnectForm) -> Markup {
     document(&frame, &content)
 }
 
-fn paste(action: &str, token: &str, redirect_uri: &str) -> Markup {
+/// Folded away until it is needed: most browsers come back by themselves.
+fn paste(action: &str, token: &str, is_open: bool) -> Markup {
     html! {
-        section .aside {
-            h2 { "If your browser could not come back" }
+        details .aside open[is_open] {
+            summary { "Paste the address your browser ended at" }
             p {
-                "When the browser you consented in is on another machine, it ends at an address that it cannot open"
-                @if !redirect_uri.is_empty() { " (" code { (redirect_uri) } " …)" }
-                ". Copy the whole address from its address bar and paste it here."
+                "A browser on another machine ends at an address that it cannot open. Copy the whole address from its "
+                "address bar and paste it here."
             }
             form method="post" action=(action) enctype="multipart/form-data" autocomplete="off" {
                 (csrf(token))
@@ -112,15 +112,26 @@ pub fn leaving(v: &Leaving) -> Markup {
     let frame = Frame { title: "Connect an account", session: v.session.as_ref(), ..Frame::default() };
     let content = html! {
         div .card {
-            h1 { "Go on to " bdi { (v.host) } }
-            p .lead { "Consent there. " @if v.comes_back_elsewhere { "Then come back to this page." } @else { "It brings you back by itself." } }
+            h1 { "Connect " bdi { (v.name) } }
+            p .lead {
+                "Sign in at " strong { bdi { (v.host) } } " and allow it. "
+                @if v.comes_back_elsewhere { "Then come back to this page." } @else { "You are brought back from there." }
+            }
             @if v.comes_back_elsewhere {
                 div .callout .care {
-                    p { "Nothing here listens at " code { (v.redirect_uri) } ", where the browser will be sent to: it will show an error there, and that is expected." }
+                    p {
+                        "It ends with an error page at " code { (v.redirect_uri) } ", where nothing of ours listens. "
+                        "That is expected: copy the whole address of that page and paste it below."
+                    }
                 }
             }
-            p { a .button href=(v.address) rel="noreferrer" { "Go on to " bdi { (v.host) } } }
-            (paste(&v.action, &v.csrf, &v.redirect_uri))
+            // A page that is posted cannot be gone back to: where it is needed afterwards, it stays open.
+            p {
+                a .button href=(v.address) rel="noreferrer" target=[v.comes_back_elsewhere.then_some("_blank")] {
+                    "Go on to " bdi { (v.host) } @if v.comes_back_elsewhere { " in a new tab" }
+                }
+            }
+            (paste(&v.action, &v.csrf, v.comes_back_elsewhere))
         }
     };
     document(&frame, &content)
@@ -145,18 +156,28 @@ pub struct DeviceCode {
 #[must_use]
 pub fn device_code(v: &DeviceCode) -> Markup {
     let frame = Frame { title: "Connect an account", session: v.session.as_ref(), ..Frame::default() };
+    // What is typed elsewhere is short; what is opened from here brings its code along.
+    let plain: &str = match v.address.split_once('?') {
+        Some((plain, query)) if query.contains(&v.code) => plain,
+        _ => &v.address,
+    };
     let content = html! {
         div .card {
             h1 { "Connect " bdi { (v.name) } }
             @if v.is_waiting {
-                div .callout .care role="status" { p { (v.host) " has not been told yet. Type the code there first, and allow it." } }
+                div .callout .care role="status" {
+                    p { bdi { (v.host) } " has not confirmed it yet. Type the code there and allow it, then try again." }
+                }
             }
             ol {
-                li { "On any device, open " a href=(v.address) rel="noreferrer" { bdi { (v.host) } } "." }
+                li {
+                    "On any device, open " a href=(v.address) rel="noreferrer" target="_blank" { bdi { (plain) } }
+                    " (here, it opens in a new tab)."
+                }
                 li { "Type this code there: " strong .code { (v.code) } }
                 li { "Allow what is asked for, then come back here." }
             }
-            p .hint { "The code works until " (at(&v.expires)) "." }
+            p .hint { "The code works until " (until(&v.expires)) "." }
             form method="post" action=(v.action) enctype="multipart/form-data" autocomplete="off" {
                 (csrf(&v.csrf))
                 input type="hidden" name="f.consent" value=(v.consent);
@@ -234,7 +255,7 @@ pub fn other_account(v: &OtherAccount) -> Markup {
                     button .second type="submit" name={ (prefix) (v.field) } value="accept" { "Use the other account from now on" }
                 }
             }
-            p { (marked("To keep the first account, close this page and connect again, signed in as that account.")) }
+            p { "To keep the first account, close this page. To connect that one again, sign in at the service as it." }
         }
     };
     document(&frame, &content)

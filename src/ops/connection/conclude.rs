@@ -1,0 +1,300 @@
+//! Keeping what a consent brought: at once, or once the person has said that another account is meant.
+use super::begin::{changed, end, open, seal, unknown};
+use super::callback::{Finished, Taken, by_browser};
+use super::{policy, provider_of, save};
+use crate::app::App;
+use crate::clock::Millis;
+use crate::error::{Code, Result};
+use crate::ids::ConsentId;
+use crate::model::access::Caller;
+use crate::model::connection::{Connection, ConnectionState, Consent, ConsentState, GrantKind};
+use crate::model::credential::Credential;
+use crate::model::event::{Event, Outcome};
+use crate::model::provider::Provider;
+use crate::oauth::{Identity, Tokens};
+use crate::ops::entry;
+use crate::ops::reach::{self, Need};
+use crate::secret::SecretBytes;
+use crate::store::Writer;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// What waits for a person's word, sealed: tokens of another account than before.
+#[derive(Serialize, Deserialize)]
+struct Waiting {
+    access: Zeroizing<String>,
+    refresh: Option<Zeroizing<String>>,
+    expires_in_s: Option<i64>,
+    refresh_expires_in_s: Option<i64>,
+    scopes: Option<Vec<String>>,
+    subject: String,
+    account: String,
+    began_at_ms: i64,
+}
+
+/// Keeps what a device grant brought.
+pub(super) async fn keep_device(
+    app: &App,
+    caller: &Caller,
+    taken: Taken,
+    tokens: Tokens,
+    identity: Identity,
+    began_at: Millis,
+) -> Result<Finished> {
+    let (org, id) = (taken.consent.org_id.clone(), taken.consent.id.clone());
+    app.store
+        .write(caller, move |tx| {
+            let mut consent = tx.consent(&org, id.as_str())?.ok_or_else(unknown)?;
+            if consent.state != ConsentState::Open {
+                return Err(unknown());
+            }
+            consent.state = ConsentState::Taken;
+            tx.save(&mut consent)?;
+            tx.record_step(Event::of("take_consent").with("consent", consent.id.0.clone()), ())
+        })
+        .await?;
+    keep(app, caller, taken, tokens, identity, began_at).await
+}
+
+pub(super) async fn keep(
+    app: &App,
+    caller: &Caller,
+    taken: Taken,
+    tokens: Tokens,
+    identity: Identity,
+    began_at: Millis,
+) -> Result<Finished> {
+    let (asking, keys) = (caller.clone(), app.keys.clone());
+    app.store
+        .write(caller, move |tx| {
+            let vault = keys.vault();
+            let mut consent =
+                tx.consent(&taken.consent.org_id, taken.consent.id.as_str())?.ok_or_else(unknown)?;
+            if consent.state != ConsentState::Taken {
+                return Err(unknown());
+            }
+            let before = tx.connection(&consent.org_id, &consent.credential_id)?;
+            let was = before.as_ref().filter(|b| !is_same_account(b, &identity)).map(|b| b.account.clone());
+            if let Some(was) = was {
+                let plain = |token: &SecretBytes| {
+                    token.expose(|b| Zeroizing::new(String::from_utf8_lossy(b).into_owned()))
+                };
+                let waiting = Waiting {
+                    access: plain(&tokens.access),
+                    refresh: tokens.refresh.as_ref().map(plain),
+                    expires_in_s: tokens.expires_in_s,
+                    refresh_expires_in_s: tokens.refresh_expires_in_s,
+                    scopes: tokens.scopes.clone(),
+                    subject: identity.subject.clone(),
+                    account: identity.label.clone(),
+                    began_at_ms: began_at.0,
+                };
+                let mut bytes = Vec::with_capacity(64 * 1024);
+                serde_json::to_writer(&mut bytes, &waiting)
+                    .map_err(|_| crate::error::internal("tokens could not be written down"))?;
+                seal(&vault, &mut consent, &SecretBytes::new(bytes))?;
+                consent.state = ConsentState::OtherAccount;
+                consent.outcome = format!("another account: {}", identity.label);
+                tx.save(&mut consent)?;
+                let c = &taken.credential;
+                let event = Event::of("complete_consent")
+                    .on(c)
+                    .ended(Outcome::Started, Code::OtherAccount.name())
+                    .with("consent", consent.id.0.clone())
+                    .with("was", was.clone())
+                    .with("account", identity.label.clone());
+                let mut finished = finished(c, &taken.provider, &consent, None);
+                finished.account = identity.label;
+                finished.was_account = Some(was);
+                return tx.record_step(event, finished);
+            }
+            conclude(tx, &vault, &asking, consent, &tokens, &identity, began_at)
+        })
+        .await
+}
+
+/// Whether a connection stays the same account's. One that does not tell whose it is cannot be told from another.
+fn is_same_account(before: &Connection, now: &Identity) -> bool {
+    before.subject.is_empty() || now.subject.is_empty() || before.subject == now.subject
+}
+
+/// Lets a connection become another account's, once the person who connected it has said so.
+pub async fn accept_other(app: &App, caller: &Caller, id: &ConsentId) -> Result<Finished> {
+    crate::ops::people_only(caller)?;
+    let (asking, id, keys) = (caller.clone(), id.clone(), app.keys.clone());
+    app.store
+        .write(caller, move |tx| {
+            let vault = keys.vault();
+            let consent = tx
+                .consent(&asking.org, id.as_str())?
+                .filter(|c| {
+                    c.asked_by == asking.user
+                        && c.state == ConsentState::OtherAccount
+                        && tx.now() < c.expires_at
+                })
+                .ok_or_else(unknown)?;
+            let sealed = open(&vault, &consent)?;
+            let waiting: Waiting = sealed
+                .expose(|bytes| serde_json::from_slice(bytes))
+                .map_err(|_| crate::error::internal("tokens could not be read back"))?;
+            let token = |text: &Zeroizing<String>| SecretBytes::copied(text.as_bytes());
+            let tokens = Tokens {
+                access: token(&waiting.access),
+                refresh: waiting.refresh.as_ref().map(token),
+                expires_in_s: waiting.expires_in_s,
+                refresh_expires_in_s: waiting.refresh_expires_in_s,
+                scopes: waiting.scopes,
+            };
+            let identity = Identity { subject: waiting.subject, label: waiting.account };
+            conclude(tx, &vault, &asking, consent, &tokens, &identity, Millis(waiting.began_at_ms))
+        })
+        .await
+}
+
+/// As [`accept_other`], in the browser that came back with it.
+pub async fn accept_other_by_browser(
+    app: &App,
+    id: &ConsentId,
+    held: &[(String, String)],
+) -> Result<Finished> {
+    let wanted = id.clone();
+    let found =
+        app.store.read(move |tx| tx.find::<Consent>(&[wanted.as_str()])).await?.ok_or_else(unknown)?;
+    let caller = by_browser(&found, held)?;
+    accept_other(app, &caller, id).await
+}
+
+/// Keeps the tokens: identity, grants, history and name of the credential stay as they are.
+pub(super) fn conclude(
+    tx: &mut Writer<'_>,
+    vault: &crate::vault::Vault,
+    asking: &Caller,
+    mut consent: Consent,
+    tokens: &Tokens,
+    identity: &Identity,
+    began_at: Millis,
+) -> Result<crate::store::Recorded<Finished>> {
+    let who = tx.standing(asking)?;
+    let mut c = reach::credential(tx, asking, &who, consent.credential_id.as_str(), Need::Manage)?.credential;
+    let p = provider_of(tx, &c)?;
+    if policy(&p) != consent.policy {
+        return Err(changed());
+    }
+    let before = tx.connection(&c.org_id, &c.id)?;
+    let was = before.as_ref().map(|b| b.account.clone()).filter(|was| *was != identity.label);
+    let mut connection = connected(before, &c, asking, &consent, identity, tx.now());
+    if c.account.is_empty() && !identity.label.is_empty() {
+        label(tx, &mut c, &identity.label)?;
+    }
+    save::store(tx, vault, &mut c, &mut connection, tokens, began_at)?;
+    if !consent.link.is_empty() {
+        entry::use_up(tx, &consent.link)?;
+    }
+    end(tx, &mut consent, ConsentState::Done, "connected")?;
+    let mut event = Event::of("complete_consent")
+        .on(&c)
+        .with("consent", consent.id.0.clone())
+        .with("provider", p.name.clone())
+        .with("grant", crate::model::Word::as_str(consent.grant_kind))
+        .with("account", identity.label.clone())
+        .with("scopes", connection.scopes_granted.clone());
+    if let Some(was) = was.filter(|was| !was.is_empty()) {
+        event = event.with("was", was);
+    }
+    let finished = finished(&c, &p, &consent, Some(&connection));
+    tx.record_step(event, finished)
+}
+
+/// Names the account, where no other credential of that name has it already.
+fn label(tx: &Writer<'_>, c: &mut Credential, account: &str) -> Result<()> {
+    let place = [crate::store::Place::Owned(c.scope, c.owner_id.clone())];
+    let others = tx.candidates(&c.org_id, &c.name_key, &place)?;
+    let is_taken =
+        others.iter().any(|o| o.id != c.id && o.account == account && o.environment == c.environment);
+    if !is_taken && crate::model::text::Label::parse(account).is_ok() {
+        c.account = account.into();
+    }
+    Ok(())
+}
+
+fn connected(
+    before: Option<Connection>,
+    c: &Credential,
+    asking: &Caller,
+    consent: &Consent,
+    identity: &Identity,
+    now: Millis,
+) -> Connection {
+    let mut connection = before.unwrap_or_else(|| Connection {
+        credential_id: c.id.clone(),
+        org_id: c.org_id.clone(),
+        provider_id: consent.provider_id.clone(),
+        state: ConnectionState::Connected,
+        reason: String::new(),
+        grant_kind: consent.grant_kind,
+        policy: Vec::new(),
+        subject: String::new(),
+        account: String::new(),
+        scopes_asked: Vec::new(),
+        scopes_granted: Vec::new(),
+        generation: 0,
+        has_refresh: false,
+        obtained_at: now,
+        access_expires_at: None,
+        refresh_due_at: None,
+        refresh_expires_at: None,
+        lease_owner: String::new(),
+        lease_until: Millis(0),
+        intent: 0,
+        failures: 0,
+        last_error: String::new(),
+        next_try_at: None,
+        connected_at: now,
+        connected_by: asking.user.clone(),
+        updated_at: now,
+        revision: 0,
+    });
+    connection.provider_id = consent.provider_id.clone();
+    connection.grant_kind = consent.grant_kind;
+    connection.policy.clone_from(&consent.policy);
+    if !identity.label.is_empty() {
+        connection.subject.clone_from(&identity.subject);
+        connection.account.clone_from(&identity.label);
+    }
+    connection.scopes_asked.clone_from(&consent.scopes);
+    // A provider that does not say what it granted, granted what was asked (RFC 6749 §5.1).
+    connection.scopes_granted.clone_from(&consent.scopes);
+    // The old refresh token belongs to the old grant.
+    connection.has_refresh = false;
+    connection.refresh_expires_at = None;
+    connection.connected_at = now;
+    connection.connected_by = asking.user.clone();
+    connection
+}
+
+/// What a connection of the caller's is connected to now. For whoever waited for another process to end the consent.
+pub async fn found(app: &App, caller: &Caller, id: &crate::ids::CredentialId) -> Result<Finished> {
+    let (asking, id) = (caller.clone(), id.clone());
+    app.store
+        .read(move |tx| {
+            let (c, p, connection) = super::begin::expect(tx, &asking, id.as_str())?;
+            let consent = super::begin::fresh(tx, &asking, &c, &p, GrantKind::AuthorizationCode, Vec::new());
+            Ok(finished(&c, &p, &consent, connection.as_ref()))
+        })
+        .await
+}
+
+fn finished(c: &Credential, p: &Provider, consent: &Consent, connection: Option<&Connection>) -> Finished {
+    Finished {
+        consent: consent.id.clone(),
+        id: c.id.0.clone(),
+        name: c.label(),
+        provider: p.name.clone(),
+        account: connection.map_or(String::new(), |c| c.account.clone()),
+        scopes_missing: connection
+            .map_or(Vec::new(), |c| c.scopes_missing().into_iter().map(str::to_owned).collect()),
+        is_short: connection.is_some_and(|c| !c.renews() && c.access_expires_at.is_some()),
+        token_expires_at: connection.and_then(|c| c.access_expires_at),
+        was_account: None,
+    }
+}
