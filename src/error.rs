@@ -108,7 +108,7 @@ codes! {
     OrgNotFound "org_not_found" Missing "Run `unsaid org list` to see the orgs of this vault."
     GrantNotFound "grant_not_found" Missing "Call get_credential to see who may use it."
     TokenNotFound "token_not_found" Missing "Run `unsaid token list` to see the tokens there are."
-    EntryNotFound "entry_not_found" Missing "Ask the assistant for a new link, or run `unsaid set NAME`."
+    EntryNotFound "entry_not_found" Missing "Ask the assistant for a new link, or run `unsaid set NAME` (a connection: `unsaid connect NAME`)."
     ApprovalNotFound "approval_not_found" Missing "Run `unsaid approve` without an id to see the open ones."
     ConsumerNotFound "consumer_not_found" Missing "Name a consumer that exists."
     ToolNotFound "tool_not_found" Missing "Call tools/list to see the tools there are."
@@ -134,7 +134,7 @@ codes! {
     HasDependents "has_dependents" Conflict "Deal with what this message lists, then call again."
     AlreadyInitialised "already_initialised" Conflict "This vault exists. Set UNSAID_HOME to another folder for another one."
     ApprovalClosed "approval_closed" Conflict "It was decided, or its time is over. Ask for a new one."
-    EntryClosed "entry_closed" Conflict "Ask the assistant for a new link, or run `unsaid set NAME`."
+    EntryClosed "entry_closed" Conflict "Ask the assistant for a new link, or run `unsaid set NAME` (a connection: `unsaid connect NAME`)."
     NothingToDo "nothing_to_do" Conflict "It is that way already."
 
     TooManyRequests "too_many_requests" Limited "Wait, then call again more slowly."

@@ -70,6 +70,7 @@ impl Run {
         }
         let masking = self.masking()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
             .build()
             .map_err(|e| internal("the runtime could not be started").because(e))?;
         let app = cx.open()?;

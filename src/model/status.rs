@@ -197,6 +197,9 @@ fn of_connection(c: &Credential, connection: Option<&Connection>, now: Millis) -
             (_, true) => {}
         }
     }
+    if connection.reason == R::RevokedUpstream.as_str() {
+        return report(Status::NeedsAttention, R::RevokedUpstream, connection.last_error.clone(), connect());
+    }
     let missing = connection.scopes_missing();
     if !missing.is_empty() {
         return report(

@@ -57,6 +57,9 @@ pub enum Answer<T> {
     Yes(T),
     No(Refusal),
     Trouble(Trouble),
+    /// The provider has renewed the grant, and its access token is of no use: the new refresh token alone counts, for the
+    /// old one may be dead. And why.
+    Half(SecretBytes, &'static str),
 }
 
 impl<T> Answer<T> {
@@ -79,25 +82,20 @@ struct Raw {
     token_type: Option<String>,
     #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<i64>,
-    #[serde(default, alias = "refresh_expires_in", deserialize_with = "seconds")]
+    #[serde(default, deserialize_with = "seconds")]
     refresh_token_expires_in: Option<i64>,
-    scope: Option<Scope>,
+    #[serde(default, deserialize_with = "seconds")]
+    refresh_expires_in: Option<i64>,
+    scope: Option<serde_json::Value>,
     error: Option<String>,
     device_code: Option<Zeroizing<String>>,
     user_code: Option<String>,
-    #[serde(alias = "verification_url")]
     verification_uri: Option<String>,
-    #[serde(alias = "verification_url_complete")]
+    verification_url: Option<String>,
     verification_uri_complete: Option<String>,
+    verification_url_complete: Option<String>,
     #[serde(default, deserialize_with = "seconds")]
     interval: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Scope {
-    Text(String),
-    List(Vec<String>),
 }
 
 /// A whole number of seconds as a number, or as text, as some providers write it. What is none is left out.
@@ -136,25 +134,30 @@ fn seconds<'de, D: Deserializer<'de>>(d: D) -> Result<Option<i64>, D::Error> {
 /// The answer of a token endpoint.
 pub fn tokens(answered: Result<Answered, Failure>) -> Answer<Tokens> {
     read(answered, |raw| {
+        let refresh = raw.refresh_token.and_then(kept);
+        let half = |refresh: Option<SecretBytes>, why| match refresh {
+            Some(refresh) => Answer::Half(refresh, why),
+            None => Answer::trouble(why),
+        };
         // Some providers answer 200 with an error; then there is no token.
         let Some(access) = raw.access_token.and_then(token) else {
-            return Answer::trouble("its answer holds no access token");
+            return half(refresh, "its answer holds no access token");
         };
         // RFC 6749 §7.1: a type that is not understood must not be used. Some say nothing, or an own word for bearer.
         match raw.token_type.as_deref() {
             None => {}
             Some(kind) if is_bearer(kind) => {}
-            Some(_) => return Answer::trouble("its token is of a type other than bearer"),
+            Some(_) => return half(refresh, "its token is of a type other than bearer"),
         }
         if matches!(raw.expires_in, Some(..=0)) {
-            return Answer::trouble("its token had expired when it came");
+            return half(refresh, "its token had expired when it came");
         }
         Answer::Yes(Tokens {
             access,
-            refresh: raw.refresh_token.and_then(token),
+            refresh,
             expires_in_s: raw.expires_in,
-            refresh_expires_in_s: raw.refresh_token_expires_in.filter(|s| *s > 0),
-            scopes: raw.scope.map(scopes),
+            refresh_expires_in_s: raw.refresh_token_expires_in.or(raw.refresh_expires_in).filter(|s| *s > 0),
+            scopes: raw.scope.and_then(scopes),
         })
     })
 }
@@ -178,7 +181,7 @@ pub struct DeviceAnswer {
 pub fn device(answered: Result<Answered, Failure>) -> Answer<DeviceAnswer> {
     read(answered, |raw| {
         let (Some(device_code), Some(user_code), Some(uri)) =
-            (raw.device_code.and_then(token), raw.user_code, raw.verification_uri)
+            (raw.device_code.and_then(kept), raw.user_code, raw.verification_uri.or(raw.verification_url))
         else {
             return Answer::trouble("its answer holds no device code");
         };
@@ -194,6 +197,7 @@ pub fn device(answered: Result<Answered, Failure>) -> Answer<DeviceAnswer> {
             user_code,
             verification_uri_complete: raw
                 .verification_uri_complete
+                .or(raw.verification_url_complete)
                 .filter(|uri| is_address(uri))
                 .unwrap_or_default(),
             verification_uri: uri,
@@ -210,18 +214,28 @@ fn token(text: Zeroizing<String>) -> Option<SecretBytes> {
     is_good.then(|| SecretBytes::copied(text.as_bytes()))
 }
 
-fn scopes(scope: Scope) -> Vec<String> {
+/// A token that only goes back to whom it came from: any text.
+fn kept(text: Zeroizing<String>) -> Option<SecretBytes> {
+    let is_good = (1..=MOST_TOKEN).contains(&text.len()) && !text.chars().any(char::is_control);
+    is_good.then(|| SecretBytes::copied(text.as_bytes()))
+}
+
+/// `None` where it is neither text nor a list of texts: then the provider has not said.
+fn scopes(scope: serde_json::Value) -> Option<Vec<String>> {
     let all: Vec<String> = match scope {
         // Some separate by commas, whatever they were asked with.
-        Scope::Text(text) => text.split([' ', ',']).map(str::to_owned).collect(),
-        Scope::List(list) => list,
+        serde_json::Value::String(text) => text.split([' ', ',']).map(str::to_owned).collect(),
+        serde_json::Value::Array(list) => {
+            list.into_iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
+        }
+        _ => return None,
     };
     let is_good =
         |s: &String| !s.is_empty() && s.len() <= 200 && s.bytes().all(|b| (0x21..=0x7e).contains(&b));
     let mut all: Vec<String> = all.into_iter().filter(is_good).take(100).collect();
     all.sort();
     all.dedup();
-    all
+    Some(all)
 }
 
 fn read<T>(answered: Result<Answered, Failure>, yes: impl FnOnce(Raw) -> Answer<T>) -> Answer<T> {
@@ -232,9 +246,14 @@ fn read<T>(answered: Result<Answered, Failure>, yes: impl FnOnce(Raw) -> Answer<
         }
     };
     let status = answered.status;
-    if status == 429 || status >= 500 {
-        let why = if status == 429 { "it asks to be called less often" } else { "it failed (status 5xx)" };
-        return Answer::undone(why, answered.retry_after_ms);
+    if status == 429 {
+        return Answer::undone("it asks to be called less often", answered.retry_after_ms);
+    }
+    if status >= 500 {
+        // A gateway's failure does not tell what became of the request behind it.
+        let why = "it failed (status 5xx)";
+        let wait_ms = answered.retry_after_ms;
+        return Answer::Trouble(Trouble { why, is_unsent: false, is_unknown: true, wait_ms });
     }
     if (300..400).contains(&status) {
         return Answer::undone("it sent us elsewhere, where nothing of ours is sent", None);
@@ -244,7 +263,8 @@ fn read<T>(answered: Result<Answered, Failure>, yes: impl FnOnce(Raw) -> Answer<
         false => None,
     };
     match (status, raw) {
-        (_, Some(Raw { error: Some(word), .. })) => match refusal(&word) {
+        // An answer that gives tokens gives them, whatever else it says.
+        (_, Some(Raw { error: Some(word), access_token: None, .. })) => match refusal(&word) {
             Some(refusal) => Answer::No(refusal),
             None => Answer::undone("it refused with a word that we do not know", None),
         },

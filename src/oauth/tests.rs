@@ -20,6 +20,7 @@ fn came(status: u16, body: &str) -> String {
         }
         Answer::No(refusal) => format!("{refusal:?}"),
         Answer::Trouble(t) => format!("trouble{}", if t.is_unknown { ", unknown" } else { "" }),
+        Answer::Half(_, _) => "the refresh token alone".into(),
     }
 }
 
@@ -66,8 +67,17 @@ fn v_23_v_24_v_25_what_an_answer_of_a_token_endpoint_means_is_one_table() {
         (302, good(""), "trouble"),
         (418, "{}".into(), "trouble"),
         (429, r#"{"error":"invalid_grant"}"#.into(), "trouble"),
-        (500, r#"{"error":"invalid_grant"}"#.into(), "trouble"),
-        (503, String::new(), "trouble"),
+        (500, r#"{"error":"invalid_grant"}"#.into(), "trouble, unknown"),
+        (503, String::new(), "trouble, unknown"),
+        (200, good(r#","expires_in":0,"refresh_token":"r""#), "the refresh token alone"),
+        (
+            200,
+            r#"{"access_token":"a","token_type":"mac","refresh_token":"r"}"#.into(),
+            "the refresh token alone",
+        ),
+        (200, good(r#","scope":7"#), "yes, no end"),
+        (200, good(r#","refresh_expires_in":5,"refresh_token_expires_in":5"#), "yes, no end"),
+        (200, good(r#","refresh_token":"with a space""#), "yes, no end, refresh"),
     ] {
         assert_eq!(came(status, &body), expected, "{status} {}", &body[..body.len().min(80)]);
     }
@@ -209,7 +219,7 @@ fn o_21_a_device_s_codes_are_shown_only_where_a_person_could_type_them() {
         ("verification_uri", "javascript:alert(1)"),
         ("user_code", "<b>"),
         ("user_code", ""),
-        ("device_code", "a b"),
+        ("device_code", "a\nb"),
     ] {
         let mut bad = good.clone();
         bad[name] = value.into();

@@ -250,8 +250,14 @@ pub fn destinations(line: &ApprovalLine) -> (Vec<(String, String)>, Vec<String>)
 /// What an address is for and its host, where this line of an impact names one that a secret would go to. Of a change
 /// that is the address after it.
 pub fn destination(line: &str) -> Option<(&str, &str)> {
-    const ADDRESSES: [&str; 5] =
-        ["authorization_url", "token_url", "revocation_url", "userinfo_url", "device_authorization_url"];
+    const ADDRESSES: [&str; 6] = [
+        "authorization_url",
+        "token_url",
+        "revocation_url",
+        "userinfo_url",
+        "device_authorization_url",
+        "issuer",
+    ];
     let text = line.strip_prefix("- ")?;
     let (what, host) = text.strip_prefix("after, ").unwrap_or(text).split_once(": ")?;
     ADDRESSES.contains(&what).then_some((what, host))

@@ -1,11 +1,11 @@
 //! Connections and consents under way.
-use super::entity::entity;
+use super::entity::{Entity, entity};
 use super::link::Value;
 use super::{Reader, Writer};
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::{CredentialId, OrgId, ProviderId, UserId};
-use crate::model::connection::{Connection, Consent};
+use crate::model::connection::{Connection, ConnectionState, Consent};
 use std::collections::HashMap;
 
 entity!(Connection, "connection", 1, org_id, {
@@ -28,7 +28,7 @@ impl Reader<'_> {
         Ok(self.find::<Connection>(&[credential.as_str()])?.filter(|c| c.org_id == *org))
     }
 
-    /// Of these credentials, those that have one.
+    /// Of these credentials, those that have one. A row that was changed is left out; `get_credential` tells of it.
     pub fn connections_of(&self, org: &OrgId, ids: &[&str]) -> Result<HashMap<String, Connection>> {
         let mut found = HashMap::new();
         for ids in ids.chunks(100) {
@@ -36,7 +36,8 @@ impl Reader<'_> {
             let mut values = vec![text(org.as_str())];
             values.extend(ids.iter().map(|id| text(id)));
             let rest = format!("WHERE org_id = $1 AND credential_id IN ({})", places.join(","));
-            for c in self.select::<Connection>(&rest, &values)? {
+            let sql = format!("{} {rest}", Connection::sql().select);
+            for c in self.rows_each::<Connection>(&sql, &values)?.into_iter().flatten() {
                 found.insert(c.credential_id.0.clone(), c);
             }
         }
@@ -50,12 +51,28 @@ impl Reader<'_> {
         )
     }
 
-    /// What the background pass has to do something about, of every org: whichever is longest due comes first.
-    pub fn connections_due(&self, now: Millis, limit: i64) -> Result<Vec<Connection>> {
-        let rest = format!(
-            "WHERE refresh_due_at IS NOT NULL AND refresh_due_at <= $1 ORDER BY refresh_due_at, credential_id LIMIT {limit}"
+    /// The providers with connections that the background pass has to do something about, of every org.
+    pub fn providers_due(&self, now: Millis) -> Result<Vec<ProviderId>> {
+        let sql = "SELECT DISTINCT provider_id FROM connection WHERE refresh_due_at IS NOT NULL AND refresh_due_at <= $1";
+        let rows = self.conn().query(sql, &[Value::Int(now.0)])?;
+        rows.into_iter().map(|mut row| row.text().map(ProviderId)).collect()
+    }
+
+    /// Those of one provider, whichever is longest due first. A row that was changed is left out: it stops no other.
+    pub fn connections_due(&self, provider: &ProviderId, now: Millis, limit: i64) -> Result<Vec<Connection>> {
+        let sql = format!(
+            "{} WHERE provider_id = $1 AND refresh_due_at IS NOT NULL AND refresh_due_at <= $2 \
+             ORDER BY refresh_due_at, credential_id LIMIT {limit}",
+            Connection::sql().select
         );
-        self.select(&rest, &[Value::Int(now.0)])
+        let found = self.rows_each::<Connection>(&sql, &[text(provider.as_str()), Value::Int(now.0)])?;
+        Ok(found.into_iter().filter_map(Result::ok).collect())
+    }
+
+    /// Whether consents wait to be forgotten.
+    pub fn has_old_consents(&self, before: Millis) -> Result<bool> {
+        let sql = "SELECT 1 FROM consent WHERE expires_at < $1 LIMIT 1";
+        Ok(!self.conn().query(sql, &[Value::Int(before.0)])?.is_empty())
     }
 
     /// The consent with this hash, of whichever org it is: the state decides.
@@ -87,6 +104,9 @@ impl Writer<'_> {
     pub fn rest_connections(&mut self) -> Result<()> {
         for org in self.orgs()? {
             for mut c in self.select::<Connection>("WHERE org_id = $1", &[text(org.id.as_str())])? {
+                if c.state != ConnectionState::Connected {
+                    continue;
+                }
                 c.refresh_due_at = None;
                 c.lease_owner.clear();
                 // What was begun before the backup, or after it, is not known here.
@@ -95,6 +115,13 @@ impl Writer<'_> {
             }
         }
         self.conn().execute("DELETE FROM consent", &[])?;
+        Ok(())
+    }
+
+    /// Removes what is under way for one credential.
+    pub fn forget_consents_for(&mut self, org: &OrgId, credential: &CredentialId) -> Result<()> {
+        let of = [text(org.as_str()), text(credential.as_str())];
+        self.conn().execute("DELETE FROM consent WHERE org_id = $1 AND credential_id = $2", &of)?;
         Ok(())
     }
 

@@ -53,9 +53,9 @@ impl Answer {
         self
     }
 
-    /// Nobody learns of the address of this page, not even we.
+    /// Nobody learns of the address of this page, not even we: of its origin alone, which our own forms want.
     pub fn without_referrer(mut self) -> Self {
-        self.0.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        self.0.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("strict-origin"));
         self
     }
 

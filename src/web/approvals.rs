@@ -101,7 +101,10 @@ async fn page(visitor: &Visitor, id: &str, error: Option<String>) -> Result<Appr
             true => format!("{}/approvals/{id}", session.base),
             false => String::new(),
         },
-        typed: hosts.iter().find(|(what, _)| is_open && what == "token_url").map(|(_, host)| host.clone()),
+        typed: hosts
+            .iter()
+            .find(|(what, _)| is_open && (what == "token_url" || what == "issuer"))
+            .map(|(_, host)| host.clone()),
         reason: line.reason.clone(),
         row: row(line, now),
         session,

@@ -2,17 +2,17 @@
 use super::Site;
 use super::answer::{Answer, sentence};
 use super::form::Entered;
-use super::pages::{self, Asked, ConnectForm, Connected, DeviceCode, Leaving, OtherAccount};
+use super::pages::{self, Asked, AskedToLeave, ConnectForm, Connected, DeviceCode, Leaving, OtherAccount};
 use super::sessions::Visitor;
 use crate::error::{Code, Error, Kind, Result, invalid};
 use crate::ids::ConsentId;
 use crate::ops::connection::{
-    Came, Finished, accept_other, accept_other_by_browser, begin_by_link, begin_device_by_link,
-    consent_address, finish, finish_pasted, poll_device, start,
+    Came, Finished, Started, accept_other, accept_other_by_browser, begin_by_link, begin_device_by_link,
+    consent_address, finish, finish_pasted, peek, poll_device, start,
 };
 use crate::ops::entry::EntryView;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use std::sync::Arc;
 use url::Url;
 
@@ -45,6 +45,10 @@ pub(super) fn page(visitor: &Visitor, link: &str, view: EntryView, error: Option
     }
 }
 
+fn host_of(origin: &str) -> Option<String> {
+    Url::parse(origin).ok()?.host_str().map(str::to_owned)
+}
+
 fn field(entered: &Entered, name: &str) -> Option<String> {
     let (_, value) = entered.fields.iter().find(|(field, _)| field == name)?;
     value.expose(|bytes| std::str::from_utf8(bytes).ok().map(str::to_owned))
@@ -71,12 +75,20 @@ pub(super) async fn taken(
                 Some(pages) => pages.come_back(&begun.redirect_uri).await,
                 None => Ok(site.base.clone()),
             };
+            let mut known = None;
             let (address, comes_back_elsewhere) = match origin {
+                // A cookie of this page is one of where the browser comes back to.
+                Ok(origin) if host_of(&origin) == host_of(&site.base) => {
+                    let started = start(&visitor.app, &begun.ticket).await?;
+                    let address = started.address.to_string();
+                    known = Some(cookie(site, &started));
+                    (address, false)
+                }
                 Ok(origin) => (format!("{origin}/oauth/start/{}", begun.ticket), false),
                 // Nobody listens there: the browser goes straight away, and its answer is pasted.
                 Err(_) => (consent_address(&visitor.app, &begun).await?.to_string(), true),
             };
-            Ok(Answer::ok(pages::leaving(&Leaving {
+            let answer = Answer::ok(pages::leaving(&Leaving {
                 name: view.name,
                 host: begun.host,
                 address,
@@ -84,8 +96,13 @@ pub(super) async fn taken(
                 csrf: visitor.csrf().to_owned(),
                 redirect_uri: begun.redirect_uri,
                 comes_back_elsewhere,
+                is_pasted: true,
                 session: visitor.session(),
-            })))
+            }));
+            Ok(match known {
+                Some(cookie) => answer.with_cookie(&cookie),
+                None => answer,
+            })
         }
         "paste" => {
             let address = field(entered, "address").ok_or_else(|| invalid("there is no address"))?;
@@ -167,10 +184,44 @@ fn done(finished: Finished, session: Option<pages::Session>) -> Connected {
             .push(format!("Not granted: {}. What needs them will fail.", finished.scopes_missing.join(", ")));
     }
     if finished.is_short {
-        let until = finished.token_expires_at.map_or(String::new(), |at| format!(" at {at}"));
-        warnings.push(format!("The service gave no refresh token: this connection ends{until}."));
+        warnings.push("The service gave no refresh token: this connection ends with its token.".into());
     }
-    Connected { name: finished.name, facts, warnings, session }
+    let ends =
+        finished.token_expires_at.filter(|_| finished.is_short).map_or(String::new(), |at| at.to_string());
+    Connected { name: finished.name, facts, warnings, ends, session }
+}
+
+/// Who asks for what, before a browser goes anywhere: for one that comes from a terminal, or from a page of another name.
+pub(super) async fn ask_leave(State(site): State<Arc<Site>>, Path(ticket): Path<String>) -> Answer {
+    let looked = async {
+        if !super::form::is_link(&ticket) {
+            return Err(Error::new(Code::ConsentInvalid, "there is no such consent"));
+        }
+        let app = site.app().await?;
+        peek(&app, &ticket).await
+    };
+    match looked.await {
+        Ok(waiting) => Answer::ok(pages::asked_to_leave(&AskedToLeave {
+            action: format!("/oauth/start/{ticket}"),
+            name: waiting.name,
+            asked_by: waiting.asked_by,
+            org: waiting.org,
+            provider: waiting.provider,
+            host: waiting.host,
+            scopes: waiting.scopes,
+        })),
+        Err(e) => Answer::failed(&e, None),
+    }
+}
+
+/// The cookie by which this browser is known when it comes back.
+fn cookie(site: &Site, started: &Started) -> String {
+    let secure = if site.is_https { "; Secure" } else { "" };
+    // Lax: the way back begins at another site.
+    format!(
+        "{COOKIE}{}={}; Path=/oauth; HttpOnly; SameSite=Lax; Max-Age=900{secure}",
+        started.id, started.browser
+    )
 }
 
 /// Sends the browser to the provider, once, and remembers which browser it was.
@@ -184,13 +235,14 @@ pub(super) async fn leave(State(site): State<Arc<Site>>, Path(ticket): Path<Stri
     };
     match begun.await {
         Ok(started) => {
-            let secure = if site.is_https { "; Secure" } else { "" };
-            // Lax: the way back begins at another site.
-            let cookie = format!(
-                "{COOKIE}{}={}; Path=/oauth; HttpOnly; SameSite=Lax; Max-Age=900{secure}",
-                started.id, started.browser
-            );
-            Answer::go(started.address.as_str()).with_cookie(&cookie)
+            let host = started.address.host_str().unwrap_or_default().to_owned();
+            let leaving = Leaving {
+                host,
+                address: started.address.to_string(),
+                is_pasted: false,
+                ..Leaving::default()
+            };
+            Answer::ok(pages::leaving(&leaving)).with_cookie(&cookie(&site, &started))
         }
         Err(e) => Answer::failed(&e, None),
     }
@@ -213,12 +265,13 @@ fn held(headers: &HeaderMap) -> Vec<(String, String)> {
 pub(super) async fn back(
     State(site): State<Arc<Site>>,
     RawQuery(query): RawQuery,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Answer {
     let held = held(&headers);
     let finished = async {
         let app = site.app().await?;
-        finish(&app, &query.unwrap_or_default(), Came::Browser(&held)).await
+        finish(&app, &query.unwrap_or_default(), Came::Browser { held: &held, path: uri.path() }).await
     };
     let answer = match finished.await {
         Ok(finished) => match finished.was_account.clone() {

@@ -133,11 +133,12 @@ async fn taken(
     let mut entered = form::entered(parts).await?;
     visitor.expect_csrf(&entered.csrf)?;
     if entered.is_declined {
+        let connects = is_consent(visitor, link).await;
         decline(&visitor.app, &visitor.caller, link).await?;
         return Ok(told(
             visitor,
-            "Nothing was entered",
-            "The link is closed. The assistant can see that you did not want to enter it, and nothing else.",
+            if connects { "Nothing was connected" } else { "Nothing was entered" },
+            "The link is closed. The assistant can see that you did not want it, and nothing else.",
         ));
     }
     if let Some(sealed) = entered.sealed.take() {

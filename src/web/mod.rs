@@ -94,7 +94,7 @@ pub fn router(vault: Vault, shape: &Shape) -> Result<Router> {
 /// The way to a provider and back. No session: what counts is what the browser was given when it was sent away.
 fn consents() -> Router<Arc<Site>> {
     Router::new()
-        .route("/oauth/start/{ticket}", get(connect::leave))
+        .route("/oauth/start/{ticket}", get(connect::ask_leave).post(connect::leave))
         .route("/oauth/callback", get(connect::back))
         .route("/oauth/callback/{name}", get(connect::back))
         .route("/oauth/accept", post(connect::accept))

@@ -1,5 +1,5 @@
-// Vaults, servers, an MCP client and a watched browser, for run.mjs.
-import { spawn } from "node:child_process";
+// Vaults, servers, an MCP client and a watched browser, for run.mjs and connect.mjs.
+import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
@@ -9,12 +9,14 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 
-export const BINARY = resolve(process.argv[2] ?? "");
-const option = (name) => {
+export const option = (name) => {
   const at = process.argv.indexOf(name);
   return at < 0 ? undefined : process.argv[at + 1];
 };
-export const SHOTS = option("--shots");
+export const BINARY = resolve(option("--binary") ?? process.argv[2] ?? "");
+export const SHOTS = option("--screenshots") ?? option("--shots");
+export const PYTHON = option("--python") ?? "python3";
+const CHROMIUM = option("--chromium") ?? process.env.CHROMIUM ?? "/usr/bin/chromium";
 export const ONLY = option("--only")?.toUpperCase();
 export const TEMPORARY = mkdtempSync(join(tmpdir(), "unsaid-browser-"));
 if (SHOTS !== undefined) mkdirSync(SHOTS, { recursive: true });
@@ -72,6 +74,23 @@ export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const children = new Set();
 const closers = [];
 
+/** Starts a program that runs until [`tidy`]: what `wanted` finds in what it says. */
+export function started([program, ...args], stream, wanted, env = process.env) {
+  const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+  children.add(child);
+  let told = "";
+  return new Promise((done, fail) => {
+    child.stdout.on("data", () => {});
+    child.stderr.on("data", () => {});
+    child[stream].on("data", (data) => {
+      told += data;
+      const found = wanted.exec(told);
+      if (found) done(found[1]);
+    });
+    child.on("close", (code) => fail(new Error(`${program} ended with ${code}: ${told}`)));
+  });
+}
+
 export class Vault {
   constructor(name) {
     this.env = { ...process.env, UNSAID_HOME: join(TEMPORARY, name) };
@@ -80,10 +99,16 @@ export class Vault {
   }
 
   async cli(...args) {
-    // Never on the terminal that the tests run in; `open` and tokens for signing in as a person at one.
-    const asks = args[0] === "open" || args.includes("--sign-in");
-    const [program, ...given] = asks ? ["python3", AT_TERMINAL, BINARY, ...args] : [BINARY, ...args];
-    const child = spawn(program, given, { env: this.env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    return this.given("", ...args);
+  }
+
+  /** As [`cli`], with `input` on standard input. */
+  async given(input, ...args) {
+    // Never on the terminal that the tests run in; `open`, providers and tokens for signing in as a person at one.
+    const asks = args[0] === "open" || args.includes("--sign-in") || args.slice(0, 2).join(" ") === "provider add";
+    const [program, ...rest] = asks ? [PYTHON, AT_TERMINAL, BINARY, ...args] : [BINARY, ...args];
+    const child = spawn(program, rest, { env: this.env, stdio: [input ? "pipe" : "ignore", "pipe", "pipe"], detached: true });
+    child.stdin?.end(input);
     const [out, err] = [[], []];
     child.stdout.on("data", (d) => out.push(d));
     child.stderr.on("data", (d) => err.push(d));
@@ -124,17 +149,7 @@ export class Vault {
 
   /** Serves until [`tidy`]; `base` is where. */
   async serve(...args) {
-    const child = spawn(BINARY, ["serve", ...args], { env: this.env, stdio: ["ignore", "ignore", "pipe"] });
-    children.add(child);
-    let told = "";
-    return new Promise((done, fail) => {
-      child.stderr.on("data", (data) => {
-        told += data;
-        const found = /listening on (https?:\/\/[^\s:]+:\d+)/.exec(told);
-        if (found) done(found[1]);
-      });
-      child.on("close", (code) => fail(new Error(`serve ended with ${code}: ${told}`)));
-    });
+    return started([BINARY, "serve", ...args], "stderr", /listening on (https?:\/\/[^\s:]+:\d+)/, this.env);
   }
 
   /** The server on standard input and output, in the handshake era. */
@@ -212,6 +227,17 @@ export function assistant(base, token, client = "browser tests") {
   };
 }
 
+/** An authority, and a certificate of its for this machine: paths of PEM files. */
+export function certificate(name) {
+  const openssl = (...args) => execFileSync("openssl", args, { stdio: ["ignore", "ignore", "ignore"] });
+  const [ca, caKey, cert, key, request] = ["ca.pem", "ca.key", "c.pem", "c.key", "c.csr"].map((file) => join(TEMPORARY, `${name}-${file}`));
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  openssl("req", "-x509", ...curve, "-keyout", caKey, "-out", ca, "-days", "1", "-subj", "/CN=tests");
+  openssl("req", ...curve, "-keyout", key, "-out", request, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1");
+  openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", caKey, "-CAcreateserial", "-out", cert, "-days", "1", "-copy_extensions", "copy");
+  return { ca, cert, key };
+}
+
 /** A server of the test's own; `handle` gets every request. Returns its port. */
 export function listen(handle, tls) {
   const server = tls === undefined ? http.createServer(handle) : https.createServer(tls, handle);
@@ -231,7 +257,7 @@ const FLAGS = [
 let browser;
 
 export async function launch() {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, "--host-resolver-rules=MAP rebound.test 127.0.0.1"] });
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, "--host-resolver-rules=MAP rebound.test 127.0.0.1"] });
 }
 
 /** A browser profile of its own. `seen` holds all that a page of ours must never cause. */
@@ -315,6 +341,47 @@ export async function look(check, kind, who, page = who.page) {
   check(`${kind}: nothing sticks out sideways`, wide.length === 0, wide);
   const raw = (await page.locator("main").innerText()).match(/`[^`]*`|\d{4}-\d\d-\d\dT[\d:.]+Z/g) ?? [];
   check(`${kind}: no backticks and no raw times`, raw.length === 0, raw);
+}
+
+// --- Pages, as a person uses them ---
+
+export const path = (page) => new URL(page.url()).pathname;
+export const heading = (page) => page.locator("h1").innerText();
+export const text = (page) => page.locator("body").innerText();
+/** A page of somebody who signed in. */
+export const inSession = /^\/u\/[\w-]{43}\//;
+let number = 0;
+export const name = (start = "KEY") => {
+  number += 1;
+  return `${start}_${number}_${random(2).toUpperCase()}`;
+};
+
+/** A page that came by a click or an address, with its status. */
+export async function to(page, act) {
+  const came = page.waitForResponse((r) => r.request().isNavigationRequest() && r.frame() === page.mainFrame()
+    && ![301, 302, 303].includes(r.status()));
+  await act();
+  const response = await came;
+  await page.waitForLoadState();
+  return response.status();
+}
+
+export async function openSignIn(who, vault, base = who.base, ...args) {
+  const { url } = await vault.json("open", "--server", base, ...args);
+  await who.page.goto(url);
+  return url;
+}
+
+export async function signIn(who, vault, ...args) {
+  await openSignIn(who, vault, who.base, ...args);
+  await to(who.page, () => who.page.getByRole("button", { name: /Continue as/ }).click());
+}
+
+/** Makes a credential and returns its link. */
+export async function offered(tool, args) {
+  const made = await tool("create_credential", args);
+  if (!made.entry) throw new Error(`no link: ${JSON.stringify(made)}`);
+  return made.entry;
 }
 
 export async function tidy() {

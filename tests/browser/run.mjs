@@ -7,57 +7,18 @@ import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import http from "node:http";
-import { join } from "node:path";
 import { PAYLOADS } from "./payloads.mjs";
 import {
-  BINARY, ONLY, TEMPORARY, Vault, ask, assistant, check, clean, fresh, group, knows, launch, listen, look, random,
-  secret, sleep, tidy, verdict, visitor,
+  BINARY, ONLY, Vault, ask, assistant, certificate, check, clean, fresh, group, heading, inSession, knows,
+  launch, listen, look, name, offered, openSignIn, path, random, secret, signIn, sleep, text, tidy, to, verdict, visitor,
 } from "./rig.mjs";
 
 const began = Date.now();
-const path = (page) => new URL(page.url()).pathname;
-const heading = (page) => page.locator("h1").innerText();
-const text = (page) => page.locator("body").innerText();
-const inSession = /^\/u\/[\w-]{43}\//;
-let number = 0;
-const name = (start = "KEY") => {
-  number += 1;
-  return `${start}_${number}_${random(2).toUpperCase()}`;
-};
-
-/** A page that came by a click or an address, with its status. */
-async function to(page, act) {
-  const came = page.waitForResponse((r) => r.request().isNavigationRequest() && r.frame() === page.mainFrame()
-    && ![301, 302, 303].includes(r.status()));
-  await act();
-  const response = await came;
-  await page.waitForLoadState();
-  return response.status();
-}
-
 const save = (page) => to(page, () => page.getByRole("button", { name: /^(Save|Continue)$/ }).click());
-
-async function openSignIn(who, vault, base = who.base, ...args) {
-  const { url } = await vault.json("open", "--server", base, ...args);
-  await who.page.goto(url);
-  return url;
-}
-
-async function signIn(who, vault, ...args) {
-  await openSignIn(who, vault, who.base, ...args);
-  await to(who.page, () => who.page.getByRole("button", { name: /Continue as/ }).click());
-}
 
 async function byToken(page, token) {
   await page.getByLabel("Sign-in token").fill(token);
   return to(page, () => page.getByRole("button", { name: "Sign in" }).click());
-}
-
-/** Makes a credential and returns its link. */
-async function offered(tool, args) {
-  const made = await tool("create_credential", args);
-  if (!made.entry) throw new Error(`no link: ${JSON.stringify(made)}`);
-  return made.entry;
 }
 
 const again = async (tool, credential) => (await tool("set_credential_value", { credential })).entry;
@@ -633,13 +594,7 @@ async function signingOut(check, { vault, base, tool }) {
 // --- B: sealed in the browser ---
 
 async function sealing() {
-  const made = join(TEMPORARY, "tls");
-  const openssl = (...args) => execFileSync("openssl", args, { stdio: ["ignore", "ignore", "ignore"] });
-  const [ca, caKey, cert, certKey, request] = ["ca.pem", "ca.key", "c.pem", "c.key", "c.csr"].map((file) => `${made}-${file}`);
-  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  openssl("req", "-x509", ...curve, "-keyout", caKey, "-out", ca, "-days", "1", "-subj", "/CN=tests");
-  openssl("req", ...curve, "-keyout", certKey, "-out", request, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1");
-  openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", caKey, "-CAcreateserial", "-out", cert, "-days", "1", "-copy_extensions", "copy");
+  const { cert, key: certKey } = certificate("tls");
   await group("TLS", "goes through", (check) => overTls(check, cert, certKey));
   await group("sealing", "goes through", (check) => sealed(check, cert, certKey));
 }

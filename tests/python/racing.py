@@ -2,7 +2,7 @@
 
 racing.py BINARY --node NODE --oidc FOLDER      (as connecting.py)
 
-UNSAID_RACE names the built example `refresh_race`; UNSAID_ROUNDS and UNSAID_KILLS say how often (20 and 20).
+UNSAID_RACE names the built example `refresh_race`; UNSAID_ROUNDS and UNSAID_KILLS say how often (20 and 8).
 
 Catalogue: P-01, P-02, P-04, P-05, P-06.
 """
@@ -21,7 +21,7 @@ from connecting import GIVEN, TEMPORARY, Person, Vault, check, connect, free_por
 
 RACE = os.path.abspath(os.environ["UNSAID_RACE"])
 ROUNDS = int(os.environ.get("UNSAID_ROUNDS", "20"))
-KILLS = int(os.environ.get("UNSAID_KILLS", "20"))
+KILLS = int(os.environ.get("UNSAID_KILLS", "8"))
 PROCESSES, TASKS = 4, 50
 
 

@@ -3,11 +3,12 @@ use super::{policy, provider_of, quirks};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, internal};
-use crate::ids::ConsentId;
+use crate::ids::{ConsentId, CredentialId};
 use crate::model::Word;
 use crate::model::access::Caller;
 use crate::model::connection::{CONSENT_LIFE_MS, Connection, Consent, ConsentState, GrantKind};
 use crate::model::credential::Credential;
+use crate::model::entry::EntryLink;
 use crate::model::event::Event;
 use crate::model::provider::{ClientAuth, Provider};
 use crate::oauth::{AskConsent, Challenge, authorization_url};
@@ -178,7 +179,12 @@ pub(super) fn make_room(tx: &mut Writer<'_>, c: &Credential) -> Result<()> {
     tx.forget_consents(now.plus_ms(-KEPT_MS))?;
     let open: Vec<_> =
         tx.consents_of(&c.org_id, &c.id)?.into_iter().filter(|consent| consent.is_open(now)).collect();
-    for mut old in open.into_iter().skip(MOST_OPEN - 1) {
+    for mut old in open
+        .into_iter()
+        .filter(|old| old.asked_by == tx.caller().user)
+        .skip(MOST_OPEN - 1)
+        .collect::<Vec<_>>()
+    {
         end(tx, &mut old, ConsentState::Failed, "replaced by a newer one")?;
     }
     Ok(())
@@ -198,6 +204,17 @@ pub(super) fn end(
     consent.key_version = 0;
     consent.sealed = Vec::new();
     tx.save(consent)
+}
+
+/// Ends what was begun by an entry link that its person does not want any more.
+pub(in crate::ops) fn end_of_link(tx: &mut Writer<'_>, link: &EntryLink) -> Result<()> {
+    let now = tx.now();
+    for mut consent in tx.consents_of(&link.org_id, &CredentialId::from(link.object_id.as_str()))? {
+        if consent.link == link.hash && consent.is_open(now) {
+            end(tx, &mut consent, ConsentState::Denied, "the person did not want it")?;
+        }
+    }
+    Ok(())
 }
 
 /// Where what a consent keeps to itself is sealed.
@@ -234,6 +251,41 @@ pub(super) fn open(vault: &Vault, consent: &Consent) -> Result<SecretBytes> {
     let place = key_context(vault.instance(), consent);
     let key = vault.open_data_key(&place, &consent.wrapped_key)?;
     key.open(&place.field(FIELD), &consent.sealed)
+}
+
+/// What a browser is shown that was given a ticket, before it is sent anywhere. Nothing is changed by looking.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The credential, and whose account is asked for.
+    pub name: String,
+    pub asked_by: String,
+    pub org: String,
+    pub provider: String,
+    pub host: String,
+    pub scopes: Vec<String>,
+}
+
+/// What a ticket is for. Fails with `consent_invalid` as [`start`] does.
+pub async fn peek(app: &App, ticket: &str) -> Result<Waiting> {
+    let hash = looked_up_by(ticket.as_bytes()).to_vec();
+    app.store
+        .read(move |tx| {
+            let consent = tx
+                .consent_by_hash(&hash)?
+                .filter(|consent| consent.is_open(tx.now()) && consent.sealed.is_empty())
+                .ok_or_else(unknown)?;
+            let c = tx.find_credential(&consent.org_id, &consent.credential_id)?.ok_or_else(unknown)?;
+            let p = provider_of(tx, &c)?;
+            Ok(Waiting {
+                name: c.label(),
+                asked_by: tx.user(&consent.org_id, &consent.asked_by)?.login,
+                org: tx.org(&consent.org_id)?.name,
+                host: host(&p.endpoints.authorization_url),
+                provider: p.name,
+                scopes: consent.scopes,
+            })
+        })
+        .await
 }
 
 /// Sends a browser on its way: the consent page's address, and what the browser must show when it comes back.

@@ -12,7 +12,9 @@ use crate::model::credential::Credential;
 use crate::model::event::{Event, Outcome};
 use crate::model::provider::Provider;
 use crate::oauth::{Answer, Grant, Refusal, Returned, Tokens, Trouble, returned, token_form, tokens};
+use crate::ops::provider::is_same_domain;
 use crate::ops::reach::{self, Need};
+use crate::ops::refusal;
 use crate::secret::{SecretBytes, looked_up_by};
 use serde::Serialize;
 use subtle::ConstantTimeEq;
@@ -21,8 +23,8 @@ use zeroize::Zeroizing;
 
 /// Who brings the answer of a consent back.
 pub enum Came<'a> {
-    /// The browser that was sent away: by the id of the consent, what it was given then.
-    Browser(&'a [(String, String)]),
+    /// The browser that was sent away: by the id of the consent, what it was given then; and the path it came back to.
+    Browser { held: &'a [(String, String)], path: &'a str },
     /// The person who asked, in a terminal or on a page they are signed in to.
     Person(&'a Caller),
 }
@@ -58,7 +60,26 @@ pub async fn finish(app: &App, query: &str, came: Came<'_>) -> Result<Finished> 
     let caller = match came {
         Came::Person(caller) if caller.org == found.org_id && caller.user == found.asked_by => caller.clone(),
         Came::Person(_) => return Err(unknown()),
-        Came::Browser(held) => by_browser(&found, held)?,
+        Came::Browser { held, path } => {
+            let caller = by_browser(&found, held);
+            let caller = match caller {
+                // O-13: an answer belongs to the provider whose path it came by.
+                Ok(_) if !is_path_of(&found.redirect_uri, path) => {
+                    Err(invalid("the answer came by another provider's path"))
+                }
+                caller => caller,
+            };
+            match caller {
+                Ok(caller) => caller,
+                Err(e) => {
+                    let asker = Caller::new(found.org_id.clone(), found.asked_by.clone(), Door::System);
+                    let event =
+                        Event::of("take_consent").about("credential", found.credential_id.as_str(), "");
+                    refusal::remember(app, &asker, event.with("consent", found.id.0.clone()), &e).await;
+                    return Err(e);
+                }
+            }
+        }
     };
     let taken = take(app, &caller, found, &back).await?;
     let (consent, c, p) = (&taken.consent, &taken.credential, &taken.provider);
@@ -72,6 +93,10 @@ pub async fn finish(app: &App, query: &str, came: Came<'_>) -> Result<Finished> 
     };
     let identity = who::account(app, p, &tokens.access).await.unwrap_or_default();
     keep(app, &caller, taken, tokens, identity, began_at).await
+}
+
+fn is_path_of(redirect_uri: &str, path: &str) -> bool {
+    Url::parse(redirect_uri).is_ok_and(|url| url.path() == path)
 }
 
 /// The person whose browser was sent away, where this is that one.
@@ -121,6 +146,13 @@ async fn take(app: &App, caller: &Caller, found: Consent, back: &Returned) -> Re
     app.store
         .write(caller, move |tx| {
             let mut consent = tx.consent(&found.org_id, found.id.as_str())?.ok_or_else(unknown)?;
+            if consent.state == ConsentState::Done && consent.hash == found.hash {
+                return Err(Error::new(
+                    Code::ConsentInvalid,
+                    "this consent was used already, and it is connected",
+                )
+                .next("You can close this page."));
+            }
             if !consent.is_open(tx.now()) || consent.hash != found.hash {
                 return Err(unknown());
             }
@@ -131,6 +163,10 @@ async fn take(app: &App, caller: &Caller, found: Consent, back: &Returned) -> Re
             let wrong = match &iss {
                 // RFC 9207 §2.4: it must be there where it was promised, and must be the one.
                 Some(iss) if !p.issuer.is_empty() && *iss != p.issuer => {
+                    Some("the answer is another provider's")
+                }
+                // Of one whose issuer is not known, it is at least of the same domain.
+                Some(iss) if p.issuer.is_empty() && !is_same_domain(iss, &p.endpoints.authorization_url) => {
                     Some("the answer is another provider's")
                 }
                 None if p.sends_iss => {
@@ -167,9 +203,10 @@ async fn take(app: &App, caller: &Caller, found: Consent, back: &Returned) -> Re
 }
 
 fn denied(p: &Provider, word: &str) -> Error {
-    let e = Error::new(Code::ConsentDenied, format!("{} answered: {word}", p.name));
+    let e = Error::new(Code::ConsentDenied, format!("the OAuth provider {} answered: {word}", p.name));
     match word {
-        "access_denied" => e.next("Nothing was changed. Connect it again if that was not meant."),
+        "access_denied" => Error::new(Code::ConsentDenied, format!("nothing was allowed at {}", p.name))
+            .next("Nothing was changed. Open the link again if that was not meant."),
         "invalid_scope" => e.next("An admin should look at the scopes of the OAuth provider: the service does not know one of them."),
         _ => e,
     }
@@ -200,6 +237,9 @@ pub(super) async fn exchanged(
     match answer {
         Answer::Yes(tokens) => Ok((tokens, began_at)),
         Answer::No(refusal) => Err(refused(p, refusal)),
+        Answer::Half(_, why) => {
+            Err(Error::new(Code::Unreachable, format!("{} gave no tokens that can be used: {why}", p.name)))
+        }
         Answer::Trouble(trouble) => {
             Err(Error::new(Code::Unreachable, format!("{} gave no tokens: {}", p.name, trouble.why))
                 .next("Nothing was kept. Connect it again in a moment."))
@@ -231,7 +271,7 @@ pub(super) fn refused(p: &Provider, refusal: Refusal) -> Error {
     Error::new(Code::RefreshRefused, format!("{} refused to give tokens: {word}", p.name)).next(next)
 }
 
-async fn close(
+pub(super) async fn close(
     app: &App,
     caller: &Caller,
     consent: &Consent,

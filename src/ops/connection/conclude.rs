@@ -1,6 +1,7 @@
 //! Keeping what a consent brought: at once, or once the person has said that another account is meant.
 use super::begin::{changed, end, open, seal, unknown};
-use super::callback::{Finished, Taken, by_browser};
+use super::callback::{Finished, Taken, by_browser, close};
+use super::refresh::is_passing;
 use super::{policy, provider_of, save};
 use crate::app::App;
 use crate::clock::Millis;
@@ -17,7 +18,12 @@ use crate::ops::reach::{self, Need};
 use crate::secret::SecretBytes;
 use crate::store::Writer;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
+
+/// How long a store that is busy is asked again.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What waits for a person's word, sealed: tokens of another account than before.
 #[derive(Serialize, Deserialize)]
@@ -56,6 +62,8 @@ pub(super) async fn keep_device(
     keep(app, caller, taken, tokens, identity, began_at).await
 }
 
+/// Keeps what a consent brought, or asks whether another account is meant. It exists nowhere else: a store that is busy is
+/// asked again for a while.
 pub(super) async fn keep(
     app: &App,
     caller: &Caller,
@@ -64,17 +72,46 @@ pub(super) async fn keep(
     identity: Identity,
     began_at: Millis,
 ) -> Result<Finished> {
+    let brought = Arc::new((taken, tokens, identity));
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match keep_once(app, caller, brought.clone(), began_at).await {
+            Err(e) if is_passing(e.code) && Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            Err(e) => {
+                let (taken, ..) = &*brought;
+                // Whoever waits for it is told; what could not be written is in our own log.
+                if let Err(e) =
+                    close(app, caller, &taken.consent, &taken.credential, ConsentState::Failed, &e).await
+                {
+                    tracing::error!(code = e.code.name(), "a consent that failed could not be closed");
+                }
+                return Err(e);
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn keep_once(
+    app: &App,
+    caller: &Caller,
+    brought: Arc<(Taken, Tokens, Identity)>,
+    began_at: Millis,
+) -> Result<Finished> {
     let (asking, keys) = (caller.clone(), app.keys.clone());
     app.store
         .write(caller, move |tx| {
             let vault = keys.vault();
+            let (taken, tokens, identity) = &*brought;
             let mut consent =
                 tx.consent(&taken.consent.org_id, taken.consent.id.as_str())?.ok_or_else(unknown)?;
             if consent.state != ConsentState::Taken {
                 return Err(unknown());
             }
             let before = tx.connection(&consent.org_id, &consent.credential_id)?;
-            let was = before.as_ref().filter(|b| !is_same_account(b, &identity)).map(|b| b.account.clone());
+            let was = before.as_ref().filter(|b| !is_same_account(b, identity)).map(|b| b.account.clone());
             if let Some(was) = was {
                 let plain = |token: &SecretBytes| {
                     token.expose(|b| Zeroizing::new(String::from_utf8_lossy(b).into_owned()))
@@ -104,18 +141,18 @@ pub(super) async fn keep(
                     .with("was", was.clone())
                     .with("account", identity.label.clone());
                 let mut finished = finished(c, &taken.provider, &consent, None);
-                finished.account = identity.label;
+                finished.account.clone_from(&identity.label);
                 finished.was_account = Some(was);
                 return tx.record_step(event, finished);
             }
-            conclude(tx, &vault, &asking, consent, &tokens, &identity, began_at)
+            conclude(tx, &vault, &asking, consent, tokens, identity, began_at)
         })
         .await
 }
 
-/// Whether a connection stays the same account's. One that does not tell whose it is cannot be told from another.
+/// Whether a connection stays the same account's. Where it was known whose it is and now cannot be learnt, that is not known.
 fn is_same_account(before: &Connection, now: &Identity) -> bool {
-    before.subject.is_empty() || now.subject.is_empty() || before.subject == now.subject
+    before.subject.is_empty() || before.subject == now.subject
 }
 
 /// Lets a connection become another account's, once the person who connected it has said so.
@@ -182,8 +219,10 @@ pub(super) fn conclude(
     }
     let before = tx.connection(&c.org_id, &c.id)?;
     let was = before.as_ref().map(|b| b.account.clone()).filter(|was| *was != identity.label);
-    let mut connection = connected(before, &c, asking, &consent, identity, tx.now());
-    if c.account.is_empty() && !identity.label.is_empty() {
+    let mut connection = connected(before.clone(), &c, asking, &consent, identity, tx.now());
+    // A name that we gave follows the account; one that a person gave stays.
+    let is_ours = c.account.is_empty() || before.as_ref().is_some_and(|b| b.account == c.account);
+    if is_ours && !identity.label.is_empty() {
         label(tx, &mut c, &identity.label)?;
     }
     save::store(tx, vault, &mut c, &mut connection, tokens, began_at)?;
@@ -257,10 +296,8 @@ fn connected(
     connection.provider_id = consent.provider_id.clone();
     connection.grant_kind = consent.grant_kind;
     connection.policy.clone_from(&consent.policy);
-    if !identity.label.is_empty() {
-        connection.subject.clone_from(&identity.subject);
-        connection.account.clone_from(&identity.label);
-    }
+    connection.subject.clone_from(&identity.subject);
+    connection.account.clone_from(&identity.label);
     connection.scopes_asked.clone_from(&consent.scopes);
     // A provider that does not say what it granted, granted what was asked (RFC 6749 §5.1).
     connection.scopes_granted.clone_from(&consent.scopes);

@@ -10,7 +10,7 @@ use crate::ids::ConsentId;
 use crate::model::access::Caller;
 use crate::model::connection::{Consent, ConsentState, GrantKind};
 use crate::model::event::{Event, Outcome};
-use crate::oauth::{Answer, Grant, Refusal, device, device_form, token_form, tokens};
+use crate::oauth::{Answer, Grant, Refusal, Trouble, device, device_form, token_form, tokens};
 use crate::ops::people_only;
 use crate::secret::{looked_up_by, unguessable};
 
@@ -55,8 +55,8 @@ pub async fn begin_device(
     let answer = match device(app.wire.send(ask, app.now()).await) {
         Answer::Yes(answer) => answer,
         Answer::No(refusal) => return Err(refused(&p, refusal)),
-        Answer::Trouble(trouble) => {
-            return Err(Error::new(Code::Unreachable, format!("{} gave no code: {}", p.name, trouble.why)));
+        Answer::Trouble(Trouble { why, .. }) | Answer::Half(_, why) => {
+            return Err(Error::new(Code::Unreachable, format!("{} gave no code: {why}", p.name)));
         }
     };
     let (asking, keys, hash) =
@@ -150,7 +150,7 @@ pub async fn poll_device(app: &App, caller: &Caller, id: &ConsentId) -> Result<R
             Ok(Err(interval + 5000))
         }
         // RFC 8628 §3.5: on a failure to connect, wait longer each time.
-        Answer::Trouble(_) => Ok(Err((interval * 2).min(60_000))),
+        Answer::Trouble(_) | Answer::Half(..) => Ok(Err((interval * 2).min(60_000))),
         Answer::No(refusal) => {
             let e = match refusal {
                 Refusal::Grant("access_denied") => {

@@ -34,7 +34,7 @@ pub struct DisconnectCredential {
 pub struct Disconnected {
     pub id: String,
     pub name: String,
-    /// `confirmed`, `refused`, `not_possible`, `retrying` or `not_asked`
+    /// `confirmed`, `unsure`, `refused`, `not_possible`, `nothing_left`, `retrying` or `not_asked`
     pub at_service: String,
     pub message: String,
     pub next: String,
@@ -44,6 +44,8 @@ struct Found {
     credential: Credential,
     provider: Provider,
     connection: Connection,
+    /// A refresh was begun whose end is not known.
+    is_unsure: bool,
 }
 
 fn find(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<Found> {
@@ -54,7 +56,8 @@ fn find(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<Found> {
         Some(connection)
             if matches!(connection.state, ConnectionState::Connected | ConnectionState::Broken) =>
         {
-            Ok(Found { credential, provider, connection })
+            let is_unsure = connection.intent != 0;
+            Ok(Found { credential, provider, connection, is_unsure })
         }
         _ => Err(Error::new(Code::NothingToDo, format!("{} is not connected", credential.name))),
     }
@@ -78,7 +81,9 @@ impl Operation for DisconnectCredential {
                 let found = find(tx, &asking, &wanted)?;
                 let who = tx.standing(&asking)?;
                 let reached = reach::reached(tx, &asking.org, &who, found.credential.clone())?;
+                // What changes with each use would be another question when it is answered.
                 let mut impact = impact(tx, &asking, &reached)?;
+                impact.retain(|line| !line.starts_with("used ") && line != "never used");
                 impact
                     .push("its tokens are destroyed: a person has to consent again to bring it back".into());
                 if revokes {
@@ -101,13 +106,20 @@ impl Operation for DisconnectCredential {
         let revokes = self.revoke != Some(false);
         let asking = caller.clone();
         let plain = Caller { idempotency: None, ..caller.clone() };
+        wait_for_refresh(app, caller, &self.credential).await?;
         // Out of use at once, whatever the service says (O-24). What it needs to end the grant stays sealed until then.
         let found = app
             .store
             .write(&plain, move |tx| {
                 crate::ops::quota::removal(tx, &asking)?;
-                let Found { mut credential, provider, mut connection } = find(tx, &asking, &self.credential)?;
+                let Found { mut credential, provider, mut connection, is_unsure } =
+                    find(tx, &asking, &self.credential)?;
                 let now = tx.now();
+                // What a refresh brings now would be tokens that nobody ends.
+                if connection.is_claimed(now) {
+                    return Err(Error::new(Code::Changed, "its tokens are being refreshed at this moment")
+                        .next("Call again in a few seconds."));
+                }
                 match revokes {
                     true => save::drop_value(tx, &mut credential)?,
                     false => save::destroy_tokens(tx, &mut credential)?,
@@ -132,12 +144,27 @@ impl Operation for DisconnectCredential {
                     .ended(if revokes { Outcome::Started } else { Outcome::Ok }, "")
                     .with("provider", provider.name.clone())
                     .with("at_service", if revokes { "asked" } else { "not_asked" });
-                tx.record_step(event, Found { credential, provider, connection })
+                tx.record_step(event, Found { credential, provider, connection, is_unsure })
             })
             .await?;
         let name = found.credential.name.clone();
         let ended = if revokes { Some(end(app, caller, &found).await?) } else { None };
-        let (at_service, message, next) = told(&found.provider.name, ended);
+        let (at_service, message, next) = match ended {
+            // A service says yes to tokens that it replaced long ago (RFC 7009 §2.2).
+            Some(Ended::Confirmed) if found.is_unsure => (
+                "unsure",
+                format!(
+                    "The tokens are destroyed here. {} confirmed the end of the tokens that we knew, and may have given newer \
+                     ones to a refresh that was broken off.",
+                    found.provider.name
+                ),
+                format!(
+                    "Ask the person to look at the page of {}, where connected apps are listed.",
+                    found.provider.name
+                ),
+            ),
+            ended => told(&found.provider.name, ended),
+        };
         let output = Disconnected {
             id: found.credential.id.0.clone(),
             name,
@@ -154,6 +181,22 @@ impl Operation for DisconnectCredential {
             })
             .await
     }
+}
+
+/// Waits until nobody refreshes it: a claim lasts half a minute at most.
+async fn wait_for_refresh(app: &App, caller: &Caller, wanted: &str) -> Result<()> {
+    for _ in 0..160 {
+        let (asking, wanted) = (caller.clone(), wanted.to_owned());
+        let claimed = app
+            .store
+            .read_here(move |tx| Ok(find(tx, &asking, &wanted)?.connection.is_claimed(tx.now())))
+            .await?;
+        if !claimed {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    Ok(())
 }
 
 fn told(provider: &str, ended: Option<Ended>) -> (&'static str, String, String) {
@@ -179,6 +222,13 @@ fn told(provider: &str, ended: Option<Ended>) -> (&'static str, String, String) 
             "refused",
             format!(
                 "The tokens are destroyed here. {provider} refused to end the grant, which may live on there."
+            ),
+            by_hand(),
+        ),
+        Some(Ended::Nothing) => (
+            "nothing_left",
+            format!(
+                "There was no token left here to end; whether the grant lives on at {provider} is not known."
             ),
             by_hand(),
         ),
@@ -237,6 +287,7 @@ async fn end(app: &App, caller: &Caller, found: &Found) -> Result<Ended> {
                         Ended::Confirmed => String::new(),
                         Ended::Refused => "the service refused to end the grant".into(),
                         Ended::NoWay => "the service has no way to end a grant".into(),
+                        Ended::Nothing => "there was no token left to end".into(),
                         Ended::NotNow(why) => format!("the service could not be asked for a day: {why}"),
                     };
                     tx.save(&mut connection)?;
@@ -264,7 +315,7 @@ pub(super) async fn end_again(app: &App, connection: Connection) -> Result<()> {
                 .find_credential(&org, &id)?
                 .ok_or_else(|| Error::new(Code::CredentialNotFound, "the credential is gone"))?;
             let provider = provider_of(tx, &credential)?;
-            Ok(Found { credential, provider, connection })
+            Ok(Found { credential, provider, connection, is_unsure: false })
         })
         .await?;
     end(app, &caller, &found).await.map(drop)

@@ -4,14 +4,15 @@ use super::{disconnect, save, system};
 use crate::app::App;
 use crate::error::{Code, Result};
 use crate::ids::ProviderId;
+use crate::model::access::{Caller, Door};
 use crate::model::connection::{Connection, ConnectionState};
 use crate::model::event::Event;
 use futures_util::StreamExt;
 use futures_util::stream;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -22,6 +23,12 @@ const PAGE: i64 = 500;
 /// How many requests are under way at once, of all providers and of one.
 const AT_ONCE: usize = 64;
 const AT_ONCE_EACH: usize = 4;
+/// How many providers are worked on at once.
+const MOST_PROVIDERS: usize = 256;
+/// How many failures in a row end what a pass does with a provider.
+const MOST_FAILURES: usize = 5;
+/// How long one connection may take; its refresh has deadlines of its own.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps connections fresh until `stop`. Several processes may do so at once: each refresh is claimed.
 pub async fn keep_fresh(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
@@ -74,38 +81,72 @@ impl Pace {
 }
 
 /// Works on what is due now; returns how much that was.
+///
+/// Each provider has its own places, so that one that hangs keeps nobody else waiting; after some failures in a row it is
+/// left alone until the next pass.
 pub async fn pass(app: &App, pace: &Pace) -> Result<usize> {
     let now = app.now();
-    let due = app.store.read(move |tx| tx.connections_due(now, PAGE)).await?;
-    let n = due.len();
-    let mut places: HashMap<ProviderId, Arc<Semaphore>> = HashMap::new();
-    let work: Vec<_> = due
-        .into_iter()
-        .map(|c| {
-            let place =
-                places.entry(c.provider_id.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_EACH)));
-            (c, place.clone())
-        })
-        .collect();
-    stream::iter(work)
-        .for_each_concurrent(AT_ONCE, |(connection, place)| async move {
-            let Ok(_place) = place.acquire().await else { return };
-            if let Err(e) = one(app, pace, connection).await {
-                match e.code {
+    forget_consents(app).await?;
+    let places = Semaphore::new(AT_ONCE);
+    let providers = app.store.read(move |tx| tx.providers_due(now)).await?;
+    let worked = stream::iter(providers)
+        .map(|provider| of_provider(app, pace, &places, provider))
+        .buffer_unordered(MOST_PROVIDERS)
+        .collect::<Vec<_>>()
+        .await;
+    worked.into_iter().sum()
+}
+
+async fn of_provider(app: &App, pace: &Pace, places: &Semaphore, provider: ProviderId) -> Result<usize> {
+    let (now, wanted) = (app.now(), provider.clone());
+    let due = app.store.read(move |tx| tx.connections_due(&wanted, now, PAGE)).await?;
+    let (failed, worked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (failed, worked) = (&failed, &worked);
+    stream::iter(due)
+        .for_each_concurrent(AT_ONCE_EACH, |connection| async move {
+            if failed.load(Ordering::Relaxed) >= MOST_FAILURES {
+                return;
+            }
+            pace.wait(&connection.provider_id).await;
+            let Ok(_place) = places.acquire().await else { return };
+            worked.fetch_add(1, Ordering::Relaxed);
+            let done = tokio::time::timeout(PATIENCE, one(app, connection)).await;
+            match done {
+                Ok(Ok(())) => failed.store(0, Ordering::Relaxed),
+                Ok(Err(e)) => match e.code {
+                    Code::RefreshUnreachable => {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
                     // Written down with the connection.
-                    Code::RefreshUnreachable
-                    | Code::RefreshRefused
-                    | Code::ReauthRequired
-                    | Code::Changed => {}
+                    Code::RefreshRefused | Code::ReauthRequired | Code::Changed | Code::Deleted => {}
                     _ => tracing::warn!(code = e.code.name(), "a connection could not be looked after"),
+                },
+                Err(_) => {
+                    failed.fetch_add(1, Ordering::Relaxed);
                 }
             }
         })
         .await;
-    Ok(n)
+    Ok(worked.load(Ordering::Relaxed))
 }
 
-async fn one(app: &App, pace: &Pace, connection: Connection) -> Result<()> {
+/// What a consent that is over had sealed is destroyed with it.
+async fn forget_consents(app: &App) -> Result<()> {
+    let before = app.now();
+    if !app.store.read(move |tx| tx.has_old_consents(before)).await? {
+        return Ok(());
+    }
+    let identity = &app.config.file.identity;
+    let caller = Caller::new(identity.org.as_str().into(), identity.user.as_str().into(), Door::System);
+    app.store
+        .write(&caller, move |tx| {
+            tx.forget_consents(before)?;
+            tx.record_step(Event::of("forget_consents"), ())
+        })
+        .await
+}
+
+async fn one(app: &App, connection: Connection) -> Result<()> {
     match connection.state {
         ConnectionState::Connected => {
             let (org, id) = (connection.org_id.clone(), connection.credential_id.clone());
@@ -117,15 +158,11 @@ async fn one(app: &App, pace: &Pace, connection: Connection) -> Result<()> {
                 // In the bin nothing is refreshed; what comes out of it again is refreshed when it is used.
                 return rest(app, connection).await;
             }
-            pace.wait(&connection.provider_id).await;
             let caller = system(&connection);
             let wanted = Wanted::Instead(connection.generation);
             ensure_fresh(app, &caller, &connection.org_id, &connection.credential_id, wanted).await
         }
-        ConnectionState::Revoking => {
-            pace.wait(&connection.provider_id).await;
-            disconnect::end_again(app, connection).await
-        }
+        ConnectionState::Revoking => disconnect::end_again(app, connection).await,
         ConnectionState::Broken => forget(app, connection).await,
         ConnectionState::Disconnected => rest(app, connection).await,
     }

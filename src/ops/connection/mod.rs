@@ -17,10 +17,11 @@ mod test;
 mod who;
 mod without;
 
-pub(in crate::ops) use begin::host;
 pub use begin::{
-    Begun, Started, begin, begin_by_link, consent_address, key_context as consent_context, start, state_of,
+    Begun, Started, begin, begin_by_link, consent_address, key_context as consent_context, peek, start,
+    state_of,
 };
+pub(in crate::ops) use begin::{end_of_link, host};
 pub use callback::{Came, Finished, finish, finish_pasted};
 pub use conclude::{accept_other, accept_other_by_browser, found};
 pub use connect::{ConnectCredential, Connecting};

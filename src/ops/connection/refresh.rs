@@ -19,7 +19,8 @@ use crate::model::status::StatusReason;
 use crate::oauth::{Answer, Client, Grant, Refusal, Tokens, Trouble, token_form, tokens};
 use crate::secret::SecretBytes;
 use crate::store::{Reader, Writer};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// How long somebody waits for another's refresh, and looks again.
 const PATIENCE_MS: i64 = LEASE_MS + 5_000;
@@ -47,6 +48,9 @@ enum Seen {
     NotBefore {
         at: Millis,
         is_alive: bool,
+        /// Our client was refused.
+        is_refused: bool,
+        why: String,
     },
     Due {
         generation: i64,
@@ -89,7 +93,9 @@ pub async fn ensure_fresh(
         match look(app, org, credential, wanted).await? {
             Seen::Fresh => return Ok(()),
             Seen::NotBefore { is_alive: true, .. } if wanted == Wanted::ForUse => return Ok(()),
-            Seen::NotBefore { at, .. } => return Err(not_before(at, app.now())),
+            Seen::NotBefore { at, is_refused, why, .. } => {
+                return Err(not_before(at, app.now(), is_refused, &why));
+            }
             Seen::Claimed => {
                 if app.now().0 - begun.0 > PATIENCE_MS {
                     return Err(unreachable("another process has been refreshing it for too long"));
@@ -100,8 +106,14 @@ pub async fn ensure_fresh(
                 pause_ms = (pause_ms * 2).min(1000);
             }
             Seen::Due { generation } => {
-                let Some(claim) = claim(app, caller, org, credential, generation).await? else { continue };
-                match attempt(app, caller, claim).await? {
+                let Some(claim) = claim(app, caller, org, credential, generation).await? else {
+                    if app.now().0 - begun.0 > PATIENCE_MS {
+                        return Err(unreachable("others were always faster"));
+                    }
+                    tokio::time::sleep(Duration::from_millis(20 + u64::from(dice()) / 8)).await;
+                    continue;
+                };
+                match attempt(app, caller, claim, wanted).await? {
                     Attempt::Done => return Ok(()),
                     Attempt::Again => {}
                 }
@@ -114,9 +126,15 @@ fn unreachable(why: &str) -> Error {
     Error::new(Code::RefreshUnreachable, format!("the token could not be refreshed: {why}"))
 }
 
-fn not_before(at: Millis, now: Millis) -> Error {
+fn not_before(at: Millis, now: Millis, is_refused: bool, why: &str) -> Error {
     let seconds = ((at.0 - now.0).max(0) + 999) / 1000;
-    unreachable("the last attempt failed a moment ago").detail("retry_after", seconds.to_string())
+    let e = match is_refused {
+        true => {
+            Error::new(Code::RefreshRefused, format!("the service refused our client a moment ago ({why})"))
+        }
+        false => unreachable(&format!("the last attempt failed a moment ago ({why})")),
+    };
+    e.detail("retry_after", seconds.to_string())
 }
 
 /// Why a connection that is not connected cannot be used.
@@ -153,6 +171,9 @@ async fn look(app: &App, org: &OrgId, id: &CredentialId, wanted: Wanted) -> Resu
 }
 
 fn seen(now: Millis, c: &Credential, connection: Option<&Connection>, wanted: Wanted) -> Result<Seen> {
+    if c.is_deleted() {
+        return Err(Error::new(Code::Deleted, format!("{} is in the bin", c.name)));
+    }
     let Some(connection) = connection.filter(|c| c.state == ConnectionState::Connected) else {
         return Err(not_connected(c, connection));
     };
@@ -177,10 +198,13 @@ fn seen(now: Millis, c: &Credential, connection: Option<&Connection>, wanted: Wa
         return Ok(Seen::Claimed);
     }
     match connection.next_try_at {
-        // A person who asks may try at once; a clock that was set back must not keep everybody waiting.
-        Some(at) if at > now && at.0 - now.0 <= 16 * 60 * 1000 => {
-            Ok(Seen::NotBefore { at, is_alive: connection.is_alive(now) })
-        }
+        // A clock that was set back must not keep everybody waiting.
+        Some(at) if at > now && at.0 - now.0 <= 16 * 60 * 1000 => Ok(Seen::NotBefore {
+            at,
+            is_alive: connection.is_alive(now),
+            is_refused: connection.reason == StatusReason::RefreshRefused.as_str(),
+            why: connection.last_error.clone(),
+        }),
         _ => Ok(Seen::Due { generation: connection.generation }),
     }
 }
@@ -250,7 +274,7 @@ fn plain(caller: &Caller) -> Caller {
     Caller { idempotency: None, approval: None, ..caller.clone() }
 }
 
-async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
+async fn attempt(app: &App, caller: &Caller, claim: Claim, wanted: Wanted) -> Result<Attempt> {
     let began_at = app.now();
     // All of it, whatever is sent twice: a request must not outlast its claim.
     let answer = match tokio::time::timeout(MOST_OF_LEASE, ask(app, caller, &claim)).await {
@@ -273,7 +297,8 @@ async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
     };
     let name = claim.credential.name.clone();
     let command = claim.credential.connect_command();
-    let is_alive = claim.connection.is_alive(began_at);
+    // Whoever only uses the token goes on with one that lives; whoever asked for a new one is told that there is none.
+    let goes_on = wanted == Wanted::ForUse && claim.connection.is_alive(app.now());
     match answer {
         Answer::Yes(tokens) => settle(app, caller, claim, Settled::Renewed { tokens, began_at }).await,
         Answer::No(Refusal::Grant(word)) => {
@@ -295,6 +320,25 @@ async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
                 }
             }
         }
+        Answer::Half(refresh, why) => match settle(app, caller, claim, Settled::Half { refresh, why }).await?
+        {
+            Attempt::Again => Ok(Attempt::Again),
+            Attempt::Done if goes_on => Ok(Attempt::Done),
+            Attempt::Done => Err(unreachable(why)),
+        },
+        Answer::No(Refusal::SlowDown | Refusal::Pending) => {
+            let trouble = Trouble {
+                why: "it asks to be called less often",
+                is_unsent: false,
+                is_unknown: false,
+                wait_ms: None,
+            };
+            match settle(app, caller, claim, Settled::Trouble(trouble)).await? {
+                Attempt::Again => Ok(Attempt::Again),
+                Attempt::Done if goes_on => Ok(Attempt::Done),
+                Attempt::Done => Err(unreachable("it asks to be called less often")),
+            }
+        }
         Answer::No(refusal) => {
             let word = match refusal {
                 Refusal::Client(word) | Refusal::Request(word) => word,
@@ -304,7 +348,7 @@ async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
             let settled = Settled::Refused { why: word.to_owned(), wait_ms: CLIENT_WAIT_MS };
             match settle(app, caller, claim, settled).await? {
                 Attempt::Again => Ok(Attempt::Again),
-                Attempt::Done if is_alive => Ok(Attempt::Done),
+                Attempt::Done if goes_on => Ok(Attempt::Done),
                 Attempt::Done => Err(Error::new(
                     Code::RefreshRefused,
                     format!("the service refused our client when {name} was to be refreshed ({word})"),
@@ -318,7 +362,7 @@ async fn attempt(app: &App, caller: &Caller, claim: Claim) -> Result<Attempt> {
             let why = trouble.why;
             match settle(app, caller, claim, Settled::Trouble(trouble)).await? {
                 Attempt::Again => Ok(Attempt::Again),
-                Attempt::Done if is_alive => Ok(Attempt::Done),
+                Attempt::Done if goes_on => Ok(Attempt::Done),
                 Attempt::Done => Err(unreachable(why)),
             }
         }
@@ -382,13 +426,41 @@ fn refresh_url(app: &App, p: &Provider) -> String {
 /// What is to be written about an attempt.
 enum Settled {
     Renewed { tokens: Tokens, began_at: Millis },
+    Half { refresh: SecretBytes, why: &'static str },
     Over { word: &'static str },
     Refused { why: String, wait_ms: i64 },
     Trouble(Trouble),
 }
 
 /// Writes how it ended, if the claim still holds. Where it does not, what came is not kept, and that is told.
+///
+/// What a provider has given exists nowhere else: a store that is busy or full is asked again for as long as the claim
+/// lasts.
 async fn settle(app: &App, caller: &Caller, claim: Claim, settled: Settled) -> Result<Attempt> {
+    let until =
+        Instant::now() + Duration::from_millis((claim.connection.lease_until.0 - app.now().0).max(0) as u64);
+    let (claim, settled) = (Arc::new(claim), Arc::new(settled));
+    loop {
+        match settle_once(app, caller, claim.clone(), settled.clone()).await {
+            Err(e) if is_passing(e.code) && Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(200 + u64::from(dice()))).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether the store may take it in a moment.
+pub(super) fn is_passing(code: Code) -> bool {
+    matches!(code, Code::StoreBusy | Code::StoreFull | Code::StoreReadOnly)
+}
+
+async fn settle_once(
+    app: &App,
+    caller: &Caller,
+    claim: Arc<Claim>,
+    settled: Arc<Settled>,
+) -> Result<Attempt> {
     let (keys, plain) = (app.keys.clone(), plain(caller));
     app.store
         .write(&plain, move |tx| {
@@ -404,36 +476,46 @@ async fn settle(app: &App, caller: &Caller, claim: Claim, settled: Settled) -> R
                 return tx.record_step(event, Attempt::Again);
             };
             let now = tx.now();
-            let event = match settled {
+            let event = match &*settled {
                 Settled::Renewed { tokens, began_at } => {
                     let before = connection.scopes_granted.clone();
-                    save::store(tx, &vault, &mut c, &mut connection, &tokens, began_at)?;
+                    save::store(tx, &vault, &mut c, &mut connection, tokens, *began_at)?;
                     let lost: Vec<_> =
                         before.into_iter().filter(|s| !connection.scopes_granted.contains(s)).collect();
                     let event = Event::of("refresh_token").on(&c).with("generation", connection.generation);
                     if lost.is_empty() { event } else { event.with("scopes_lost", lost) }
                 }
+                Settled::Half { refresh, why } => {
+                    save::store_half(tx, &vault, &mut c, &mut connection, refresh)?;
+                    let wait = backoff_ms(connection.failures + 1, dice());
+                    failed(&mut connection, now, why, wait);
+                    connection.reason = StatusReason::RefreshUnreachable.as_str().into();
+                    tx.save(&mut connection)?;
+                    event.ended(Outcome::Failed, Code::RefreshUnreachable.name()).with("why", *why)
+                }
                 Settled::Over { word } => {
                     let why = match claim.is_retry {
                         true => format!("refresh_outcome_unknown ({word})"),
-                        false => word.to_owned(),
+                        false => (*word).to_owned(),
                     };
                     break_off(tx, &mut c, &mut connection, &why)?;
                     event.ended(Outcome::Failed, Code::ReauthRequired.name()).with("why", why)
                 }
                 Settled::Refused { why, wait_ms } => {
-                    failed(&mut connection, now, &why, wait_ms);
+                    failed(&mut connection, now, why, *wait_ms);
                     connection.reason = StatusReason::RefreshRefused.as_str().into();
-                    // Refused as a whole: the tokens were not touched.
-                    connection.intent = 0;
+                    // Refused as a whole, the tokens were not touched; what an earlier attempt did is not known by that.
+                    if !claim.is_retry {
+                        connection.intent = 0;
+                    }
                     tx.save(&mut connection)?;
-                    event.ended(Outcome::Failed, Code::RefreshRefused.name()).with("why", why)
+                    event.ended(Outcome::Failed, Code::RefreshRefused.name()).with("why", why.clone())
                 }
                 Settled::Trouble(trouble) => {
                     let wait = backoff_ms(connection.failures + 1, dice()).max(trouble.wait_ms.unwrap_or(0));
                     failed(&mut connection, now, trouble.why, wait);
                     connection.reason = StatusReason::RefreshUnreachable.as_str().into();
-                    if !trouble.is_unknown {
+                    if !trouble.is_unknown && !claim.is_retry {
                         connection.intent = 0;
                     }
                     tx.save(&mut connection)?;

@@ -23,6 +23,8 @@ pub enum Ended {
     NotNow(&'static str),
     /// It refused, and would again.
     Refused,
+    /// There was no token left to end.
+    Nothing,
 }
 
 /// The tokens of a connection, opened for being ended.
@@ -47,8 +49,12 @@ pub(super) async fn tokens(app: &App, c: &Credential, connection: &Connection) -
         .await
 }
 
-/// Asks the service to end the grant: the refresh token first, which ends all of it, then the access token (O-24).
+/// Asks the service to end the grant: the refresh token first, which ends all of it, then the access token (O-24). A
+/// refusal of one does not keep the other from being ended.
 pub async fn end_at_service(app: &App, p: &Provider, tokens: &[(&str, &SecretBytes)]) -> Result<Ended> {
+    if tokens.is_empty() {
+        return Ok(Ended::Nothing);
+    }
     if p.endpoints.revocation_url.is_empty() {
         return Ok(Ended::NoWay);
     }
@@ -59,23 +65,29 @@ pub async fn end_at_service(app: &App, p: &Provider, tokens: &[(&str, &SecretByt
         // Without its secret the client cannot prove itself: no request would be taken.
         Err(_) => return Ok(Ended::Refused),
     };
-    let mut ended = Ended::NoWay;
+    let (mut confirmed, mut refused) = (0, 0);
     for (hint, token) in tokens {
+        // Styles of their own take the access token, whose grant they end.
+        if !style.is_empty() && *hint != "access_token" {
+            continue;
+        }
         let Some(ask) = asked(&style, &url, &client, token, hint) else { return Ok(Ended::NoWay) };
-        ended = match app.wire.send(ask, app.now()).await {
+        match app.wire.send(ask, app.now()).await {
             Ok(answered) => match answered.status {
-                200..=299 => Ended::Confirmed,
-                // RFC 7009 §2.2.1: some kinds of token cannot be ended alone.
-                400 if is_word(&answered.body, "unsupported_token_type") && ended == Ended::Confirmed => {
-                    ended
-                }
+                // Some say no with a 200.
+                200..=299 if says_no(&answered.body) => refused += 1,
+                200..=299 => confirmed += 1,
                 429 | 500.. => return Ok(Ended::NotNow("it failed, or asks to be called less often")),
-                _ => return Ok(if ended == Ended::Confirmed { ended } else { Ended::Refused }),
+                _ => refused += 1,
             },
             Err(Failure { why, .. }) => return Ok(Ended::NotNow(why)),
-        };
+        }
     }
-    Ok(ended)
+    Ok(match (confirmed, refused) {
+        (1.., _) => Ended::Confirmed,
+        (0, 1..) => Ended::Refused,
+        _ => Ended::Nothing,
+    })
 }
 
 /// The request in the service's own style, as the catalogue words it; `None` for one that we do not speak.
@@ -114,7 +126,8 @@ fn bearer(token: &SecretBytes) -> Zeroizing<String> {
     token.expose(|bytes| Zeroizing::new(format!("Bearer {}", String::from_utf8_lossy(bytes))))
 }
 
-fn is_word(body: &[u8], word: &str) -> bool {
+/// `{"ok": false}`, as Slack answers.
+fn says_no(body: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Value>(body)
-        .is_ok_and(|answer| answer.get("error").and_then(serde_json::Value::as_str) == Some(word))
+        .is_ok_and(|answer| answer.get("ok") == Some(&serde_json::Value::Bool(false)))
 }

@@ -107,6 +107,36 @@ pub(super) fn store(
     }
 }
 
+/// Keeps a new refresh token that came without an access token: the old access token stays beside it, as long as it lives.
+pub(super) fn store_half(
+    tx: &mut Writer<'_>,
+    vault: &Vault,
+    c: &mut Credential,
+    connection: &mut Connection,
+    refresh: &SecretBytes,
+) -> Result<()> {
+    let before = connection.clone();
+    let version = tx.find_version(&c.org_id, &c.id, connection.generation)?;
+    let access = match version.filter(|v| v.destroyed_at.is_none()) {
+        Some(version) => field(tx, vault, c, &version, ACCESS)?,
+        None => None,
+    };
+    let Some(access) = access else {
+        return Err(crate::error::internal("a connection has no access token beside its refresh token"));
+    };
+    let tokens = Tokens {
+        access,
+        refresh: Some(SecretBytes::copied(&refresh.expose(<[u8]>::to_vec))),
+        expires_in_s: None,
+        refresh_expires_in_s: None,
+        scopes: None,
+    };
+    store(tx, vault, c, connection, &tokens, before.obtained_at)?;
+    connection.access_expires_at = before.access_expires_at;
+    connection.failures = before.failures;
+    tx.save(connection)
+}
+
 /// The sealed refresh token of a version, opened.
 pub(super) fn refresh_token(
     tx: &Reader<'_>,
@@ -170,6 +200,7 @@ pub fn forget_all(tx: &mut Writer<'_>, p: &Provider) -> Result<usize> {
     for mut connection in tx.connections_of_provider(&p.org_id, &p.id)? {
         let Some(mut c) = tx.find_credential(&p.org_id, &connection.credential_id)? else { continue };
         destroy_tokens(tx, &mut c)?;
+        tx.forget_consents_for(&c.org_id, &c.id)?;
         connection.state = ConnectionState::Broken;
         connection.reason =
             crate::model::Word::as_str(crate::model::status::StatusReason::ReauthRequired).into();

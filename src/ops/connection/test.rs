@@ -5,11 +5,12 @@ use super::{provider_of, save};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
+use crate::model::Word;
 use crate::model::access::Caller;
 use crate::model::connection::ConnectionState;
 use crate::model::credential::Source;
 use crate::model::event::{Event, Outcome};
-use crate::model::status::{StatusReport, status};
+use crate::model::status::{StatusReason, StatusReport, status};
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use schemars::JsonSchema;
@@ -105,7 +106,32 @@ impl Operation for TestCredential {
                 let who = tx.standing(&asking)?;
                 let c = reach::credential(tx, &asking, &who, id.as_str(), Need::Use)?.credential;
                 let org = tx.org(&asking.org)?;
-                let connection = tx.connection(&asking.org, &c.id)?.ok_or_else(|| not_connected(&c, None))?;
+                let mut connection =
+                    tx.connection(&asking.org, &c.id)?.ok_or_else(|| not_connected(&c, None))?;
+                // What was found out stays until the next tokens: a refused token is not told as being in order.
+                let found = match &account {
+                    Account::Refused => Some("the service does not take its token"),
+                    Account::Known(now)
+                        if !connection.subject.is_empty() && connection.subject != now.subject =>
+                    {
+                        Some("the service says that it is another account's")
+                    }
+                    _ => None,
+                };
+                let mark = StatusReason::RevokedUpstream.as_str();
+                match found {
+                    Some(why) => {
+                        connection.reason = mark.into();
+                        connection.last_error = why.into();
+                        tx.save(&mut connection)?;
+                    }
+                    None if connection.reason == mark && matches!(account, Account::Known(_)) => {
+                        connection.reason.clear();
+                        connection.last_error.clear();
+                        tx.save(&mut connection)?;
+                    }
+                    None => {}
+                }
                 let (verdict, message, next) = told(&p.name, &account, &c.connect_command());
                 let (name, changed) = match &account {
                     Account::Known(now) => (

@@ -6,6 +6,7 @@ use crate::model::provider::Provider;
 use crate::oauth::{Identity, identity};
 use crate::secret::SecretBytes;
 use crate::services::wire::{Answered, Ask, Failure};
+use std::time::Duration;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -24,10 +25,16 @@ pub(super) enum Account {
 
 /// The account, where the provider tells it.
 pub(super) async fn account(app: &App, p: &Provider, access: &SecretBytes) -> Option<Identity> {
-    match ask(app, p, access).await {
-        Ok(Account::Known(identity)) => Some(identity),
-        _ => None,
+    for pause_ms in [0, 400, 1200] {
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        match ask(app, p, access).await {
+            Ok(Account::Known(identity)) => return Some(identity),
+            // A hiccup is worth another try: without the account, another one could not be told from this.
+            Ok(Account::Unknown(_)) => {}
+            _ => return None,
+        }
     }
+    None
 }
 
 pub(super) async fn ask(app: &App, p: &Provider, access: &SecretBytes) -> Result<Account> {
@@ -55,7 +62,9 @@ pub(super) async fn ask(app: &App, p: &Provider, access: &SecretBytes) -> Result
         preset.as_ref().filter(|p| p.account_id_from.is_none()).and_then(|p| p.account_id_path.clone());
     Ok(match app.wire.send(ask, app.now()).await {
         Err(Failure { why, .. }) => Account::Unknown(why),
-        Ok(Answered { status: 401 | 403, .. }) => Account::Refused,
+        Ok(Answered { status: 401, .. }) => Account::Refused,
+        // The token may be good for other things.
+        Ok(Answered { status: 403, .. }) => Account::Unknown("it may not be asked with these scopes"),
         Ok(Answered { status: 200..=299, is_json: true, body, .. }) => {
             match serde_json::from_slice(&body).ok().and_then(|v| identity(&v, pointer.as_deref())) {
                 Some(identity) => Account::Known(identity),

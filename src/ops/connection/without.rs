@@ -2,7 +2,7 @@
 use super::begin::{expect_secret, fresh};
 use super::callback::{Finished, Taken, exchanged};
 use super::conclude::{conclude, keep};
-use super::{address, client, quirks, who};
+use super::{address, client, policy, quirks, who};
 use crate::app::App;
 use crate::error::Result;
 use crate::model::access::Caller;
@@ -80,11 +80,15 @@ pub(super) async fn connect_client(app: &App, caller: &Caller, credential: &str)
             return Err(e);
         }
     };
-    let (asking, keys) = (caller.clone(), app.keys.clone());
+    let (asking, keys, asked_of) = (caller.clone(), app.keys.clone(), policy(&p));
     let plain = Caller { idempotency: None, ..caller.clone() };
     app.store
         .write(&plain, move |tx| {
             let (c, p, _) = super::begin::expect(tx, &asking, c.id.as_str())?;
+            // Tokens of the addresses of before are not the new ones'.
+            if policy(&p) != asked_of {
+                return Err(super::begin::changed());
+            }
             let mut consent = fresh(tx, &asking, &c, &p, GrantKind::ClientCredentials, p.scopes.clone());
             consent.hash = looked_up_by(consent.id.as_str().as_bytes()).to_vec();
             consent.state = ConsentState::Taken;

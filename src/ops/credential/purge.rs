@@ -2,7 +2,7 @@
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::{Caller, Grant};
-use crate::model::connection::Connection;
+use crate::model::connection::{Connection, ConnectionState};
 use crate::model::credential::{Credential, Version};
 use crate::model::event::Event;
 use crate::model::text::Reason;
@@ -76,12 +76,20 @@ impl Operation for PurgeCredential {
                 let found = reach::credential_or_deleted(tx, &asking, &who, &self.credential, Need::Manage)?;
                 let c = found.credential;
                 must_be_deleted(&c)?;
+                let is_connected = tx
+                    .connection(&c.org_id, &c.id)?
+                    .is_some_and(|connection| connection.state != ConnectionState::Disconnected);
                 let versions_destroyed = destroy(tx, &c, &found.grants)?;
                 let output = Purged {
                     id: c.id.0.clone(),
                     name: c.name.clone(),
                     versions_destroyed,
-                    note: "The keys are destroyed here; backups made before still hold them.".into(),
+                    note: match is_connected {
+                        true => "The keys are destroyed here; backups made before still hold them. The service was not asked \
+                                 to end the grant: remove the access on its own page."
+                            .into(),
+                        false => "The keys are destroyed here; backups made before still hold them.".into(),
+                    },
                 };
                 tx.record(Event::of(Self::NAME).on(&c).because(reason.as_str()), output)
             })
@@ -111,6 +119,7 @@ pub fn destroy(tx: &mut Writer<'_>, c: &Credential, grants: &[Grant]) -> Result<
     for grant in grants {
         tx.remove::<Grant>(&[grant.id.as_str()])?;
     }
+    tx.forget_consents_for(&c.org_id, &c.id)?;
     tx.remove::<Connection>(&[c.id.as_str()])?;
     tx.remove::<Credential>(&[c.id.as_str()])?;
     Ok(versions.len() as i64)

@@ -104,6 +104,7 @@ pub async fn decline(app: &App, visitor: &Caller, link: &str) -> Result<()> {
             let mut link = tx.entry_by_hash(&row.hash)?.ok_or_else(not_found)?;
             expect_open(&link, tx.now())?;
             close(tx, &mut link, EntryState::Declined)?;
+            crate::ops::connection::end_of_link(tx, &link)?;
             tx.record_step(Event::of("decline_entry").with("link", link.id.0.clone()), ())
         })
         .await

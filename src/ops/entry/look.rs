@@ -216,8 +216,8 @@ fn connect(tx: &Reader<'_>, caller: &Caller, row: &EntryLink, catalogue: &Catalo
         Scope::Org => format!("the whole org {}: everybody in it uses it", org.name),
     };
     view.facts = vec![("Name", c.name.clone()), ("OAuth provider", p.name.clone()), ("Scope", place)];
-    for host in crate::ops::provider::hosts(&p.endpoints) {
-        view.facts.push(("Address", host));
+    for host in crate::ops::provider::distinct_hosts(&p.endpoints) {
+        view.facts.push(("Talks to", host));
     }
     if c.scope != Scope::Personal {
         view.warnings.push("Others will act as the account that you consent with.".into());

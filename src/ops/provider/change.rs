@@ -84,8 +84,9 @@ impl UpdateOauthProvider {
         }
         let service = endpoints::service(catalogue, Some(before.service.as_str()))?;
         let redirects = self.params.is_some() || self.endpoints.is_some();
-        let mut needs_person =
-            after.callback_url != before.callback_url && after.callback_url != own_callback;
+        let mut needs_person = after.callback_url != before.callback_url
+            && after.callback_url != own_callback
+            && after.callback_url != format!("{own_callback}/{}", after.name);
         if redirects || after.client_id != before.client_id {
             let params = self.params.clone().unwrap_or_else(|| before.params.iter().cloned().collect());
             let own = overlay(&before, self.endpoints.as_ref());
@@ -114,6 +115,13 @@ impl UpdateOauthProvider {
         if after.endpoints != before.endpoints {
             after.issuer = String::new();
             after.sends_iss = false;
+        }
+        // Nobody consents to what such a client is given, so somebody agrees to what is asked for.
+        if before.grant_kind == GrantKind::ClientCredentials
+            && (after.scopes.iter().any(|scope| !before.scopes.contains(scope))
+                || after.resource != before.resource)
+        {
+            needs_person = true;
         }
         let detached = match connection::policy(&after) != connection::policy(&before) {
             true => tx.connections_of_provider(&before.org_id, &before.id)?.len(),
@@ -193,6 +201,13 @@ impl Operation for UpdateOauthProvider {
         if plan.after.callback_url != plan.before.callback_url {
             impact.push(format!("callback before: {}", plan.before.callback_url));
             impact.push(format!("callback after: {}", plan.after.callback_url));
+        }
+        if plan.after.scopes != plan.before.scopes {
+            impact.push(format!("scopes before: {}", plan.before.scopes.join(", ")));
+            impact.push(format!("scopes after: {}", plan.after.scopes.join(", ")));
+        }
+        if plan.after.resource != plan.before.resource {
+            impact.push(format!("resource after: {}", plan.after.resource));
         }
         impact.extend(plan.warnings);
         Ok(Confirm::Person(Question {

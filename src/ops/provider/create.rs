@@ -92,7 +92,7 @@ impl Plan {
 impl CreateOauthProvider {
     /// Asks the issuer, where somebody who may has agreed: a person in person, or by approving this very request. Before
     /// that nothing is sent to where a model points (O-01).
-    async fn discovered(&self, app: &App, caller: &Caller) -> Result<Option<Discovered>> {
+    async fn discovered(&self, app: &App, caller: &Caller, is_agreed: bool) -> Result<Option<Discovered>> {
         let Some(issuer) = self.issuer.as_deref().map(str::trim).filter(|issuer| !issuer.is_empty()) else {
             return Ok(None);
         };
@@ -101,8 +101,13 @@ impl CreateOauthProvider {
                 "a provider has its addresses from a service or from an issuer, not from both",
             ));
         }
-        match caller.approval.is_some() || crate::ops::people_only(caller).is_ok() {
+        match is_agreed || crate::ops::people_only(caller).is_ok() {
             true => super::discover::read_from(app, issuer).await.map(Some),
+            // What a person is shown then is the issuer alone: nothing may stand beside it that they do not see.
+            false if self.endpoints.is_some() => {
+                Err(invalid("addresses come from the issuer, or are given: not both")
+                    .next("Leave endpoints out, or the issuer."))
+            }
             false => Ok(None),
         }
     }
@@ -171,7 +176,7 @@ impl CreateOauthProvider {
         let own_callback = super::own_callback(app);
         let callback_url = match &self.callback_url {
             Some(url) => super::parse_callback(url)?,
-            None => own_callback.clone(),
+            None => super::callback_of(app, &name),
         };
         Ok(Plan {
             unasked,
@@ -181,7 +186,8 @@ impl CreateOauthProvider {
             resource: self.resource.as_deref().map_or(Ok(String::new()), super::parse_resource)?,
             registration_url: if registers { registration_url } else { String::new() },
             more_warnings,
-            is_foreign_callback: callback_url != own_callback,
+            is_foreign_callback: callback_url != own_callback
+                && callback_url != super::callback_of(app, &name),
             name,
             service,
             client_id,
@@ -213,7 +219,8 @@ impl Operation for CreateOauthProvider {
     async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
         let asking = caller.clone();
         app.store.read(move |tx| reach::admin(tx, &asking).map(drop)).await?;
-        let found = self.discovered(app, caller).await?;
+        // The question is the same when it is asked and when it is answered.
+        let found = self.discovered(app, caller, false).await?;
         let plan = self.plan(app, found)?;
         let (asking, name) = (caller.clone(), plan.name.clone());
         app.store.read(move |tx| check(tx, &asking, &name)).await?;
@@ -247,7 +254,7 @@ impl Operation for CreateOauthProvider {
         let asking = caller.clone();
         // Rights come first: whoever may not do it learns nothing from what their input would lead to.
         app.store.read(move |tx| reach::admin(tx, &asking).map(drop)).await?;
-        let found = self.discovered(app, caller).await?;
+        let found = self.discovered(app, caller, caller.approval.is_some()).await?;
         let mut plan = self.plan(app, found)?;
         // Who agreed saw the issuer, and not the addresses that it names: they are its own, or a person looks at them.
         if caller.approval.is_some()
@@ -258,6 +265,9 @@ impl Operation for CreateOauthProvider {
                 .map(|(_, url)| endpoints::host(url))
                 .collect();
             hosts.push(endpoints::host(issuer));
+            if !plan.registration_url.is_empty() {
+                hosts.push(endpoints::host(&plan.registration_url));
+            }
             if endpoints::domain_warning(hosts.iter().map(String::as_str)).is_some() {
                 return Err(invalid("the issuer names addresses of another domain than its own")
                     .next("An admin should add it in person: on the server's page, or with `unsaid provider add --issuer`."));

@@ -266,6 +266,18 @@ pub fn hosts(e: &Endpoints) -> Vec<String> {
     addresses(e).iter().map(|(name, url)| format!("{name}: {}", host(url))).collect()
 }
 
+/// Each host once.
+pub fn distinct_hosts(e: &Endpoints) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for (_, url) in addresses(e) {
+        let host = host(&url);
+        if !all.contains(&host) {
+            all.push(host);
+        }
+    }
+    all
+}
+
 pub(super) fn host(url: &str) -> String {
     Url::parse(url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -274,6 +286,12 @@ pub(super) fn host(url: &str) -> String {
 fn registrable(host: &str) -> String {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     psl::domain_str(&host).unwrap_or(&host).to_owned()
+}
+
+/// Whether two addresses belong to one registrable domain.
+pub fn is_same_domain(one: &str, other: &str) -> bool {
+    let (one, other) = (host(one), host(other));
+    !one.is_empty() && registrable(&one) == registrable(&other)
 }
 
 /// A warning where the hosts belong to different registrable domains.

@@ -17,7 +17,7 @@ pub use change::UpdateOauthProvider;
 pub use create::CreateOauthProvider;
 pub use delete::{DeleteOauthProvider, DeletedProvider};
 pub use discover::{Discovered, discover};
-pub use endpoints::{GivenEndpoints, domain_warning, hosts};
+pub use endpoints::{GivenEndpoints, distinct_hosts, domain_warning, hosts, is_same_domain};
 pub use list::{ListOauthProviders, ProviderList};
 pub use secret::{FIELD as SECRET_FIELD, key_context, set_secret};
 pub(in crate::ops) use secret::{next_context, open_next, prove_next, set_secret_by_link};
@@ -45,6 +45,11 @@ pub const LOCAL_CALLBACK: &str = "http://127.0.0.1:8740/oauth/callback";
 fn own_callback(app: &App) -> String {
     let own = app.callback().unwrap_or_else(|| LOCAL_CALLBACK.to_owned());
     Url::parse(&own).map_or(own, String::from)
+}
+
+/// The same with a path for each provider, so that the answer of one is never taken for another's (O-13).
+fn callback_of(app: &App, name: &str) -> String {
+    format!("{}/{name}", own_callback(app))
 }
 
 /// A provider. Members see name, service and scopes; admins and auditors the rest.

@@ -173,6 +173,14 @@ async fn seal_secret(
             }
             p.updated_at = now;
             tx.save(&mut p)?;
+            // Whose refresh was refused for the old one need not wait any longer.
+            for mut connection in tx.connections_of_provider(&p.org_id, &p.id)? {
+                if connection.next_try_at.is_some() && connection.state == ConnectionState::Connected {
+                    connection.next_try_at = None;
+                    connection.refresh_due_at = Some(now);
+                    tx.save(&mut connection)?;
+                }
+            }
             let event = about("set_provider_secret", "provider", p.id.as_str(), &p.name, p.revision)
                 .with("replaced", replaced)
                 .with("waits", waits)

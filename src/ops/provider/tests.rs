@@ -89,7 +89,7 @@ async fn a_preset_gives_the_addresses_and_the_answer_says_what_is_left_to_do() {
     assert_eq!(setup["endpoints"]["token_url"], "https://github.com/login/oauth/access_token");
     assert_eq!(
         (setup["callback_url"].as_str(), setup["has_secret"].as_bool()),
-        (Some(LOCAL_CALLBACK), Some(false))
+        (Some(format!("{LOCAL_CALLBACK}/github").as_str()), Some(false))
     );
     assert!(made["next"].to_string().contains("unsaid provider secret github"));
     let event = world.last_event().await;
@@ -152,7 +152,7 @@ async fn o_01_the_callback_that_was_shown_is_the_one_that_is_approved_whichever_
         crate::ops::approval::approve(&world.app, &world.person("ada"), &id).await.unwrap();
 
         assert_eq!(approval_id(&again), id);
-        assert_eq!(stored(&world, "github").await.callback_url, shown);
+        assert_eq!(stored(&world, "github").await.callback_url, format!("{shown}/github"));
     }
 }
 
@@ -160,7 +160,7 @@ async fn o_01_the_callback_that_was_shown_is_the_one_that_is_approved_whichever_
 async fn o_01_only_the_callback_of_this_very_process_needs_nobody() {
     let world = Place::new().await;
     served(&world, Some(SERVER));
-    assert_eq!(github(&world).await["provider"]["setup"]["callback_url"], SERVER);
+    assert_eq!(github(&world).await["provider"]["setup"]["callback_url"], format!("{SERVER}/github"));
     let foreign = ["https://evil.example/cb", LOCAL_CALLBACK];
     let moved = |to: &str| json!({ "provider": "github", "callback_url": to });
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::entry::who_asked;
-use super::{Asked, Frame, Session, csrf, document, facts, marked, until, warnings};
+use super::{Asked, Frame, Session, at, csrf, document, facts, marked, until, warnings};
 
 /// Before a person is sent to consent.
 #[derive(Clone, Default)]
@@ -103,7 +103,49 @@ pub struct Leaving {
     pub redirect_uri: String,
     /// Nothing of ours listens where the browser will come back to.
     pub comes_back_elsewhere: bool,
+    /// There is a page of the person's own to paste an address into.
+    pub is_pasted: bool,
     pub session: Option<Session>,
+}
+
+/// A browser that came from a terminal, or from a page of another name.
+#[derive(Clone, Default)]
+pub struct AskedToLeave {
+    pub action: String,
+    pub name: String,
+    pub asked_by: String,
+    pub org: String,
+    pub provider: String,
+    pub host: String,
+    pub scopes: Vec<String>,
+}
+
+/// Says whose connection it will be before anybody is sent away.
+#[must_use]
+pub fn asked_to_leave(v: &AskedToLeave) -> Markup {
+    let frame = Frame { title: "Connect an account", ..Frame::default() };
+    let scopes = v.scopes.join(", ");
+    let list = [
+        ("For", format!("{} of {}", v.asked_by, v.org)),
+        ("Provider", v.provider.clone()),
+        ("Asks for", scopes),
+    ];
+    let list: Vec<_> =
+        list.into_iter().filter(|(_, text)| !text.is_empty()).map(|(l, t)| (l.to_owned(), t)).collect();
+    let content = html! {
+        div .card {
+            h1 { "Connect " bdi { (v.name) } }
+            p .lead {
+                "Whoever signs in at " strong { bdi { (v.host) } } " next lets " strong { bdi { (v.asked_by) } }
+                " act with their account. Go on only if you are that person."
+            }
+            (facts(&list))
+            form method="post" action=(v.action) autocomplete="off" {
+                div .actions { button type="submit" { "I asked for this" } }
+            }
+        }
+    };
+    document(&frame, &content)
 }
 
 /// The link to the provider.
@@ -112,10 +154,10 @@ pub fn leaving(v: &Leaving) -> Markup {
     let frame = Frame { title: "Connect an account", session: v.session.as_ref(), ..Frame::default() };
     let content = html! {
         div .card {
-            h1 { "Connect " bdi { (v.name) } }
+            h1 { @if v.name.is_empty() { "Go on to " bdi { (v.host) } } @else { "Connect " bdi { (v.name) } } }
             p .lead {
                 "Sign in at " strong { bdi { (v.host) } } " and allow it. "
-                @if v.comes_back_elsewhere { "Then come back to this page." } @else { "You are brought back from there." }
+                @if v.comes_back_elsewhere { "Then come back to this page." } @else { "Then you are brought back here." }
             }
             @if v.comes_back_elsewhere {
                 div .callout .care {
@@ -125,13 +167,13 @@ pub fn leaving(v: &Leaving) -> Markup {
                     }
                 }
             }
-            // A page that is posted cannot be gone back to: where it is needed afterwards, it stays open.
+            // Where this page is needed afterwards, it stays open.
             p {
                 a .button href=(v.address) rel="noreferrer" target=[v.comes_back_elsewhere.then_some("_blank")] {
-                    "Go on to " bdi { (v.host) } @if v.comes_back_elsewhere { " in a new tab" }
+                    "Go on to " bdi { (v.host) } @if v.comes_back_elsewhere { " (new tab)" }
                 }
             }
-            (paste(&v.action, &v.csrf, v.comes_back_elsewhere))
+            @if v.is_pasted { (paste(&v.action, &v.csrf, v.comes_back_elsewhere)) }
         }
     };
     document(&frame, &content)
@@ -196,13 +238,16 @@ pub struct Connected {
     pub name: String,
     pub facts: Vec<(String, String)>,
     pub warnings: Vec<String>,
+    /// When it ends, of one that cannot be refreshed; else empty.
+    pub ends: String,
     pub session: Option<Session>,
 }
 
 /// It is connected.
 #[must_use]
 pub fn connected(v: &Connected) -> Markup {
-    let frame = Frame { title: "Connected", session: v.session.as_ref(), ..Frame::default() };
+    let frame =
+        Frame { title: "Connected", session: v.session.as_ref(), hides_path: true, ..Frame::default() };
     let content = html! {
         div .card {
             h1 { bdi { (v.name) } " is connected" }
@@ -211,6 +256,7 @@ pub fn connected(v: &Connected) -> Markup {
             }
             (facts(&v.facts))
             (warnings(&v.warnings))
+            @if !v.ends.is_empty() { p { "It ends at " (at(&v.ends)) "." } }
         }
     };
     document(&frame, &content)
@@ -234,7 +280,8 @@ pub struct OtherAccount {
 /// Asks which account is meant.
 #[must_use]
 pub fn other_account(v: &OtherAccount) -> Markup {
-    let frame = Frame { title: "Another account", session: v.session.as_ref(), ..Frame::default() };
+    let frame =
+        Frame { title: "Another account", session: v.session.as_ref(), hides_path: true, ..Frame::default() };
     let unknown = "an account that the service does not name";
     let named = |label: &str| if label.is_empty() { unknown.to_owned() } else { label.to_owned() };
     let prefix = if v.is_multipart { "f." } else { "" };

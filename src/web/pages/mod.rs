@@ -17,8 +17,8 @@ use maud::{DOCTYPE, Markup, Render, html};
 
 pub use approvals::{ApprovalPage, ApprovalRow, Home, approval, approvals, home};
 pub use connect::{
-    ConnectForm, Connected, DeviceCode, Leaving, OtherAccount, connect, connected, device_code, leaving,
-    other_account,
+    AskedToLeave, ConnectForm, Connected, DeviceCode, Leaving, OtherAccount, asked_to_leave, connect,
+    connected, device_code, leaving, other_account,
 };
 pub use entry::{Asked, EntryForm, Field, SealTo, entry};
 pub use note::{Done, Note, done, note};
@@ -28,6 +28,8 @@ pub use sign_in::{CodeForm, ConfirmSignIn, SignIn, code_form, confirm_sign_in, s
 /// What the browser tells others of where it was: nothing. (`no-referrer` would make it send `Origin: null` with our
 /// own forms, which the guard in front refuses: Fetch, "append a request Origin header".)
 const REFERRER: &str = "same-origin";
+/// Of a page whose own address nobody is to learn, not even we: the origin alone, for our forms want one.
+const HIDDEN_PATH: &str = "strict-origin";
 
 /// Who is signed in, for the header. `base` is the session's path prefix, without a trailing slash.
 #[derive(Clone, Default)]
@@ -59,6 +61,8 @@ struct Frame<'a> {
     is_error: bool,
     link: Option<&'a str>,
     is_signed_out: bool,
+    /// Its address holds what is nobody's business: the code of a consent.
+    hides_path: bool,
 }
 
 fn document(frame: &Frame<'_>, content: &Markup) -> Markup {
@@ -68,7 +72,7 @@ fn document(frame: &Frame<'_>, content: &Markup) -> Markup {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="referrer" content=(REFERRER);
+                meta name="referrer" content=(if frame.hides_path { HIDDEN_PATH } else { REFERRER });
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex, nofollow";
                 title { @if frame.is_error { "Error: " } (frame.title) " · unsaid" }

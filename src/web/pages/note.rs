@@ -19,8 +19,14 @@ pub struct Note {
 /// One message, and its next step.
 #[must_use]
 pub fn note(v: &Note) -> Markup {
-    let frame =
-        Frame { title: &v.title, session: v.session.as_ref(), is_error: v.is_error, ..Frame::default() };
+    let frame = Frame {
+        title: &v.title,
+        session: v.session.as_ref(),
+        is_error: v.is_error,
+        // A failure may be of any address: also of one that a provider sent the browser back to.
+        hides_path: v.is_error,
+        ..Frame::default()
+    };
     let content = html! {
         div .card {
             div role=(if v.is_error { "alert" } else { "status" }) {
