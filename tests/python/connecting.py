@@ -1240,7 +1240,132 @@ async def on_the_pages(part: str, d: Assistant, given, provider, vault: Vault, p
             pages.form("/oauth/accept", consent=consent)
 
 
-PARTS = {"flows": flows, "faults": faults, "states": states, "revoking": revoking, "mcp": mcp}
+@contextlib.contextmanager
+def elsewhere_in_the_world(zone: str):
+    """What starts within it keeps the time of that zone."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = zone
+    try:
+        yield
+    finally:
+        os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
+
+
+def zone() -> None:
+    """Tokens of five seconds, of a provider that is fourteen hours ahead."""
+    callback = f"http://127.0.0.1:{free_port()}/oauth/callback"
+    folder = Path(TEMPORARY.name) / "zone"
+    folder.mkdir()
+    given = running.settings(folder, [callback])
+    with elsewhere_in_the_world("Pacific/Kiritimati"):
+        started = running.oidc(given, GIVEN.node, GIVEN.oidc, "--access-ttl", "5")
+    with started as oidc:
+        vault = Vault("zone", given.ca, [oidc.base])
+        vault.add(
+            "idp", "--issuer", oidc.base, "--client-id", "public", "--client-auth", "none", "--callback-url", callback,
+            "--scope", "openid", "--scope", "offline_access",
+        )
+        vault.connection("ZONE_TOKEN", "idp")
+        status, said, page = connect(vault, "ZONE_TOKEN", Person(given), callback)
+        check("zone", "it connects", status == 0, said + words(page))
+        handed = vault.handed("ZONE_TOKEN").stdout
+        check("zone", "a program is given the token that came, while it is fresh", vault.handed("ZONE_TOKEN").stdout == handed)
+        time.sleep(5)
+        again = vault.handed("ZONE_TOKEN")
+        check("zone", "and another once it has ended", again.returncode == 0 and again.stdout != handed, again.stderr)
+        check("zone", "by one refresh", oidc.counts()["token_answers"].get("refresh_token") == 1, oidc.counts())
+        check("zone", "it is active", vault.show("ZONE_TOKEN")["status"]["status"] == "active")
+
+
+def secret_in_stages() -> None:
+    """A new client secret waits beside the old one until a refresh has proven it."""
+    callback = f"http://127.0.0.1:{free_port()}/oauth/callback"
+    folder = Path(TEMPORARY.name) / "stages"
+    folder.mkdir()
+    given = running.settings(folder, [callback])
+    with running.oidc(given, GIVEN.node, GIVEN.oidc) as oidc:
+        vault = Vault("stages", given.ca, [oidc.base])
+        vault.add(
+            "idp", "--issuer", oidc.base, "--client-id", "basic", "--callback-url", callback, "--scope", "openid",
+            "--scope", "offline_access", secret=given.secrets["basic"],
+        )
+        vault.connection("STAGED_TOKEN", "idp")
+        connect(vault, "STAGED_TOKEN", Person(given), callback)
+
+        def waiting() -> str:
+            [provider] = [p for p in vault.json("provider", "list")["providers"] if p["name"] == "idp"]
+            return (provider["setup"].get("next_secret") or {}).get("state", "none")
+
+        vault.unsaid("provider", "secret", "idp", "--stdin", text=secrets.token_urlsafe(24))
+        check("stages", "a new secret waits", waiting() == "waiting", waiting())
+        done = vault.run("refresh", "STAGED_TOKEN")
+        check("stages", "one that the service refuses breaks nothing: the old one serves", done.returncode == 0, done.stderr)
+        check("stages", "and that it was refused is told", waiting() == "refused", waiting())
+        asked = len(oidc.requests("/token"))
+        vault.unsaid("refresh", "STAGED_TOKEN")
+        check("stages", "it is not tried again", len(oidc.requests("/token")) == asked + 1)
+        vault.unsaid("provider", "secret", "idp", "--stdin", text=given.secrets["basic"])
+        check("stages", "the right one waits", waiting() == "waiting", waiting())
+        done = vault.run("refresh", "STAGED_TOKEN")
+        check("stages", "a refresh proves it, and it takes the old one's place", done.returncode == 0 and waiting() == "none", waiting())
+        done = vault.run("refresh", "STAGED_TOKEN")
+        check("stages", "and serves from then on", done.returncode == 0, done.stderr)
+        log = vault.run("log", "--json").stdout
+        check("stages", "both are in the log", log.count("prove_client_secret") == 2, log.count("prove_client_secret"))
+        check("stages", "no token stands anywhere", not told(vault, [oidc]))
+
+
+def approved() -> None:
+    """What a model may not do alone: add a provider by its issuer, and end a grant at the service."""
+    callback = f"http://127.0.0.1:{free_port()}/oauth/callback"
+    folder = Path(TEMPORARY.name) / "approved"
+    folder.mkdir()
+    given = running.settings(folder, [callback])
+    with running.faulty(given) as provider:
+        vault = Vault("approved", given.ca, [provider.base])
+        asyncio.run(by_a_model(given, provider, vault, callback))
+        with a_consent(given, vault, callback) as (name, at_work, person, _, back):
+            # O-13: the answer of one provider does not come by another's path.
+            query = urllib.parse.urlencode(back)
+            other = person.browser.get(f"{callback}/another?{query}")
+            check("approved", "an answer that comes by another provider's path is refused", is_refused(other), other.status)
+            check("approved", "and no code is brought to anybody", codes_brought(provider) == 1, codes_brought(provider))
+            right = person.browser.get(f"{callback}?{query}").body.decode()
+            check("approved", "by its own it connects", is_connected(right, name), words(right))
+            at_work.end()
+
+
+async def by_a_model(given: running.Settings, provider, vault: Vault, callback: str) -> None:
+    from mcp import StdioServerParameters
+
+    def requested(told: dict) -> str:
+        return told.get("approval_id") or (re.search(r"unsaid approve (\w{26})", json.dumps(told)) or ["", ""])[1]
+
+    wanted = {"name": "idp", "issuer": provider.base, "client_id": "basic", "callback_url": callback, "scopes": ["openid", "email"]}
+    async with assistant("approved", vault, StdioServerParameters(command=BINARY, args=["serve"], env=vault.env)) as model:
+        both = await model.call("create_oauth_provider", **wanted, endpoints={"token_url": f"{provider.base}/token"})
+        check("approved", "addresses beside an issuer are refused, for nobody would see them", both.get("code") == "invalid_input", both)
+        told = await model.call("create_oauth_provider", **wanted)
+        check("approved", "an issuer waits for a person", told.get("code") == "approval_required", told)
+        check("approved", "and nothing was sent to it", not provider.log()["requests"], provider.log()["requests"])
+        vault.person("approve", requested(told))
+        listed = await model.call("list_oauth_providers")
+        [added] = [one for one in listed["providers"] if one["name"] == "idp"]
+        check("approved", "a person's yes reads its addresses", added["setup"]["endpoints"]["token_url"] == f"{provider.base}/token", added)
+        vault.unsaid("provider", "secret", "idp", "--stdin", text=given.secrets["basic"])
+        vault.connection("ENDED_TOKEN", "idp")
+        await asyncio.to_thread(connect, vault, "ENDED_TOKEN", Person(given), callback)
+        told = await model.call("disconnect_credential", credential="ENDED_TOKEN", reason="a test")
+        check("approved", "ending a grant at the service waits for a person", told.get("code") == "approval_required", told)
+        # It is used meanwhile: the question stays the same.
+        await asyncio.to_thread(vault.handed, "ENDED_TOKEN")
+        check("approved", "and nothing has ended", not provider.requests("/revoke") and vault.show("ENDED_TOKEN")["status"]["status"] == "active")
+        vault.person("approve", requested(told))
+        shown = await model.call("get_credential", credential="ENDED_TOKEN")
+        check("approved", "a person's yes ends it", shown["status"]["status"] == "disconnected" and provider.requests("/revoke"), shown["status"])
+
+
+PARTS = {"flows": flows, "faults": faults, "states": states, "revoking": revoking, "mcp": mcp, "zone": zone, "stages": secret_in_stages, "approved": approved}
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ TOOLS = {
     "list_oauth_providers", "create_oauth_provider", "update_oauth_provider", "delete_oauth_provider",
     "connect_credential", "refresh_credential", "disconnect_credential", "test_credential",
 }
-PROMPTS = {"audit_credentials", "recommend_scope", "rotate_credential"}
+PROMPTS = {"audit_credentials", "recommend_scope", "rotate_credential", "connect_service"}
 RESOURCES = {"unsaid://inventory", "unsaid://audit/recent", "unsaid://policy"}
 TEMPLATES = {
     "unsaid://credentials/{id}", "unsaid://services/{id}", "unsaid://services/{id}/rotation-guide",
@@ -194,6 +194,23 @@ async def forms(d: Driven, key: str) -> None:
 
 
 
+async def connections(d: Driven) -> None:
+    """One that nobody has connected; connecting.py connects some."""
+    name = "github-" + secrets.token_hex(3)
+    await d.works("another one", "create_oauth_provider", service="github", client_id="Iv1.example", name=name)
+    bound = "GRANT_" + secrets.token_hex(3).upper()
+    made = await d.works("binds a connection", "create_credential", lambda c: "unsaid connect" in c["next"] or c.get("entry"),
+                         name=bound, type="oauth", provider=name)
+    check(d.era, "it waits to be connected", made.get("status", {}).get("reasons") == ["reauth_required"], made)
+    told = await d.works("tells how", "connect_credential", lambda c: not c["connected"], credential=bound)
+    check(d.era, "with the command for a terminal", told.get("command") == f"unsaid connect {bound}", told)
+    await d.fails("what is not connected", "reauth_required", "refresh_credential", credential=bound)
+    await d.fails("what is not connected", "reauth_required", "test_credential", credential=bound)
+    # By then this assistant has removed five things (below).
+    ended = "quota_exceeded" if d.era == LAST else "nothing_to_do"
+    await d.fails("what is not connected", ended, "disconnect_credential", credential=bound, reason="the tests")
+
+
 async def administration(d: Driven) -> None:
     await d.works("shows events", "search_audit_log", lambda log: len(log["events"]) > 3)
     await d.works("filters", "search_audit_log", lambda log: log["events"], operation="create_credential", outcome="ok")
@@ -207,6 +224,7 @@ async def administration(d: Driven) -> None:
     provider = made.get("id") or made.get("provider", {}).get("id", name)
     await d.works("lists it", "list_oauth_providers", lambda p: provider in json.dumps(p))
     await d.works("renames it", "update_oauth_provider", provider=provider, new_name=name + "-b")
+    await connections(d)
     d.answers = [types.ElicitResult(action="accept", content={"confirm": True})]
     removing = {"provider": provider, "reason": "the tests are done"}
     if d.era == LAST:
