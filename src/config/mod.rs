@@ -101,15 +101,20 @@ pub struct File {
 pub struct OAuth {
     /// How often one provider is asked for new tokens by the background pass, a second.
     pub refreshes_per_second: u32,
+    /// How many seconds of its life a token has left when it is handed out; a fifth of its life where that is less.
+    pub fresh_seconds: u32,
 }
 
 impl Default for OAuth {
     fn default() -> Self {
-        Self { refreshes_per_second: 10 }
+        Self { refreshes_per_second: 10, fresh_seconds: 60 }
     }
 }
 
 impl OAuth {
+    pub fn fresh_ms(&self) -> i64 {
+        i64::from(self.fresh_seconds) * 1000
+    }
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -47,8 +47,6 @@ pub const CONSENT_LIFE_MS: i64 = 10 * 60 * 1000;
 /// How long a claim on the refresh of a connection lasts: twice the deadline of the request, and ten seconds more, so that
 /// a request can never outlast its claim.
 pub const LEASE_MS: i64 = 30_000;
-/// A token with less than this left is not handed out.
-pub const FRESH_MS: i64 = 60_000;
 /// How long the refresh token of a broken connection is kept, for a provider that was wrong.
 pub const KEPT_BROKEN_MS: i64 = 7 * crate::clock::DAY_MS;
 /// How long a revocation is tried again.
@@ -96,18 +94,53 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// How much of its life an access token must have left to be handed out: a minute, or a fifth of its life where that
-    /// is less.
-    pub fn needed_ms(&self) -> i64 {
-        match self.access_expires_at {
-            Some(end) => FRESH_MS.min((end.0 - self.obtained_at.0) / 5),
-            None => 0,
+    /// One that holds no tokens yet.
+    pub fn fresh(
+        credential_id: CredentialId,
+        org_id: OrgId,
+        provider_id: ProviderId,
+        grant_kind: GrantKind,
+        connected_by: UserId,
+        now: Millis,
+    ) -> Self {
+        Self {
+            credential_id,
+            org_id,
+            provider_id,
+            state: ConnectionState::Connected,
+            reason: String::new(),
+            grant_kind,
+            policy: Vec::new(),
+            subject: String::new(),
+            account: String::new(),
+            scopes_asked: Vec::new(),
+            scopes_granted: Vec::new(),
+            generation: 0,
+            has_refresh: false,
+            obtained_at: now,
+            access_expires_at: None,
+            refresh_due_at: None,
+            refresh_expires_at: None,
+            lease_owner: String::new(),
+            lease_until: Millis(0),
+            intent: 0,
+            failures: 0,
+            last_error: String::new(),
+            next_try_at: None,
+            connected_at: now,
+            connected_by,
+            updated_at: now,
+            revision: 0,
         }
     }
 
-    /// Whether the access token has enough left at `now`.
-    pub fn is_fresh(&self, now: Millis) -> bool {
-        self.access_expires_at.is_none_or(|end| end.0 - now.0 >= self.needed_ms().max(1))
+    /// Whether the access token has enough left at `now` to be handed out: `most_ms`, or a fifth of its life where that is
+    /// less.
+    pub fn is_fresh(&self, now: Millis, most_ms: i64) -> bool {
+        self.access_expires_at.is_none_or(|end| {
+            let needed_ms = most_ms.min((end.0 - self.obtained_at.0) / 5);
+            end.0 - now.0 >= needed_ms.max(1)
+        })
     }
 
     /// Whether the access token is good at all.
@@ -216,46 +249,30 @@ mod tests {
     fn connection(life_ms: Option<i64>) -> Connection {
         let now = Millis(1_000_000);
         Connection {
-            credential_id: CredentialId::from("c"),
-            org_id: OrgId::from("o"),
-            provider_id: ProviderId::from("p"),
-            state: ConnectionState::Connected,
-            reason: String::new(),
-            grant_kind: GrantKind::AuthorizationCode,
-            policy: Vec::new(),
-            subject: String::new(),
-            account: String::new(),
-            scopes_asked: Vec::new(),
-            scopes_granted: Vec::new(),
             generation: 1,
             has_refresh: true,
-            obtained_at: now,
             access_expires_at: life_ms.map(|ms| now.plus_ms(ms)),
-            refresh_due_at: None,
-            refresh_expires_at: None,
-            lease_owner: String::new(),
-            lease_until: Millis(0),
-            intent: 0,
-            failures: 0,
-            last_error: String::new(),
-            next_try_at: None,
-            connected_at: now,
-            connected_by: UserId::from("u"),
-            updated_at: now,
-            revision: 1,
+            ..Connection::fresh(
+                CredentialId::from("c"),
+                OrgId::from("o"),
+                ProviderId::from("p"),
+                GrantKind::AuthorizationCode,
+                UserId::from("u"),
+                now,
+            )
         }
     }
 
     #[test]
     fn a_token_is_handed_out_with_a_minute_or_a_fifth_of_its_life_left() {
         let hour = connection(Some(3_600_000));
-        assert!(hour.is_fresh(Millis(1_000_000 + 3_540_000)));
-        assert!(!hour.is_fresh(Millis(1_000_000 + 3_540_001)));
+        assert!(hour.is_fresh(Millis(1_000_000 + 3_540_000), 60_000));
+        assert!(!hour.is_fresh(Millis(1_000_000 + 3_540_001), 60_000));
         let short = connection(Some(5_000));
-        assert!(short.is_fresh(Millis(1_000_000 + 4_000)));
-        assert!(!short.is_fresh(Millis(1_000_000 + 4_001)));
+        assert!(short.is_fresh(Millis(1_000_000 + 4_000), 60_000));
+        assert!(!short.is_fresh(Millis(1_000_000 + 4_001), 60_000));
         assert!(short.is_alive(Millis(1_000_000 + 4_999)) && !short.is_alive(Millis(1_000_000 + 5_000)));
-        assert!(connection(None).is_fresh(Millis(i64::MAX)));
+        assert!(connection(None).is_fresh(Millis(i64::MAX), 60_000));
     }
 
     #[test]

@@ -39,6 +39,21 @@ pub struct HandOver {
     pub command: String,
 }
 
+impl HandOver {
+    fn narrowing(
+        &self,
+        tx: &Reader<'_>,
+        caller: &Caller,
+        who: &crate::model::access::Standing,
+    ) -> Result<Narrowing> {
+        let team = match &self.team {
+            Some(team) => Some(own_team(tx, caller, who, team)?),
+            None => None,
+        };
+        Ok(Narrowing { account: self.account.clone(), environment: self.environment, team })
+    }
+}
+
 /// One value for one variable.
 pub struct Handed {
     pub variable: String,
@@ -72,12 +87,7 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
         .store
         .write(caller, move |tx| {
             let who = tx.standing(&asking)?;
-            let team = match &wanted.team {
-                Some(team) => Some(own_team(tx, &asking, &who, team)?),
-                None => None,
-            };
-            let narrowing =
-                Narrowing { account: wanted.account.clone(), environment: wanted.environment, team };
+            let narrowing = wanted.narrowing(tx, &asking, &who)?;
             let mut names = match wanted.all {
                 true => every_name(tx, &asking, &who)?,
                 false => wanted.names.clone(),
@@ -164,17 +174,12 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
 /// Refreshes the connections among what will be handed over that have too little of their life left. What cannot be used
 /// for another reason is told by the resolution itself.
 async fn freshen(app: &App, caller: &Caller, wanted: &HandOver) -> Result<()> {
-    let (asking, wanted) = (caller.clone(), wanted.clone());
+    let (asking, wanted, fresh_ms) = (caller.clone(), wanted.clone(), app.config.file.oauth.fresh_ms());
     let stale = app
         .store
         .read_here(move |tx| {
             let who = tx.standing(&asking)?;
-            let team = match &wanted.team {
-                Some(team) => Some(own_team(tx, &asking, &who, team)?),
-                None => None,
-            };
-            let narrowing =
-                Narrowing { account: wanted.account.clone(), environment: wanted.environment, team };
+            let narrowing = wanted.narrowing(tx, &asking, &who)?;
             let names = match wanted.all {
                 true => every_name(tx, &asking, &who)?,
                 false => wanted.names.clone(),
@@ -191,7 +196,7 @@ async fn freshen(app: &App, caller: &Caller, wanted: &HandOver) -> Result<()> {
                 if c.source == Source::OAuth
                     && tx
                         .connection(&c.org_id, &c.id)?
-                        .is_some_and(|connection| !connection.is_fresh(tx.now()))
+                        .is_some_and(|connection| !connection.is_fresh(tx.now(), fresh_ms))
                 {
                     stale.push(c.id);
                 }

@@ -7,12 +7,12 @@ UNSAID_RACE names the built example `refresh_race`; UNSAID_ROUNDS and UNSAID_KIL
 Catalogue: P-01, P-02, P-04, P-05, P-06.
 """
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -46,20 +46,31 @@ class Racer:
         self.process.wait(20)
 
 
-def one_refresh_a_round() -> None:
-    port = free_port()
-    callback = f"http://127.0.0.1:{port}/oauth/callback"
-    folder = Path(TEMPORARY.name) / "race"
+@contextlib.contextmanager
+def at_a_provider(name: str):
+    """A vault with one connection T whose tokens live a second: the provider, the vault, the id of T, and how to connect again."""
+    callback = f"http://127.0.0.1:{free_port()}/oauth/callback"
+    folder = Path(TEMPORARY.name) / name
     folder.mkdir()
     given = running.settings(folder, [callback])
     with running.oidc(given, GIVEN.node, GIVEN.oidc, "--access-ttl", "1", "--ui", "auto") as oidc:
-        vault = Vault("race", given.ca, [oidc.base])
-        vault.add("idp", "--issuer", oidc.base, "--client-id", "public", "--client-auth", "none", "--callback-url", callback,
-                  "--scope", "openid", "--scope", "offline_access")
+        vault = Vault(name, given.ca, [oidc.base])
+        vault.add(
+            "idp", "--issuer", oidc.base, "--client-id", "public", "--client-auth", "none", "--callback-url", callback,
+            "--scope", "openid", "--scope", "offline_access",
+        )
         vault.connection("T", "idp")
-        status, said, page = connect(vault, "T", Person(given), callback)
-        check("race", "it is connected", status == 0, said)
-        credential = vault.show("T")["id"]
+
+        def again():
+            return connect(vault, "T", Person(given), callback)
+
+        status, said, _ = again()
+        check(name, "it is connected", status == 0, said)
+        yield oidc, vault, vault.show("T")["id"], again
+
+
+def one_refresh_a_round() -> None:
+    with at_a_provider("race") as (oidc, vault, credential, _):
         racers = [Racer(vault, credential) for _ in range(PROCESSES)]
         wrong, not_one = [], []
         for n in range(ROUNDS):
@@ -85,18 +96,7 @@ def one_refresh_a_round() -> None:
 def killed_while_it_refreshes() -> None:
     """Kills the refreshing process at a random moment. A grant may be lost between the provider's answer and our commit
     alone, and each loss must be told as that."""
-    port = free_port()
-    callback = f"http://127.0.0.1:{port}/oauth/callback"
-    folder = Path(TEMPORARY.name) / "kill"
-    folder.mkdir()
-    given = running.settings(folder, [callback])
-    with running.oidc(given, GIVEN.node, GIVEN.oidc, "--access-ttl", "1", "--ui", "auto") as oidc:
-        vault = Vault("kill", given.ca, [oidc.base])
-        vault.add("idp", "--issuer", oidc.base, "--client-id", "public", "--client-auth", "none", "--callback-url", callback,
-                  "--scope", "openid", "--scope", "offline_access")
-        vault.connection("T", "idp")
-        connect(vault, "T", Person(given), callback)
-        credential = vault.show("T")["id"]
+    with at_a_provider("kill") as (oidc, vault, credential, again):
         lost = told_so = survived = 0
         unknown = []
         for n in range(KILLS):
@@ -122,7 +122,7 @@ def killed_while_it_refreshes() -> None:
             told_so += "refresh_outcome_unknown" in str(shown)
             if answered != 1:
                 unknown.append((n, answered, words))
-            status, said, _ = connect(vault, "T", Person(given), callback)
+            status, said, _ = again()
             if status:
                 unknown.append((n, "could not be connected again", said[-300:]))
         print(f"     kill       {KILLS} kills: {survived} survived, {lost} lost", flush=True)

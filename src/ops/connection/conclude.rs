@@ -8,7 +8,7 @@ use crate::clock::Millis;
 use crate::error::{Code, Result};
 use crate::ids::ConsentId;
 use crate::model::access::Caller;
-use crate::model::connection::{Connection, ConnectionState, Consent, ConsentState, GrantKind};
+use crate::model::connection::{Connection, Consent, ConsentState, GrantKind};
 use crate::model::credential::Credential;
 use crate::model::event::{Event, Outcome};
 use crate::model::provider::Provider;
@@ -264,34 +264,9 @@ fn connected(
     identity: &Identity,
     now: Millis,
 ) -> Connection {
-    let mut connection = before.unwrap_or_else(|| Connection {
-        credential_id: c.id.clone(),
-        org_id: c.org_id.clone(),
-        provider_id: consent.provider_id.clone(),
-        state: ConnectionState::Connected,
-        reason: String::new(),
-        grant_kind: consent.grant_kind,
-        policy: Vec::new(),
-        subject: String::new(),
-        account: String::new(),
-        scopes_asked: Vec::new(),
-        scopes_granted: Vec::new(),
-        generation: 0,
-        has_refresh: false,
-        obtained_at: now,
-        access_expires_at: None,
-        refresh_due_at: None,
-        refresh_expires_at: None,
-        lease_owner: String::new(),
-        lease_until: Millis(0),
-        intent: 0,
-        failures: 0,
-        last_error: String::new(),
-        next_try_at: None,
-        connected_at: now,
-        connected_by: asking.user.clone(),
-        updated_at: now,
-        revision: 0,
+    let mut connection = before.unwrap_or_else(|| {
+        let (id, org) = (c.id.clone(), c.org_id.clone());
+        Connection::fresh(id, org, consent.provider_id.clone(), consent.grant_kind, asking.user.clone(), now)
     });
     connection.provider_id = consent.provider_id.clone();
     connection.grant_kind = consent.grant_kind;

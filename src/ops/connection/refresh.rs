@@ -161,16 +161,22 @@ pub(super) fn load(
 }
 
 async fn look(app: &App, org: &OrgId, id: &CredentialId, wanted: Wanted) -> Result<Seen> {
-    let (org, id) = (org.clone(), id.clone());
+    let (org, id, fresh_ms) = (org.clone(), id.clone(), app.config.file.oauth.fresh_ms());
     app.store
         .read_here(move |tx| {
             let (c, connection) = load(tx, &org, &id)?;
-            seen(tx.now(), &c, connection.as_ref(), wanted)
+            seen(tx.now(), &c, connection.as_ref(), wanted, fresh_ms)
         })
         .await
 }
 
-fn seen(now: Millis, c: &Credential, connection: Option<&Connection>, wanted: Wanted) -> Result<Seen> {
+fn seen(
+    now: Millis,
+    c: &Credential,
+    connection: Option<&Connection>,
+    wanted: Wanted,
+    fresh_ms: i64,
+) -> Result<Seen> {
     if c.is_deleted() {
         return Err(Error::new(Code::Deleted, format!("{} is in the bin", c.name)));
     }
@@ -178,7 +184,7 @@ fn seen(now: Millis, c: &Credential, connection: Option<&Connection>, wanted: Wa
         return Err(not_connected(c, connection));
     };
     let is_enough = match wanted {
-        Wanted::ForUse => connection.is_fresh(now),
+        Wanted::ForUse => connection.is_fresh(now, fresh_ms),
         Wanted::Instead(generation) => connection.generation > generation,
     };
     if is_enough {
