@@ -6,6 +6,7 @@ use crate::app::{App, Pages};
 use crate::error::{Code, Error, Result, internal, invalid};
 use crate::model::access::Caller;
 use crate::model::connection::ConsentState;
+use crate::model::credential::Environment;
 use crate::ops::connection::{
     Begun, Finished, accept_other, adopt, begin, begin_device, consent_address, finish_pasted, poll_device,
     state_of,
@@ -41,6 +42,9 @@ pub struct Connect {
     /// Which account, where several have the name
     #[arg(long)]
     account: Option<String>,
+    /// Which environment, where several have the name: prod, staging or dev
+    #[arg(long)]
+    env: Option<Environment>,
     /// Ask for this scope too. Repeatable
     #[arg(long = "ask", value_name = "SCOPE")]
     more: Vec<String>,
@@ -84,7 +88,8 @@ impl Connect {
     fn wanted(&self) -> String {
         let scope = self.scope.as_ref().map(|place| format!("{}/", place.scope)).unwrap_or_default();
         let account = self.account.as_ref().map(|account| format!("@{account}")).unwrap_or_default();
-        format!("{scope}{}{account}", self.credential)
+        let environment = self.env.map(|env| format!("[{env}]")).unwrap_or_default();
+        format!("{scope}{}{account}{environment}", self.credential)
     }
 
     async fn by_browser(&self, app: &Arc<App>, caller: &Caller, id: &str) -> Result<Finished> {

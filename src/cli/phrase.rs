@@ -1,7 +1,9 @@
 //! What an operation says to an assistant, said to a person at a command line: the same steps, as commands.
 
 /// A tool in a sentence, and the command that does the same.
-const STEPS: [(&str, &str); 11] = [
+const STEPS: [(&str, &str); 13] = [
+    ("Call connect_credential, or ask the person to run", "Run"),
+    ("Call refresh_credential", "Run `unsaid refresh NAME`"),
     ("Call list_credentials", "Run `unsaid list`"),
     ("Call get_credential", "Run `unsaid show NAME`"),
     ("Call list_services", "Run `unsaid service list`"),
@@ -48,5 +50,9 @@ mod tests {
             "Run `unsaid list` to see the names that exist."
         );
         assert_eq!(for_people("Wait a moment and call again."), "Wait a moment and run it again.");
+        assert_eq!(
+            for_people("Call connect_credential, or ask the person to run `unsaid connect X`."),
+            "Run `unsaid connect X`."
+        );
     }
 }
