@@ -4,7 +4,7 @@ use super::answer::{Answer, sentence};
 use super::form::Entered;
 use super::pages::{self, Asked, AskedToLeave, ConnectForm, Connected, DeviceCode, Leaving, OtherAccount};
 use super::sessions::Visitor;
-use crate::error::{Code, Error, Kind, Result, invalid};
+use crate::error::{Code, Error, Kind, Result, internal, invalid};
 use crate::ids::ConsentId;
 use crate::ops::connection::{
     Came, Finished, Started, accept_other, accept_other_by_browser, begin_by_link, begin_device_by_link,
@@ -43,6 +43,11 @@ pub(super) fn page(visitor: &Visitor, link: &str, view: EntryView, error: Option
         error,
         session: visitor.session(),
     }
+}
+
+/// Goes on although the browser is gone: what a provider gives once is kept, whoever still listens.
+async fn unbroken<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(internal("a consent could not be ended")))
 }
 
 fn host_of(origin: &str) -> Option<String> {
@@ -106,7 +111,8 @@ pub(super) async fn taken(
         }
         "paste" => {
             let address = field(entered, "address").ok_or_else(|| invalid("there is no address"))?;
-            let finished = finish_pasted(&visitor.app, &visitor.caller, &address).await?;
+            let (app, caller) = (visitor.app.clone(), visitor.caller.clone());
+            let finished = unbroken(async move { finish_pasted(&app, &caller, &address).await }).await?;
             Ok(told(visitor, &action, finished))
         }
         "device" => {
@@ -126,7 +132,8 @@ pub(super) async fn taken(
         }
         "wait" => {
             let id = consent()?;
-            match poll_device(&visitor.app, &visitor.caller, &id).await? {
+            let (app, caller, wanted) = (visitor.app.clone(), visitor.caller.clone(), id.clone());
+            match unbroken(async move { poll_device(&app, &caller, &wanted).await }).await? {
                 Ok(finished) => Ok(told(visitor, &action, finished)),
                 Err(_) => {
                     let begun = crate::ops::connection::state_of(&visitor.app, &visitor.caller, &id).await?;
@@ -271,7 +278,11 @@ pub(super) async fn back(
     let held = held(&headers);
     let finished = async {
         let app = site.app().await?;
-        finish(&app, &query.unwrap_or_default(), Came::Browser { held: &held, path: uri.path() }).await
+        unbroken(async move {
+            let came = Came::Browser { held: &held, path: uri.path() };
+            finish(&app, &query.unwrap_or_default(), came).await
+        })
+        .await
     };
     let answer = match finished.await {
         Ok(finished) => match finished.was_account.clone() {
