@@ -1,8 +1,11 @@
 //! What an operation says to an assistant, said to a person at a command line: the same steps, as commands.
 
 /// A tool in a sentence, and the command that does the same.
-const STEPS: [(&str, &str); 13] = [
+const STEPS: [(&str, &str); 16] = [
     ("Call connect_credential, or ask the person to run", "Run"),
+    ("Call connect_credential, or connect it with", "Connect it with"),
+    ("ask the person to run", "run"),
+    (" in a terminal, or call connect_credential.", "."),
     ("Call refresh_credential", "Run `unsaid refresh NAME`"),
     ("Call list_credentials", "Run `unsaid list`"),
     ("Call get_credential", "Run `unsaid show NAME`"),

@@ -97,7 +97,9 @@ impl Set {
             let input =
                 serde_json::to_value(input).map_err(|e| internal("the input is no JSON").because(e))?;
             let answer = session.call("create_credential", input).await?;
-            return cx.print(&answer, |a| line(&format!("{} is made; {}", aim.label, at(a, "/next"))));
+            return cx.print(&answer, |a| {
+                line(&format!("{} is made. {}", aim.label, super::phrase::for_people(&at(a, "/next"))))
+            });
         }
         let origin = self.given.origin();
         let values = self.values(&aim, &origin)?;
