@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 use unsaid::app::App;
 use unsaid::config::Config;
 use unsaid::model::access::{Caller, Door};
@@ -73,7 +74,7 @@ async fn all(app: &App, rate: u32) -> (usize, Duration) {
     let (began, pace) = (Instant::now(), Pace::of(rate));
     let mut done = 0;
     loop {
-        match pass(app, &pace).await.unwrap() {
+        match pass(app, &pace, &CancellationToken::new()).await.unwrap() {
             0 => return (done, began.elapsed()),
             n => done += n,
         }
@@ -85,7 +86,7 @@ async fn some(app: &App, rate: u32, count: usize) -> Duration {
     let (began, pace) = (Instant::now(), Pace::of(rate));
     let mut done = 0;
     while done < count {
-        done += pass(app, &pace).await.unwrap();
+        done += pass(app, &pace, &CancellationToken::new()).await.unwrap();
     }
     began.elapsed()
 }

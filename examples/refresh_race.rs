@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::BufRead as _;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio_util::sync::CancellationToken;
 use unsaid::app::App;
 use unsaid::config::Config;
 use unsaid::ids::CredentialId;
@@ -34,7 +35,7 @@ async fn main() {
             let pace = Pace::of(app.config.file.oauth.refreshes_per_second);
             let mut done = 0;
             loop {
-                match pass(&app, &pace).await.unwrap() {
+                match pass(&app, &pace, &CancellationToken::new()).await.unwrap() {
                     0 => break,
                     n => done += n,
                 }

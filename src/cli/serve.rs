@@ -13,7 +13,9 @@ use crate::ops::{Limits, Toolset};
 use crate::secret::Secret;
 use crate::web::LocalPages;
 use clap::Args;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +52,9 @@ pub(super) fn toolset(text: &str) -> Result<Toolset, String> {
         other => other.map_err(|e| e.replace(", people", "")),
     }
 }
+
+/// How long a refresh that was sent is waited for when the client is gone.
+const REFRESHED: Duration = Duration::from_secs(15);
 
 /// Opens the vault of the configuration as it is then: `unsaid init` may have written it since we were started.
 ///
@@ -91,12 +96,20 @@ impl Serve {
             Some(token) => by_token(Secret::new(token)),
             None => by_configuration(cx),
         };
-        let open = opening(cx, |app| {
-            // Until this process ends.
-            tokio::spawn(keep_fresh(app.clone(), CancellationToken::new()));
+        let (stop, keeping) = (CancellationToken::new(), Arc::new(OnceLock::new()));
+        let (until, kept) = (stop.clone(), keeping.clone());
+        let open = opening(cx, move |app| {
+            kept.get_or_init(|| Mutex::new(tokio::spawn(keep_fresh(app.clone(), until.clone()))));
             Ok(Arc::new(LocalPages::new(app)?))
         });
-        serve_stdio(open, limits, identify).await
+        let served = serve_stdio(open, limits, identify).await;
+        stop.cancel();
+        // A refresh that was sent is waited for: its answer would be lost with us.
+        if let Some(keeping) = keeping.get() {
+            let mut keeping = keeping.lock().await;
+            let _ = tokio::time::timeout(REFRESHED, &mut *keeping).await;
+        }
+        served
     }
 }
 

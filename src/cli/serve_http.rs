@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long what runs may take to finish once we are told to stop.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a refresh that was sent is waited for after that: its deadline, and what it takes to keep the answer.
+const REFRESHED: Duration = Duration::from_secs(15);
 /// How long a request that is on its way takes to become a call.
 const SETTLE: Duration = Duration::from_millis(200);
 /// How long the last words may take.
@@ -162,7 +164,7 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
     };
     serve(listener, guarded(router, guard), stop, finished, GRACE).await;
     // It says in the vault that nobody serves its pages any more.
-    let _ = tokio::time::timeout(SAID, looking).await;
+    let _ = tokio::time::timeout(REFRESHED, looking).await;
     Ok(())
 }
 
@@ -217,8 +219,10 @@ async fn look_after(bearer: Arc<http::Bearer>, base: String, stop: CancellationT
     if let Err(e) = noted {
         tracing::warn!(code = e.code.name(), "the vault could not be told where the pages are");
     }
-    tokio::spawn(keep_fresh(app.clone(), stop.clone()));
+    let keeping = tokio::spawn(keep_fresh(app.clone(), stop.clone()));
     bearer.living.clone().watch(app.clone(), stop).await;
+    // A refresh that was sent is waited for: its answer would be lost with us.
+    let _ = keeping.await;
     let gone = app
         .store
         .write(&caller, move |tx| {

@@ -15,14 +15,6 @@ pub struct Client {
     pub secret: Option<SecretBytes>,
 }
 
-/// Which of a provider's addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    Token,
-    Device,
-    Revocation,
-}
-
 /// How a provider differs from the specifications, as the catalogue says.
 #[derive(Clone, Debug, Default)]
 pub struct Quirks {

@@ -10,6 +10,6 @@ mod identity;
 mod tests;
 
 pub use answer::{Answer, DeviceAnswer, Refusal, Tokens, Trouble, device, tokens};
-pub use ask::{Client, Endpoint, Grant, Quirks, device_form, revocation, token_form};
+pub use ask::{Client, Grant, Quirks, device_form, revocation, token_form};
 pub use authorize::{AskConsent, Challenge, Returned, authorization_url, returned};
 pub use identity::{Identity, identity};

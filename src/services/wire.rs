@@ -43,9 +43,7 @@ impl Ask {
     ) -> Self {
         Self { method: Method::POST, url, headers, body: Some((kind, body)) }
     }
-}
 
-impl Ask {
     /// As [`Ask::post`], by DELETE.
     pub fn delete(
         url: Url,
@@ -97,10 +95,6 @@ pub struct Wire {
 impl Wire {
     pub fn new(outbound: Outbound) -> Self {
         Self { outbound, clients: Mutex::default(), tls: Mutex::default() }
-    }
-
-    pub fn outbound(&self) -> &Outbound {
-        &self.outbound
     }
 
     /// Sends `ask` and reads the whole answer, within ten seconds.
@@ -172,9 +166,7 @@ impl Wire {
         clients.insert(key, (Instant::now(), client.clone()));
         Ok(client)
     }
-}
 
-impl Wire {
     fn tls(&self) -> Result<ClientConfig, Error> {
         let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
         match &*tls {

@@ -20,8 +20,8 @@ use crate::store::{Reader, Writer};
 use crate::vault::{Context, Vault};
 use url::Url;
 
-/// How long the row of a consent stays after its time, so that an old one is told from one that never was.
-const KEPT_MS: i64 = crate::clock::DAY_MS;
+/// How long the row of a consent stays after its time, so that whoever waits for it learns what became of it.
+pub(super) const KEPT_MS: i64 = 60_000;
 /// How many consents for one credential may be open at once: the oldest makes room.
 const MOST_OPEN: usize = 5;
 
@@ -376,7 +376,7 @@ pub async fn begin_by_link(app: &App, visitor: &Caller, link: &str) -> Result<Be
     begin(app, visitor, &row.object_id, Some(row.hash), &[]).await
 }
 
-/// Whether the caller's own browser may be shown this consent's end.
+/// The caller's own consent as it stands: for whoever waits for it.
 pub async fn state_of(app: &App, caller: &Caller, id: &ConsentId) -> Result<Consent> {
     let (asking, id) = (caller.clone(), id.clone());
     app.store

@@ -1,7 +1,7 @@
 //! Keeping what a consent brought: at once, or once the person has said that another account is meant.
+use super::attempt::is_passing;
 use super::begin::{changed, end, open, seal, unknown};
 use super::callback::{Finished, Taken, by_browser, close};
-use super::refresh::is_passing;
 use super::{policy, provider_of, save};
 use crate::app::App;
 use crate::clock::Millis;
@@ -36,30 +36,6 @@ struct Waiting {
     subject: String,
     account: String,
     began_at_ms: i64,
-}
-
-/// Keeps what a device grant brought.
-pub(super) async fn keep_device(
-    app: &App,
-    caller: &Caller,
-    taken: Taken,
-    tokens: Tokens,
-    identity: Identity,
-    began_at: Millis,
-) -> Result<Finished> {
-    let (org, id) = (taken.consent.org_id.clone(), taken.consent.id.clone());
-    app.store
-        .write(caller, move |tx| {
-            let mut consent = tx.consent(&org, id.as_str())?.ok_or_else(unknown)?;
-            if consent.state != ConsentState::Open {
-                return Err(unknown());
-            }
-            consent.state = ConsentState::Taken;
-            tx.save(&mut consent)?;
-            tx.record_step(Event::of("take_consent").with("consent", consent.id.0.clone()), ())
-        })
-        .await?;
-    keep(app, caller, taken, tokens, identity, began_at).await
 }
 
 /// Keeps what a consent brought, or asks whether another account is meant. It exists nowhere else: a store that is busy is
@@ -107,7 +83,10 @@ async fn keep_once(
             let (taken, tokens, identity) = &*brought;
             let mut consent =
                 tx.consent(&taken.consent.org_id, taken.consent.id.as_str())?.ok_or_else(unknown)?;
-            if consent.state != ConsentState::Taken {
+            // A device's code is taken by the provider itself, which gives for it once.
+            let is_device =
+                consent.grant_kind == GrantKind::DeviceCode && consent.state == ConsentState::Open;
+            if consent.state != ConsentState::Taken && !is_device {
                 return Err(unknown());
             }
             let before = tx.connection(&consent.org_id, &consent.credential_id)?;

@@ -1,7 +1,7 @@
 //! The device grant (RFC 8628): a code that a person types on any device, for machines without a browser.
 use super::begin::{end, expect, expect_secret, fresh, host, make_room, open, scopes, seal, unknown};
 use super::callback::{Finished, Taken, refused};
-use super::conclude::keep_device;
+use super::conclude::keep;
 use super::{address, client, policy, quirks, who};
 use crate::app::App;
 use crate::clock::Millis;
@@ -142,7 +142,7 @@ pub async fn poll_device(app: &App, caller: &Caller, id: &ConsentId) -> Result<R
         Answer::Yes(tokens) => {
             let identity = who::account(app, &p, &tokens.access).await.unwrap_or_default();
             let taken = Taken { consent, credential: c, provider: p, verifier: code };
-            keep_device(app, caller, taken, tokens, identity, began_at).await.map(Ok)
+            keep(app, caller, taken, tokens, identity, began_at).await.map(Ok)
         }
         Answer::No(Refusal::Pending) => Ok(Err(interval)),
         Answer::No(Refusal::SlowDown) => {

@@ -131,7 +131,6 @@ impl Operation for DisconnectCredential {
                 connection.failures = 0;
                 connection.has_refresh &= revokes;
                 connection.lease_owner.clear();
-                connection.intent = 0;
                 connection.next_try_at = None;
                 // Tried again by the background pass, should this process end in between.
                 connection.refresh_due_at = revokes.then(|| now.plus_ms(60_000));
@@ -284,6 +283,9 @@ async fn end(app: &App, caller: &Caller, found: &Found) -> Result<Ended> {
                     connection.has_refresh = false;
                     connection.refresh_due_at = None;
                     connection.last_error = match ended {
+                        Ended::Confirmed if connection.intent != 0 => {
+                            "the service may have given newer tokens to a refresh that was broken off".into()
+                        }
                         Ended::Confirmed => String::new(),
                         Ended::Refused => "the service refused to end the grant".into(),
                         Ended::NoWay => "the service has no way to end a grant".into(),
@@ -315,7 +317,8 @@ pub(super) async fn end_again(app: &App, connection: Connection) -> Result<()> {
                 .find_credential(&org, &id)?
                 .ok_or_else(|| Error::new(Code::CredentialNotFound, "the credential is gone"))?;
             let provider = provider_of(tx, &credential)?;
-            Ok(Found { credential, provider, connection, is_unsure: false })
+            let is_unsure = connection.intent != 0;
+            Ok(Found { credential, provider, connection, is_unsure })
         })
         .await?;
     end(app, &caller, &found).await.map(drop)

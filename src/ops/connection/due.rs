@@ -1,4 +1,5 @@
 //! The background pass: what falls due is refreshed ahead of its end, spread out, and each provider only as fast as it may be.
+use super::begin::KEPT_MS;
 use super::refresh::{Wanted, ensure_fresh};
 use super::{disconnect, save, system};
 use crate::app::App;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// How often the pass looks, where nothing is due.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -27,11 +29,9 @@ const AT_ONCE_EACH: usize = 4;
 const MOST_PROVIDERS: usize = 256;
 /// How many failures in a row end what a pass does with a provider.
 const MOST_FAILURES: usize = 5;
-/// How long one connection may take; its refresh has deadlines of its own.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps connections fresh until `stop`. Several processes may do so at once: each refresh is claimed.
-pub async fn keep_fresh(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
+pub async fn keep_fresh(app: Arc<App>, stop: CancellationToken) {
     let pace = Pace::of(app.config.file.oauth.refreshes_per_second);
     // Who has just been started has something else to do first.
     tokio::select! {
@@ -39,10 +39,8 @@ pub async fn keep_fresh(app: Arc<App>, stop: tokio_util::sync::CancellationToken
         () = stop.cancelled() => return,
     }
     loop {
-        let done = tokio::select! {
-            done = pass(&app, &pace) => done,
-            () = stop.cancelled() => return,
-        };
+        // Never broken off: a request that was sent may have renewed a grant, whose answer has to be kept.
+        let done = pass(&app, &pace, &stop).await;
         let pause = match done {
             // A full page: there is more.
             Ok(n) if n >= PAGE as usize => Duration::ZERO,
@@ -83,21 +81,27 @@ impl Pace {
 /// Works on what is due now; returns how much that was.
 ///
 /// Each provider has its own places, so that one that hangs keeps nobody else waiting; after some failures in a row it is
-/// left alone until the next pass.
-pub async fn pass(app: &App, pace: &Pace) -> Result<usize> {
+/// left alone until the next pass. After `stop` nothing more is begun, and what is under way ends.
+pub async fn pass(app: &App, pace: &Pace, stop: &CancellationToken) -> Result<usize> {
     let now = app.now();
     forget_consents(app).await?;
     let places = Semaphore::new(AT_ONCE);
     let providers = app.store.read(move |tx| tx.providers_due(now)).await?;
     let worked = stream::iter(providers)
-        .map(|provider| of_provider(app, pace, &places, provider))
+        .map(|provider| of_provider(app, pace, &places, provider, stop))
         .buffer_unordered(MOST_PROVIDERS)
         .collect::<Vec<_>>()
         .await;
     worked.into_iter().sum()
 }
 
-async fn of_provider(app: &App, pace: &Pace, places: &Semaphore, provider: ProviderId) -> Result<usize> {
+async fn of_provider(
+    app: &App,
+    pace: &Pace,
+    places: &Semaphore,
+    provider: ProviderId,
+    stop: &CancellationToken,
+) -> Result<usize> {
     let (now, wanted) = (app.now(), provider.clone());
     let due = app.store.read(move |tx| tx.connections_due(&wanted, now, PAGE)).await?;
     let (failed, worked) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -107,13 +111,19 @@ async fn of_provider(app: &App, pace: &Pace, places: &Semaphore, provider: Provi
             if failed.load(Ordering::Relaxed) >= MOST_FAILURES {
                 return;
             }
-            pace.wait(&connection.provider_id).await;
+            tokio::select! {
+                () = pace.wait(&connection.provider_id) => {}
+                () = stop.cancelled() => return,
+            }
             let Ok(_place) = places.acquire().await else { return };
+            if stop.is_cancelled() {
+                return;
+            }
             worked.fetch_add(1, Ordering::Relaxed);
-            let done = tokio::time::timeout(PATIENCE, one(app, connection)).await;
-            match done {
-                Ok(Ok(())) => failed.store(0, Ordering::Relaxed),
-                Ok(Err(e)) => match e.code {
+            // Its requests and its writes have deadlines of their own.
+            match one(app, connection).await {
+                Ok(()) => failed.store(0, Ordering::Relaxed),
+                Err(e) => match e.code {
                     Code::RefreshUnreachable => {
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
@@ -121,9 +131,6 @@ async fn of_provider(app: &App, pace: &Pace, places: &Semaphore, provider: Provi
                     Code::RefreshRefused | Code::ReauthRequired | Code::Changed | Code::Deleted => {}
                     _ => tracing::warn!(code = e.code.name(), "a connection could not be looked after"),
                 },
-                Err(_) => {
-                    failed.fetch_add(1, Ordering::Relaxed);
-                }
             }
         })
         .await;
@@ -132,7 +139,7 @@ async fn of_provider(app: &App, pace: &Pace, places: &Semaphore, provider: Provi
 
 /// What a consent that is over had sealed is destroyed with it.
 async fn forget_consents(app: &App) -> Result<()> {
-    let before = app.now();
+    let before = app.now().plus_ms(-KEPT_MS);
     if !app.store.read(move |tx| tx.has_old_consents(before)).await? {
         return Ok(());
     }

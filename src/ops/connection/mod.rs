@@ -2,6 +2,7 @@
 //!
 //! The tokens are a version of the credential, sealed as every value is: the access token is its `value`, which is handed
 //! over, the refresh token a field beside it, which never is. The connection's own row says where they stand.
+mod attempt;
 mod begin;
 mod callback;
 mod conclude;
@@ -86,14 +87,13 @@ fn client(app: &App, p: &Provider) -> Result<Client> {
     Ok(Client { id: p.client_id.clone(), auth: p.client_auth, secret: secret(app, p)? })
 }
 
-/// The client by each secret that may be the right one, whether that one waits to be proven, the likelier first: for a
-/// refresh, which proves it, the newer one; for a consent, which works once, the proven one.
-fn clients(app: &App, p: &Provider, newer_first: bool) -> Result<Vec<(Client, bool)>> {
+/// The client by each secret that may be the right one, and whether that one waits to be proven: a refresh tries that first.
+fn clients(app: &App, p: &Provider) -> Result<Vec<(Client, bool)>> {
     let mut all = vec![(client(app, p)?, false)];
     if p.has_next() && p.next_refused_at.is_none() {
         let next = crate::ops::provider::open_next(&app.vault(), p)?;
         let next = (Client { id: p.client_id.clone(), auth: p.client_auth, secret: Some(next) }, true);
-        all.insert(if newer_first { 0 } else { 1 }, next);
+        all.insert(0, next);
     }
     Ok(all)
 }

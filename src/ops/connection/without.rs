@@ -1,6 +1,6 @@
 //! Connections that no consent page makes: a grant made elsewhere, and a client that is its own account.
 use super::begin::{expect_secret, fresh};
-use super::callback::{Finished, Taken, exchanged};
+use super::callback::{Finished, Taken, close, exchanged};
 use super::conclude::{conclude, keep};
 use super::{address, client, policy, quirks, who};
 use crate::app::App;
@@ -27,21 +27,7 @@ pub async fn adopt(app: &App, caller: &Caller, credential: &str, token: SecretBy
             "that is no refresh token: it is visible characters without spaces",
         ));
     }
-    let (url, client, quirks) = (address(&p.endpoints.token_url)?, client(app, &p)?, quirks(app, &p));
-    let grant = Grant::Refresh { token: &token };
-    let asked = exchanged(app, &p, || token_form(&url, &client, &grant, &p.resource, &quirks)).await;
-    let (mut tokens, began_at) = match asked {
-        Ok(asked) => asked,
-        Err(e) => {
-            crate::ops::refusal::remember(app, caller, Event::of("complete_consent").on(&c), &e).await;
-            return Err(e);
-        }
-    };
-    // A provider that sends no new one means the old one to stay.
-    if tokens.refresh.is_none() {
-        tokens.refresh = Some(token);
-    }
-    let identity = who::account(app, &p, &tokens.access).await.unwrap_or_default();
+    // Written down before it is asked: whatever comes is for the provider as it is now.
     let asking = caller.clone();
     let taken = app
         .store
@@ -61,6 +47,22 @@ pub async fn adopt(app: &App, caller: &Caller, credential: &str, token: SecretBy
             tx.record_step(event, Taken { consent, credential, provider, verifier })
         })
         .await?;
+    let p = taken.provider.clone();
+    let (url, client, quirks) = (address(&p.endpoints.token_url)?, client(app, &p)?, quirks(app, &p));
+    let grant = Grant::Refresh { token: &token };
+    let asked = exchanged(app, &p, || token_form(&url, &client, &grant, &p.resource, &quirks)).await;
+    let (mut tokens, began_at) = match asked {
+        Ok(asked) => asked,
+        Err(e) => {
+            close(app, caller, &taken.consent, &taken.credential, ConsentState::Failed, &e).await?;
+            return Err(e);
+        }
+    };
+    // A provider that sends no new one means the old one to stay.
+    if tokens.refresh.is_none() {
+        tokens.refresh = Some(token);
+    }
+    let identity = who::account(app, &p, &tokens.access).await.unwrap_or_default();
     keep(app, caller, taken, tokens, identity, began_at).await
 }
 

@@ -212,9 +212,16 @@ fn page(
                 }
                 Err(e) => return Err(e),
             };
+            let connection = connections.get(c.id.as_str());
+            // It has tokens, and no sound row that says how they stand.
+            if visible && c.source == Source::OAuth && c.current_version.is_some() && connection.is_none() {
+                damaged.push(c.id.0.clone());
+                last = Some(c);
+                continue;
+            }
             last = Some(c);
             if visible && fits(c, input, team.as_deref(), needle.as_deref(), usage) {
-                let row = row(&mut names, &org, c, connections.get(c.id.as_str()), usage, now)?;
+                let row = row(&mut names, &org, c, connection, usage, now)?;
                 if input.status.is_none_or(|wanted| row.status.status == wanted) {
                     bytes += approximate_bytes(&row);
                     rows.push(row);
