@@ -212,7 +212,8 @@ async fn z_03_ids_of_another_org_find_nothing_in_this_one() {
         let team = tx.teams(&theirs)?.remove(0);
         let member = tx.members(&theirs, &team.id)?.remove(0).user_id;
         let max = tx.user_named(&theirs, "max")?;
-        let holder = Standing { user: max.id, login: "max".into(), role: max.role, teams: Vec::new() };
+        let holder =
+            Standing { user: max.id, login: "max".into(), role: max.role, teams: Vec::new(), consumer: None };
         assert_eq!(tx.grants_held(&theirs, &holder)?.len(), 1);
         assert_eq!(tx.approvals_by(&theirs, &ada, Millis(0), 9)?.len(), 1);
         assert_eq!(tx.versions(&theirs, &c.id, 9)?.len(), 1);

@@ -84,6 +84,8 @@ pub struct Standing {
     pub login: String,
     pub role: Role,
     pub teams: Vec<(TeamId, TeamRole)>,
+    /// The consumer that acts for them, which grants can be to.
+    pub consumer: Option<String>,
 }
 
 impl Standing {
@@ -162,7 +164,7 @@ pub fn access(who: &Standing, credential: &Credential, grants: &[Grant]) -> Acce
         let held = match grant.grantee_kind {
             GranteeKind::User => grant.grantee_id == who.user.as_str(),
             GranteeKind::Team => who.team_role(&grant.grantee_id).is_some(),
-            GranteeKind::Consumer => false,
+            GranteeKind::Consumer => who.consumer.as_deref() == Some(grant.grantee_id.as_str()),
         };
         if held {
             access = access.and(grant.level);

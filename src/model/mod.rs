@@ -5,6 +5,7 @@ mod words;
 pub mod access;
 pub mod approval;
 pub mod connection;
+pub mod consumer;
 pub mod credential;
 pub mod entry;
 pub mod event;

@@ -129,8 +129,8 @@ fn tidy(schema: Value) -> Map<String, Value> {
 pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         use super::{
-            approval, audit, connection as n, credential as c, org, provider as p, service as s, session,
-            token,
+            approval, audit, connection as n, consumer as k, credential as c, org, provider as p,
+            service as s, session, token,
         };
         let mut all = vec![
             entry::<session::Whoami>(),
@@ -159,6 +159,11 @@ pub fn catalog() -> &'static [Entry] {
             entry::<n::RefreshCredential>(),
             entry::<n::DisconnectCredential>(),
             entry::<n::TestCredential>(),
+            entry::<k::ListConsumers>(),
+            entry::<k::RegisterConsumer>(),
+            entry::<k::UpdateConsumer>(),
+            entry::<k::RemoveConsumer>(),
+            entry::<k::GetConsumer>(),
             entry::<approval::ListApprovals>(),
             entry::<token::ListTokens>(),
             entry::<token::RevokeToken>(),

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod catalog;
 pub mod confirm;
 pub mod connection;
+pub mod consumer;
 pub mod credential;
 pub mod dispatch;
 pub mod entry;

@@ -210,6 +210,7 @@ pub fn places(who: &Standing) -> Vec<Place> {
         places.push(Place::Owned(Scope::Team, team.0.clone()));
         holders.push(("team", team.0.clone()));
     }
+    holders.extend(who.consumer.iter().map(|id| ("consumer", id.clone())));
     places.push(Place::Granted(holders));
     places
 }

@@ -138,7 +138,7 @@ macro_rules! id_cells {
     })*};
 }
 id_cells! {
-    OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId ConsentId
+    OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId ConsentId ConsumerId
 }
 
 macro_rules! word_cells {
@@ -156,6 +156,7 @@ word_cells! {
     crate::model::access::GranteeKind, crate::model::approval::ApprovalState, crate::model::provider::ClientAuth,
     crate::model::connection::ConnectionState, crate::model::connection::GrantKind,
     crate::model::connection::ConsentState, crate::model::token::Purpose, crate::model::entry::EntryPurpose, crate::model::entry::EntryState,
+    crate::model::consumer::ConsumerKind, crate::model::consumer::BindingSource, crate::model::consumer::Delivery,
 }
 
 macro_rules! json_cells {

@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Result};
 use std::path::Path;
 
 /// Every step that ever was, in order. A released step is never edited.
-const STEPS: &[&str] = &[include_str!("schema/0001_spine.sql")];
+const STEPS: &[&str] = &[include_str!("schema/0001_spine.sql"), include_str!("schema/0002_consumers.sql")];
 
 fn number(conn: &Conn, sql: &str) -> Result<i64> {
     conn.query(sql, &[])?.pop().map_or(Ok(0), |mut row| row.int())
@@ -109,7 +109,7 @@ mod tests {
         let path = folder.path().join("data").join("vault.db");
         place::create_file(&path).unwrap();
         let conn = Conn::open(&path, true).unwrap();
-        bring_up(&conn, &path).unwrap();
+        apply(&conn, &path, &STEPS[..1]).unwrap();
         conn.batch("INSERT INTO meta VALUES ('kept', 'yes')").unwrap();
         (folder, path)
     }

@@ -4,6 +4,7 @@
 mod audit;
 mod care;
 mod connections;
+mod consumers;
 mod credentials;
 pub mod entity;
 mod keys;

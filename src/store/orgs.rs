@@ -88,7 +88,8 @@ impl Reader<'_> {
             .ok_or_else(not_allowed)?;
         let teams =
             self.memberships_of(&caller.org, &user.id)?.into_iter().map(|m| (m.team_id, m.role)).collect();
-        Ok(Standing { user: user.id, login: user.login, role: user.role, teams })
+        let consumer = Some(caller.consumer.clone()).filter(|id| !id.is_empty());
+        Ok(Standing { user: user.id, login: user.login, role: user.role, teams, consumer })
     }
 
     pub fn grants_on(&self, org: &OrgId, credential: &CredentialId) -> Result<Vec<Grant>> {

@@ -8,6 +8,7 @@ use crate::model::credential::{Credential, Scope};
 use crate::model::event::Event;
 use crate::model::org::{Membership, Role, User};
 use crate::ops::confirm::{Confirm, Question};
+use crate::ops::consumer;
 use crate::ops::credential::purge;
 use crate::ops::{Effect, Operation, Permission, Toolset, people_only, reach};
 use crate::store::{ListFilter, Place, Reader};
@@ -128,6 +129,7 @@ impl Operation for EraseUser {
                     event.object.name.clear();
                     tx.note(event)?;
                 }
+                consumer::forget_of(tx, &user.org_id, &user.id)?;
                 for m in tx.memberships_of(&user.org_id, &user.id)? {
                     tx.remove::<Membership>(&[m.team_id.as_str(), m.user_id.as_str()])?;
                 }
@@ -136,6 +138,7 @@ impl Operation for EraseUser {
                     login: String::new(),
                     role: Role::Member,
                     teams: Vec::new(),
+                    consumer: None,
                 };
                 for grant in tx.grants_held(&user.org_id, &alone)? {
                     tx.remove::<Grant>(&[grant.id.as_str()])?;

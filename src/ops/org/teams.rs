@@ -186,6 +186,7 @@ impl Operation for DeleteTeam {
                     login: String::new(),
                     role: Role::Member,
                     teams: vec![(team.id.clone(), TeamRole::Member)],
+                    consumer: None,
                 };
                 let grants = tx.grants_held(&asking.org, &holder)?;
                 for grant in &grants {
@@ -217,13 +218,16 @@ fn refuse_with_credentials(tx: &Reader<'_>, team: &Team) -> Result<()> {
             tx.list_credentials(&team.org_id, &filter)?.iter().map(|c| format!("{}{suffix}", c.label())),
         );
     }
+    owned.extend(
+        crate::ops::consumer::owned_by_team(tx, team)?.iter().map(|c| format!("the consumer {}", c.name)),
+    );
     if owned.is_empty() {
         return Ok(());
     }
     let more = if owned.len() > NAMED { " and more" } else { "" };
     owned.truncate(NAMED);
     Err(Error::new(Code::HasDependents, format!("{} still owns {}{more}", team.name, owned.join(", ")))
-        .next("Move them with update_credential or purge them, then delete the team."))
+        .next("Move credentials with update_credential or purge them, remove consumers with remove_consumer, then delete the team."))
 }
 
 #[cfg(test)]

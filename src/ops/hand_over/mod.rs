@@ -1,20 +1,26 @@
 //! Handing values to a process: resolve, record, commit, and only then decrypt.
 //!
 //! If the log cannot be written, no value leaves. A missing value never becomes an empty one.
+mod consumer;
+mod wish;
+
+pub use consumer::{ForConsumer, hand_over_to};
+use wish::{Asked, Wish};
+
 use super::connection::{Wanted, ensure_fresh};
-use super::credential::explain::{advice, own_team, resolve_for};
+use super::consumer::Found;
 use super::credential::value::open_fields;
 use super::reach;
 use super::refusal::remember;
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
-use crate::model::access::{Caller, access};
+use crate::ids::CredentialId;
+use crate::model::access::{Caller, Standing, access};
+use crate::model::consumer::{Binding, Delivery};
 use crate::model::credential::{Credential, CredentialType, Environment, SealedField, Source, Version};
 use crate::model::event::Event;
-use crate::model::name::CredentialName;
-use crate::model::resolution::Narrowing;
+use crate::model::name::Reserved;
 use crate::model::suspicion::Kind;
-use crate::model::text::shown;
 use crate::secret::SecretBytes;
 use crate::store::{ListFilter, Reader};
 
@@ -39,21 +45,6 @@ pub struct HandOver {
     pub command: String,
 }
 
-impl HandOver {
-    fn narrowing(
-        &self,
-        tx: &Reader<'_>,
-        caller: &Caller,
-        who: &crate::model::access::Standing,
-    ) -> Result<Narrowing> {
-        let team = match &self.team {
-            Some(team) => Some(own_team(tx, caller, who, team)?),
-            None => None,
-        };
-        Ok(Narrowing { account: self.account.clone(), environment: self.environment, team })
-    }
-}
-
 /// One value for one variable.
 pub struct Handed {
     pub variable: String,
@@ -62,6 +53,9 @@ pub struct Handed {
     pub value: SecretBytes,
     /// Given as a file of this name, whose path goes into the variable.
     pub file_name: Option<String>,
+    /// Which credential it is of, and which version.
+    pub credential: CredentialId,
+    pub version: i64,
 }
 
 /// A winner with its sealed value, on the way from the store to the vault.
@@ -69,6 +63,24 @@ struct Chosen {
     credential: Credential,
     version: Version,
     fields: Vec<SealedField>,
+    /// What it is bound by, where a consumer gets it.
+    binding: Option<Binding>,
+}
+
+impl Chosen {
+    /// The variable that a program finds `field` under.
+    fn variable(&self, field: &str) -> String {
+        match &self.binding {
+            None => self.credential.variable(field),
+            Some(b) if !b.field.is_empty() => b.variable.clone(),
+            Some(b) => match self.credential.kind {
+                CredentialType::ApiKey | CredentialType::OAuth | CredentialType::File => b.variable.clone(),
+                CredentialType::Basic | CredentialType::Custom => {
+                    format!("{}_{}", b.variable, field.to_ascii_uppercase())
+                }
+            },
+        }
+    }
 }
 
 /// Resolves every name for the caller and hands the values over, or none of them.
@@ -81,37 +93,27 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
         remember(app, caller, Event::of("use"), &e).await;
         return Err(e);
     }
-    freshen(app, caller, &wanted).await?;
+    hand(app, caller, Asked::Names(wanted)).await
+}
+
+/// The way of every hand-over.
+async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
+    freshen(app, caller, &asked).await?;
     let asking = caller.clone();
     let chosen = app
         .store
         .write(caller, move |tx| {
             let who = tx.standing(&asking)?;
-            let narrowing = wanted.narrowing(tx, &asking, &who)?;
-            let mut names = match wanted.all {
-                true => every_name(tx, &asking, &who)?,
-                false => wanted.names.clone(),
-            };
-            // A misspelt exception would hand over what was to be left out.
-            let is_there = |except: &String| names.iter().any(|name| name.eq_ignore_ascii_case(except));
-            if let Some(unknown) = wanted.except.iter().find(|except| !is_there(except)) {
-                return Err(invalid(format!("{} is not among the credentials you may use", shown(unknown)))
-                    .next("Correct the name after --except: nothing was handed over."));
-            }
-            names.retain(|name| !wanted.except.iter().any(|other| other.eq_ignore_ascii_case(name)));
-            if names.is_empty() {
-                return Err(invalid("no credential is named")
-                    .next("Name some with `--only A,B`, write them into .unsaid.toml, or say `--all`."));
-            }
-            if names.len() > MOST {
-                return Err(invalid(format!("at most {MOST} credentials go to one process")));
-            }
+            let wishes = asked.wishes(tx, &asking, &who)?;
             let mut chosen: Vec<Chosen> = Vec::new();
             let mut problems: Vec<(Code, String, String)> = Vec::new();
-            for name in &names {
-                match choose(tx, &asking, &who, name, &narrowing) {
-                    Ok(one) if chosen.iter().any(|c| c.credential.id == one.credential.id) => {}
-                    Ok(one) => chosen.push(one),
+            for wish in wishes {
+                let is_bound = wish.binding.is_some();
+                match choose(tx, &asking, &who, wish) {
+                    Ok(None) => {}
+                    Ok(Some(one))
+                        if !is_bound && chosen.iter().any(|c| c.credential.id == one.credential.id) => {}
+                    Ok(Some(one)) => chosen.push(one),
                     Err(e)
                         if matches!(
                             e.kind(),
@@ -124,7 +126,7 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
                 }
             }
             if !problems.is_empty() {
-                return Err(together(problems, wanted.all));
+                return Err(together(problems, asked.is_all()));
             }
             expect_one_each(&chosen)?;
             let mut events = Vec::new();
@@ -133,11 +135,17 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
                 let mut event = Event::of("use")
                     .on(&c.credential)
                     .with("operation", "process")
-                    .with("command", wanted.command.clone());
+                    .with("command", asked.command());
+                if let Some(b) = &c.binding {
+                    event = event.with("binding", b.variable.clone());
+                }
                 event.object.version = Some(c.version.number);
                 events.push(event);
             }
-            let Some(last) = events.pop() else { return Err(invalid("no credential is named")) };
+            let Some(last) = events.pop() else {
+                // Everything that it is bound to is optional, and nothing of it is there.
+                return tx.record_step(asked.started()?, chosen);
+            };
             for event in events {
                 tx.note(event)?;
             }
@@ -154,8 +162,9 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
     // The log has it: now, and not before, the values are opened.
     let vault = app.vault();
     let mut handed = Vec::new();
-    for one in chosen {
-        let fields = match open_fields(&vault, &one.credential, &one.version, one.fields) {
+    for mut one in chosen {
+        let sealed = std::mem::take(&mut one.fields);
+        let fields = match open_fields(&vault, &one.credential, &one.version, sealed) {
             Ok(fields) => fields,
             Err(e) => {
                 let e = e.detail("table", "field").detail("id", one.version.id.0.clone());
@@ -163,7 +172,7 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
                 return Err(e);
             }
         };
-        if let Err(e) = spread(&one.credential, &one.version, fields, &mut handed) {
+        if let Err(e) = spread(&one, fields, &mut handed) {
             remember(app, caller, Event::of("use").on(&one.credential), &e).await;
             return Err(e);
         }
@@ -173,24 +182,17 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
 
 /// Refreshes the connections among what will be handed over that have too little of their life left. What cannot be used
 /// for another reason is told by the resolution itself.
-async fn freshen(app: &App, caller: &Caller, wanted: &HandOver) -> Result<()> {
-    let (asking, wanted, fresh_ms) = (caller.clone(), wanted.clone(), app.config.file.oauth.fresh_ms());
+async fn freshen(app: &App, caller: &Caller, asked: &Asked) -> Result<()> {
+    let (asking, asked, fresh_ms) = (caller.clone(), asked.clone(), app.config.file.oauth.fresh_ms());
     let stale = app
         .store
         .read_here(move |tx| {
             let who = tx.standing(&asking)?;
-            let narrowing = wanted.narrowing(tx, &asking, &who)?;
-            let names = match wanted.all {
-                true => every_name(tx, &asking, &who)?,
-                false => wanted.names.clone(),
-            };
             let mut stale = Vec::new();
-            for name in names.iter().take(MOST + wanted.except.len()) {
-                if wanted.except.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            for wish in asked.wishes(tx, &asking, &who)? {
+                let Ok(Found { mut candidates, resolved, .. }) = wish.look(tx, &asking, &who) else {
                     continue;
-                }
-                let Ok(name) = CredentialName::parse(name) else { continue };
-                let (mut candidates, resolved) = resolve_for(tx, &asking, &who, name.as_str(), &narrowing)?;
+                };
                 let Some(winner) = resolved.winner else { continue };
                 let c = candidates.swap_remove(winner);
                 if c.source == Source::OAuth
@@ -222,8 +224,8 @@ async fn freshen(app: &App, caller: &Caller, wanted: &HandOver) -> Result<()> {
 fn expect_one_each(chosen: &[Chosen]) -> Result<()> {
     let mut filled = std::collections::HashSet::new();
     for one in chosen {
-        for spec in one.credential.field_specs() {
-            let variable = one.credential.variable(&spec.name);
+        for field in &one.fields {
+            let variable = one.variable(&field.name);
             if !filled.insert(variable.clone()) {
                 return Err(Error::new(
                     Code::AmbiguousName,
@@ -257,29 +259,17 @@ fn together(mut problems: Vec<(Code, String, String)>, all: bool) -> Error {
     }
 }
 
-fn choose(
-    tx: &Reader<'_>,
-    caller: &Caller,
-    who: &crate::model::access::Standing,
-    name: &str,
-    narrowing: &Narrowing,
-) -> Result<Chosen> {
-    let name = CredentialName::parse(name)?;
-    let (mut candidates, resolved) = resolve_for(tx, caller, who, name.as_str(), narrowing)?;
-    let Some(winner) = resolved.winner else {
-        use crate::model::resolution::Problem as P;
-        let (message, next) = advice(name.as_str(), &resolved, narrowing);
-        let code = match resolved.problem {
-            Some(P::Ambiguous) => Code::AmbiguousName,
-            Some(P::AmbiguousTeam) => Code::AmbiguousTeam,
-            Some(P::Expired) => Code::CredentialExpired,
-            Some(P::ValueMissing) => Code::ValueMissing,
-            Some(P::ReauthRequired) => Code::ReauthRequired,
-            Some(P::NotFound) | None => Code::Unresolved,
+/// The winner with its sealed value; `None` where the wish is optional and nobody ever added one.
+fn choose(tx: &Reader<'_>, caller: &Caller, who: &Standing, wish: Wish) -> Result<Option<Chosen>> {
+    let mut found = wish.look(tx, caller, who)?;
+    let Some(winner) = found.resolved.winner else {
+        let e = wish.problem(&found);
+        return match wish.is_optional() && matches!(e.code, Code::Unresolved | Code::ValueMissing) {
+            true => Ok(None),
+            false => Err(e),
         };
-        return Err(Error::new(code, message).next(next));
     };
-    let credential = candidates.swap_remove(winner);
+    let credential = found.candidates.swap_remove(winner);
     let version = tx
         .current_version(&credential)?
         .ok_or_else(|| Error::new(Code::ValueMissing, format!("{} has no value", credential.name)))?;
@@ -302,8 +292,31 @@ fn choose(
             format!("a field of {} is missing from the database", credential.name),
         ));
     }
-    credential.expect_usable_variables()?;
-    Ok(Chosen { credential, version, fields })
+    let Some(b) = wish.binding else {
+        credential.expect_usable_variables()?;
+        return Ok(Some(Chosen { credential, version, fields, binding: None }));
+    };
+    if !b.field.is_empty() {
+        fields.retain(|f| f.name == b.field);
+        if fields.is_empty() {
+            return Err(Error::new(
+                Code::ValueMissing,
+                format!("{} has no field {}, which {} is bound to", credential.name, b.field, b.variable),
+            )
+            .next("Name one of its fields: update_consumer, set_bindings."));
+        }
+    }
+    let one = Chosen { credential, version, fields, binding: Some(b) };
+    for field in &one.fields {
+        let variable = one.variable(&field.name);
+        if let Some(reserved) = Reserved::of(&variable) {
+            return Err(Error::new(
+                Code::ReservedName,
+                format!("{variable} takes no secret: {}", reserved.reason()),
+            ));
+        }
+    }
+    Ok(Some(one))
 }
 
 /// The names of everything the caller may use, each once.
@@ -328,22 +341,27 @@ fn every_name(tx: &Reader<'_>, caller: &Caller, who: &crate::model::access::Stan
 }
 
 /// The values of a credential, each for its variable. Reserved ones were refused before.
-fn spread(
-    c: &Credential,
-    v: &Version,
-    fields: Vec<(String, SecretBytes)>,
-    handed: &mut Vec<Handed>,
-) -> Result<()> {
+fn spread(one: &Chosen, fields: Vec<(String, SecretBytes)>, handed: &mut Vec<Handed>) -> Result<()> {
+    let (c, v) = (&one.credential, &one.version);
     for (field, value) in fields {
-        let variable = c.variable(&field);
+        let variable = one.variable(&field);
         if value.size_bytes() == 0 {
             return Err(Error::new(Code::ValueMissing, format!("the value of {variable} is empty")));
         }
-        let file_name = (c.kind == CredentialType::File).then(|| match v.file_name.is_empty() {
-            true => c.name.to_lowercase(),
-            false => v.file_name.clone(),
+        let is_file = one.binding.as_ref().is_some_and(|b| b.delivery == Delivery::File);
+        let file_name = match (c.kind, v.file_name.is_empty()) {
+            (CredentialType::File, false) => Some(v.file_name.clone()),
+            (CredentialType::File, true) => Some(c.name.to_lowercase()),
+            _ => is_file.then(|| variable.to_lowercase()),
+        };
+        handed.push(Handed {
+            variable,
+            label: c.name.clone(),
+            value,
+            file_name,
+            credential: c.id.clone(),
+            version: v.number,
         });
-        handed.push(Handed { variable, label: c.name.clone(), value, file_name });
     }
     Ok(())
 }

@@ -1,0 +1,207 @@
+//! Whether everything that a consumer needs is there, for one person; which value would win, and why.
+use super::resolve::{self, look};
+use crate::error::{Code, Result};
+use crate::model::access::{Caller, Standing};
+use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
+use crate::model::credential::Scope;
+use crate::model::resolution::Considered;
+use crate::store::Reader;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+words! {
+    /// How a binding stands.
+    BindingState {
+        Ready = "ready",
+        /// Plain text.
+        Plain = "plain",
+        Missing = "missing",
+        ValueMissing = "value_missing",
+        Expired = "expired",
+        Ambiguous = "ambiguous",
+        ReauthRequired = "reauth_required",
+        NotAllowed = "not_allowed",
+    }
+}
+
+/// One binding with how it stands.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct BindingCheck {
+    pub variable: String,
+    pub source: BindingSource,
+    pub delivery: Delivery,
+    pub required: bool,
+    pub state: BindingState,
+    /// Id of what would be handed over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub winner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    pub why: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runners_up: Vec<Considered>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
+}
+
+/// All of a consumer's bindings.
+pub struct Checked {
+    pub bindings: Vec<BindingCheck>,
+    /// Nothing that is required is missing, and nothing that is there is in the way.
+    pub ready: bool,
+    pub next: Vec<String>,
+}
+
+/// How many runners-up are told of each.
+const RUNNERS_UP: usize = 3;
+
+/// Looks at every binding as `who`. `is_oneself`: what is personal may be told.
+pub fn check(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    c: &Consumer,
+    bindings: &[Binding],
+    is_oneself: bool,
+) -> Result<Checked> {
+    let mut checked = Checked { bindings: Vec::new(), ready: true, next: Vec::new() };
+    let who = Standing { consumer: Some(c.id.0.clone()), ..who.clone() };
+    for b in bindings {
+        let one = check_one(tx, caller, &who, c, b, is_oneself)?;
+        let is_in_the_way = match one.state {
+            BindingState::Ready | BindingState::Plain => false,
+            BindingState::Missing | BindingState::ValueMissing => b.is_required,
+            _ => true,
+        };
+        if is_in_the_way {
+            checked.ready = false;
+            if !one.next.is_empty() && !checked.next.contains(&one.next) {
+                checked.next.push(one.next.clone());
+            }
+        }
+        checked.bindings.push(one);
+    }
+    Ok(checked)
+}
+
+fn check_one(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    c: &Consumer,
+    b: &Binding,
+    is_oneself: bool,
+) -> Result<BindingCheck> {
+    let mut one = BindingCheck {
+        variable: b.variable.clone(),
+        source: b.source,
+        delivery: b.delivery,
+        required: b.is_required,
+        state: BindingState::Plain,
+        winner: None,
+        scope: None,
+        why: String::new(),
+        runners_up: Vec::new(),
+        text: b.text.clone(),
+        methods: b.methods.clone(),
+        paths: b.paths.clone(),
+        next: String::new(),
+    };
+    if b.source == BindingSource::Static {
+        one.why = "plain configuration".into();
+        return Ok(one);
+    }
+    if !is_oneself && b.source == BindingSource::UserSecret {
+        one.state = BindingState::Missing;
+        one.why = "whether they have a value of their own is theirs to know".into();
+        one.next = format!("Ask them to look: get_consumer, or `unsaid consumer show {}`.", c.name);
+        return Ok(one);
+    }
+    let mut found = look(tx, caller, who, c, b)?;
+    if !is_oneself {
+        // What is personal to somebody else does not exist here; of their teams and org it is as they have it.
+        let kept: Vec<_> = found.candidates.iter().map(|c| c.scope != Scope::Personal).collect();
+        if kept.contains(&false) {
+            let mut candidates = std::mem::take(&mut found.candidates);
+            candidates.retain(|c| c.scope != Scope::Personal);
+            let may_use = candidates
+                .iter()
+                .map(|c| Ok(crate::model::access::access(who, c, &tx.grants_on(&caller.org, &c.id)?).uses))
+                .collect::<Result<Vec<_>>>()?;
+            found.resolved =
+                crate::model::resolution::resolve(&candidates, &may_use, &found.narrowing, tx.now());
+            found.candidates = candidates;
+        }
+    }
+    one.runners_up = found
+        .resolved
+        .considered
+        .iter()
+        .filter(|c| c.verdict != crate::model::resolution::Verdict::Wins)
+        .take(RUNNERS_UP)
+        .cloned()
+        .collect();
+    if let Some(winner) = found.winner() {
+        one.state = BindingState::Ready;
+        one.winner = Some(winner.id.0.clone());
+        one.scope = Some(winner.scope);
+        one.why = format!(
+            "{} of {}",
+            winner.label(),
+            match winner.scope {
+                Scope::Personal => "yours".to_owned(),
+                Scope::Team => "the team".to_owned(),
+                Scope::Org => "the org".to_owned(),
+            }
+        );
+        if !is_oneself && b.source == BindingSource::Auto {
+            one.why.push_str("; a personal value of theirs would win, if they have one");
+        }
+        if !b.field.is_empty() && !winner.field_specs().iter().any(|f| f.name == b.field) {
+            one.state = BindingState::ValueMissing;
+            one.why = format!("{} has no field {}", winner.name, b.field);
+            one.next = format!(
+                "Name one of its fields with update_consumer, or leave field out for {}.",
+                b.variable
+            );
+        }
+        return Ok(one);
+    }
+    let e = resolve::problem(b, &found);
+    one.state = match e.code {
+        Code::AmbiguousName | Code::AmbiguousTeam => BindingState::Ambiguous,
+        Code::CredentialExpired => BindingState::Expired,
+        Code::ValueMissing => BindingState::ValueMissing,
+        Code::ReauthRequired => BindingState::ReauthRequired,
+        Code::NotAllowed => BindingState::NotAllowed,
+        _ => BindingState::Missing,
+    };
+    one.why = e.message().to_owned();
+    one.next = match (one.state, b.source) {
+        (BindingState::Missing, BindingSource::OrgSecret) => {
+            format!("Ask an admin to add it: `unsaid set {} --scope org`.", b.wanted())
+        }
+        (BindingState::Missing, BindingSource::TeamSecret) => {
+            format!("Ask an owner of the team to add it: `unsaid set {} --scope team:NAME`.", b.wanted())
+        }
+        (BindingState::Missing, BindingSource::OAuth) => {
+            format!("Create it with create_credential (type oauth, name {}), then connect it.", b.wanted())
+        }
+        (BindingState::Missing, _) => {
+            format!(
+                "Create it with create_credential, name {}; or run `unsaid set {}`.",
+                b.wanted(),
+                b.wanted()
+            )
+        }
+        _ => e.next_step().to_owned(),
+    };
+    Ok(one)
+}

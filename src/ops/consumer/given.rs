@@ -1,0 +1,270 @@
+//! Bindings as a caller gives them, held against the rules before anything is asked or kept.
+use crate::app::App;
+use crate::error::{Code, Error, Result, invalid};
+use crate::ids::{ConsumerId, CredentialId};
+use crate::model::access::{Caller, Standing};
+use crate::model::consumer::{
+    Binding, BindingSource, Delivery, MOST_BINDINGS, MOST_TEXT, parse_method, parse_path, parse_variable,
+};
+use crate::model::credential::Environment;
+use crate::model::name::CredentialName;
+use crate::model::suspicion::Kind;
+use crate::model::text::{Label, clean};
+use crate::ops::credential::explain::own_team;
+use crate::ops::people_only;
+use crate::store::Reader;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One binding, as a tool is given it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(deny_unknown_fields)]
+pub struct GivenBinding {
+    /// Environment variable
+    #[schemars(length(min = 1, max = 64))]
+    pub variable: String,
+    /// Default auto, or static where text is given
+    pub source: Option<BindingSource>,
+    /// Name or id; default the variable
+    #[schemars(length(max = 160))]
+    pub credential: Option<String>,
+    /// Of a credential with several
+    #[schemars(length(max = 40))]
+    pub field: Option<String>,
+    #[schemars(length(max = 80))]
+    pub account: Option<String>,
+    pub environment: Option<Environment>,
+    #[schemars(length(max = 80))]
+    pub team: Option<String>,
+    /// Plain configuration; never a secret
+    #[schemars(length(max = 2000))]
+    pub text: Option<String>,
+    /// header: only the broker adds it
+    pub delivery: Option<Delivery>,
+    /// The broker's name for it
+    #[schemars(length(max = 64))]
+    pub service: Option<String>,
+    #[schemars(length(max = 7), inner(length(max = 8)))]
+    pub methods: Option<Vec<String>>,
+    /// As /v1/*
+    #[schemars(length(max = 20), inner(length(max = 200)))]
+    pub paths: Option<Vec<String>>,
+    /// Default true
+    pub required: Option<bool>,
+}
+
+impl GivenBinding {
+    /// Whether a secret goes somewhere by it.
+    pub fn is_static(&self) -> bool {
+        self.source() == BindingSource::Static
+    }
+
+    fn source(&self) -> BindingSource {
+        match (self.source, &self.text) {
+            (Some(source), _) => source,
+            (None, Some(_)) => BindingSource::Static,
+            (None, None) => BindingSource::Auto,
+        }
+    }
+
+    /// As it is kept, for `consumer`.
+    ///
+    /// Fails with `invalid_input` for what does not fit together, `reserved_name` for a variable that changes how
+    /// programs run, `secret_in_argument` for plain text that looks like a secret, `team_not_found`.
+    pub(super) fn binding(
+        &self,
+        tx: &Reader<'_>,
+        caller: &Caller,
+        who: &Standing,
+        consumer: &ConsumerId,
+    ) -> Result<Binding> {
+        let source = self.source();
+        let is_static = source == BindingSource::Static;
+        // A secret never goes into such a variable; as plain text only a person sets one.
+        let may_configure = is_static && people_only(caller).is_ok();
+        let variable = parse_variable(&self.variable, may_configure)?;
+        let wrong = |what: &str| invalid(format!("{variable}: {what}"));
+        let delivery = self.delivery.unwrap_or(Delivery::Env);
+        let given = |text: &Option<String>| {
+            text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned)
+        };
+        let text = match (is_static, &self.text) {
+            (true, Some(text)) => plain(&variable, text)?,
+            (true, None) => return Err(wrong("a static binding has text")),
+            (false, Some(_)) => return Err(wrong("only a static binding has text")),
+            (false, None) => String::new(),
+        };
+        if is_static {
+            if delivery != Delivery::Env {
+                return Err(wrong("plain text is delivered as env"));
+            }
+            if [&self.credential, &self.field, &self.account, &self.team, &self.service]
+                .iter()
+                .any(|t| given(t).is_some())
+                || self.environment.is_some()
+            {
+                return Err(wrong("plain text has no credential"));
+            }
+        }
+        if delivery != Delivery::Header
+            && (self.methods.is_some() || self.paths.is_some() || given(&self.service).is_some())
+        {
+            return Err(wrong("methods, paths and service are for the broker")
+                .next("Set delivery to header, or leave them out."));
+        }
+        let credential = given(&self.credential).unwrap_or_default();
+        if !credential.is_empty() {
+            let is_id = credential.len() == 26
+                && tx.find_credential(&caller.org, &CredentialId::from(credential.as_str()))?.is_some();
+            if !is_id {
+                CredentialName::parse(&credential).map_err(|e| {
+                    invalid(format!("{variable}: the credential is no name ({})", e.message()))
+                        .next("Give its name, as GITHUB_TOKEN, or its id; account, environment and team are fields of their own.")
+                })?;
+            }
+        } else if !is_static {
+            CredentialName::parse(&variable)?;
+        }
+        let team_id = match given(&self.team) {
+            None => String::new(),
+            Some(team) => own_team(tx, caller, who, &team)?,
+        };
+        let service = given(&self.service).unwrap_or_default();
+        if !service.is_empty() && !is_slug(&service) {
+            return Err(wrong("service has lower-case letters, digits and hyphens"));
+        }
+        let field = given(&self.field).unwrap_or_default();
+        if !field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(wrong("field is a field's name"));
+        }
+        Ok(Binding {
+            consumer_id: consumer.clone(),
+            org_id: caller.org.clone(),
+            source,
+            delivery,
+            credential,
+            field,
+            account: given(&self.account)
+                .map(|a| Label::parse(&a))
+                .transpose()?
+                .map_or(String::new(), String::from),
+            environment: self.environment,
+            team_id,
+            service,
+            text,
+            methods: self.methods.iter().flatten().map(|m| parse_method(m)).collect::<Result<_>>()?,
+            paths: self.paths.iter().flatten().map(|p| parse_path(p)).collect::<Result<_>>()?,
+            is_required: self.required.unwrap_or(true),
+            created_at: tx.now(),
+            created_by: caller.user.clone(),
+            variable,
+            revision: 0,
+        })
+    }
+}
+
+fn is_slug(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Plain text without what cannot be seen.
+fn plain(variable: &str, text: &str) -> Result<String> {
+    if text.len() > MOST_TEXT {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("the text of {variable} is larger than {MOST_TEXT} bytes"),
+        )
+        .next("Plain configuration is short. A file or a secret is a credential: `unsaid set NAME`."));
+    }
+    let cleaned = clean(text);
+    match cleaned.is_empty() {
+        true => Err(invalid(format!("the text of {variable} is empty"))),
+        false => Ok(cleaned),
+    }
+}
+
+/// Refuses what looks like a secret where everybody would read it: before anything is asked or kept.
+///
+/// Fails with `secret_in_argument`, naming the place and never the text.
+pub(super) fn screen(app: &App, bindings: &[GivenBinding], command: &[String], url: &str) -> Result<()> {
+    let refused = |what: &str, why: &str| {
+        Error::new(Code::SecretInArgument, format!("{what} looks like a secret ({why})")).next(
+            "Enter it with `unsaid set NAME` and bind that. If it is live and stood in a chat or a command line, replace it at its service.",
+        )
+    };
+    for one in bindings {
+        let text = one.text.as_deref().unwrap_or_default();
+        if let Some(why) = app.detector.check_text(text, Kind::FreeText) {
+            return Err(refused("the text of a binding", &why.to_string()));
+        }
+        for name in [&one.credential, &one.account, &one.field, &one.service].into_iter().flatten() {
+            if let Some(why) = app.detector.check_text(name, Kind::Identifier) {
+                return Err(refused("a binding", &why.to_string()));
+            }
+        }
+    }
+    for word in command {
+        if let Some(why) = app.detector.check_text(word, Kind::FreeText) {
+            return Err(refused("a word of the command", &why.to_string()));
+        }
+    }
+    match app.detector.check_text(url, Kind::Url) {
+        Some(why) => Err(refused("url", &why.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// All of them, no variable twice. Fails as [`GivenBinding::binding`] does.
+pub(super) fn parse_all(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    consumer: &ConsumerId,
+    given: &[GivenBinding],
+) -> Result<Vec<Binding>> {
+    if given.len() > MOST_BINDINGS {
+        return Err(invalid(format!("a consumer has at most {MOST_BINDINGS} bindings")));
+    }
+    let mut all: Vec<Binding> = Vec::with_capacity(given.len());
+    for one in given {
+        let binding = one.binding(tx, caller, who, consumer)?;
+        if all.iter().any(|b| b.variable.eq_ignore_ascii_case(&binding.variable)) {
+            return Err(invalid(format!("{} is bound twice", binding.variable)));
+        }
+        all.push(binding);
+    }
+    Ok(all)
+}
+
+/// A program and its arguments, as they are run.
+pub(super) fn command(given: &[String]) -> Result<Vec<String>> {
+    if given.len() > 64 || given.iter().map(String::len).sum::<usize>() > 4000 {
+        return Err(Error::new(Code::TooLarge, "a command has at most 64 words and 4000 bytes"));
+    }
+    if given.first().is_some_and(|program| program.trim().is_empty()) {
+        return Err(invalid("the command begins with a program"));
+    }
+    if given.iter().any(|word| word.chars().any(char::is_control)) {
+        return Err(invalid("a word of the command holds a control character"));
+    }
+    Ok(given.to_vec())
+}
+
+/// Where a remote consumer is: https, or http on this machine; no user and no password in it.
+pub(super) fn remote(given: &str) -> Result<String> {
+    let given = given.trim();
+    if given.is_empty() {
+        return Ok(String::new());
+    }
+    let url =
+        url::Url::parse(given).map_err(|_| invalid("url is no address, as https://mcp.example.com/mcp"))?;
+    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    if !(url.scheme() == "https" || url.scheme() == "http" && is_local) {
+        return Err(invalid("url is https"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err(invalid("url has no user, no password and no fragment"));
+    }
+    Ok(url.to_string())
+}

@@ -1,0 +1,230 @@
+//! Consumers: what uses credentials. They get what they are bound to, and nothing else.
+//!
+//! Whoever binds gives no right away: a value goes out only where the person it runs for may use it, or the consumer
+//! itself was granted it. What a binding decides is where it goes, so a person agrees to each.
+mod check;
+mod get;
+mod given;
+mod list;
+mod register;
+mod remove;
+mod resolve;
+#[cfg(test)]
+mod tests;
+mod update;
+
+pub use check::{BindingCheck, BindingState, Checked, check};
+pub use get::GetConsumer;
+pub use given::GivenBinding;
+pub use list::{ConsumerList, ListConsumers};
+pub use register::{RegisterConsumer, register_all};
+pub use remove::{RemoveConsumer, Removed};
+pub(in crate::ops) use resolve::problem;
+pub use resolve::{Found, look};
+pub use update::UpdateConsumer;
+
+use crate::clock::Millis;
+use crate::error::{Code, Error, Result, invalid};
+use crate::ids::{ConsumerId, OrgId, TeamId, UserId};
+use crate::model::Word;
+use crate::model::access::{Caller, Standing};
+use crate::model::consumer::{Binding, Consumer, ConsumerKind};
+use crate::model::credential::Scope;
+use crate::model::event::Event;
+use crate::model::org::Team;
+use crate::model::text::shown;
+use crate::store::{Reader, Writer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One consumer, without its bindings.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct ConsumerRow {
+    pub id: ConsumerId,
+    pub name: String,
+    pub kind: ConsumerKind,
+    pub scope: Scope,
+    /// Login or team
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub owner: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stack: String,
+    /// Empty: everybody of its scope.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub run_by: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub server: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub url: String,
+    pub bindings: usize,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+}
+
+/// What registering and changing answer.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ConsumerAnswer {
+    pub consumer: ConsumerRow,
+    /// Whether everything required is there, for the caller.
+    pub ready: bool,
+    pub checks: Vec<BindingCheck>,
+    pub next: Vec<String>,
+}
+
+/// `c` as a row, for somebody who may see it.
+pub(super) fn row(tx: &Reader<'_>, c: &Consumer, bindings: usize) -> Result<ConsumerRow> {
+    let owner = match c.scope {
+        Scope::Personal => tx.user(&c.org_id, &UserId::from(c.owner_id.as_str())).map(|u| u.login),
+        Scope::Team => tx.team(&c.org_id, &TeamId::from(c.owner_id.as_str())).map(|t| t.name),
+        Scope::Org => Ok(String::new()),
+    };
+    Ok(ConsumerRow {
+        id: c.id.clone(),
+        name: c.name.clone(),
+        kind: c.kind,
+        scope: c.scope,
+        owner: owner.unwrap_or_default(),
+        description: c.description.clone(),
+        stack: c.stack.clone(),
+        run_by: c.run_by.iter().map(|one| runner_name(tx, &c.org_id, one)).collect(),
+        server: c.definition.clone(),
+        command: c.command.clone(),
+        url: c.url.clone(),
+        bindings,
+        created_at: c.created_at,
+        updated_at: c.updated_at,
+    })
+}
+
+fn runner_name(tx: &Reader<'_>, org: &OrgId, stored: &str) -> String {
+    match stored.split_once(':') {
+        Some(("team", id)) => {
+            tx.team(org, &TeamId::from(id)).map_or_else(|_| stored.to_owned(), |t| format!("team:{}", t.name))
+        }
+        Some((_, id)) => tx.user(org, &UserId::from(id)).map_or_else(|_| stored.to_owned(), |u| u.login),
+        None => stored.to_owned(),
+    }
+}
+
+/// `login` or `team:NAME`, as they are stored.
+fn parse_runners(tx: &Reader<'_>, org: &OrgId, given: &[String]) -> Result<Vec<String>> {
+    let mut runners = Vec::new();
+    for one in given {
+        let one = crate::ops::org::named(one)?;
+        let stored = match one.split_once(':') {
+            Some(("team", name)) => format!("team:{}", tx.team_named(org, name)?.id),
+            Some(("user", name)) => format!("user:{}", tx.user_named(org, name)?.id),
+            _ => format!("user:{}", tx.user_named(org, &one)?.id),
+        };
+        if !runners.contains(&stored) {
+            runners.push(stored);
+        }
+    }
+    Ok(runners)
+}
+
+fn not_found(wanted: &str) -> Error {
+    Error::new(Code::ConsumerNotFound, format!("there is no consumer {} you can see", shown(wanted)))
+}
+
+/// By id, by name, or by name with its scope: `personal/NAME`, `team/NAME`, `org/NAME`.
+///
+/// Fails with `consumer_not_found` for what the caller may not know, and `ambiguous_name` where several fit.
+pub fn reach(tx: &Reader<'_>, caller: &Caller, who: &Standing, wanted: &str) -> Result<Consumer> {
+    let wanted = wanted.trim();
+    if wanted.is_empty() || wanted.len() > 80 {
+        return Err(invalid("name a consumer, as list_consumers shows it"));
+    }
+    if wanted.len() == 26
+        && let Some(c) = tx.find_consumer(&caller.org, &ConsumerId::from(wanted))?
+        && c.deleted_at.is_none()
+    {
+        return if c.is_seen_by(who) { Ok(c) } else { Err(not_found(wanted)) };
+    }
+    let (scope, name) = match wanted.split_once('/') {
+        Some((scope, name)) => (Scope::parse(scope), name),
+        None => (None, wanted),
+    };
+    let mut found = tx.consumers_named(&caller.org, &name.to_ascii_lowercase())?;
+    found.retain(|c| c.is_seen_by(who) && scope.is_none_or(|scope| c.scope == scope));
+    match found.len() {
+        0 => Err(not_found(wanted)),
+        1 => Ok(found.remove(0)),
+        n => {
+            let list: Vec<_> = found.iter().take(10).map(|c| format!("{} = {}", c.id, c.label())).collect();
+            Err(Error::new(
+                Code::AmbiguousName,
+                format!("{} names {n} consumers: {}", shown(wanted), list.join("; ")),
+            )
+            .next("Name it by its id, or with its scope, as personal/NAME or org/NAME."))
+        }
+    }
+}
+
+/// As [`reach`], for whoever keeps it.
+pub(super) fn managed(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<(Standing, Consumer)> {
+    let who = tx.standing(caller)?;
+    let c = reach(tx, caller, &who, wanted)?;
+    match who.manages_place(c.scope, &c.owner_id) {
+        true => Ok((who, c)),
+        false => Err(Error::new(Code::NotAllowed, format!("you may not change the consumer {}", c.name))),
+    }
+}
+
+/// As [`reach`], for whoever may run it.
+pub fn run_by(tx: &Reader<'_>, caller: &Caller, who: &Standing, wanted: &str) -> Result<Consumer> {
+    let c = reach(tx, caller, who, wanted)?;
+    match c.is_run_by(who) {
+        true => Ok(c),
+        false => Err(Error::new(Code::NotAllowed, format!("you may not run the consumer {}", c.name))
+            .next("Ask whoever keeps it to add you: update_consumer with run_by.")),
+    }
+}
+
+/// An event about `c`. Of a personal one only its owner reads it.
+pub(super) fn about(operation: &str, c: &Consumer) -> Event {
+    let mut event = Event::of(operation).about("consumer", c.id.as_str(), &c.name);
+    event.object.revision = Some(c.revision);
+    event.object.scope = Some(c.scope);
+    event.object.owner.clone_from(&c.owner_id);
+    event.consumer.clone_from(&c.id.0);
+    event
+}
+
+/// What goes where, a line each: for whoever agrees to it, and for the log. Names only.
+pub(super) fn told(b: &Binding) -> String {
+    let from = match b.source {
+        crate::model::consumer::BindingSource::Static => "plain text".to_owned(),
+        source if b.credential.is_empty() => source.to_string(),
+        source => format!("{source} {}", b.credential),
+    };
+    let mut text = format!("{} = {from} ({})", b.variable, b.delivery);
+    for (what, list) in [("methods", &b.methods), ("paths", &b.paths)] {
+        if !list.is_empty() {
+            text.push_str(&format!(", {what} {}", list.join(" ")));
+        }
+    }
+    text
+}
+
+/// The consumers of a team that is to be deleted.
+pub(super) fn owned_by_team(tx: &Reader<'_>, team: &Team) -> Result<Vec<Consumer>> {
+    all_of(tx, &team.org_id, Scope::Team, team.id.as_str())
+}
+
+fn all_of(tx: &Reader<'_>, org: &OrgId, scope: Scope, owner: &str) -> Result<Vec<Consumer>> {
+    tx.consumers_owned(org, scope, owner)
+}
+
+/// Removes what an erased person kept for themselves.
+pub(super) fn forget_of(tx: &mut Writer<'_>, org: &OrgId, user: &UserId) -> Result<()> {
+    for c in all_of(tx, org, Scope::Personal, user.as_str())? {
+        remove::end(tx, c)?;
+    }
+    Ok(())
+}

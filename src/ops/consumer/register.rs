@@ -1,0 +1,238 @@
+//! `register_consumer`: a new consumer with its bindings. Where one is bound or started, a person agrees.
+use super::check::check;
+use super::given::{GivenBinding, command, parse_all, remote, screen};
+use super::{ConsumerAnswer, about, parse_runners, row, told};
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::ids::ConsumerId;
+use crate::model::access::{Caller, Standing};
+use crate::model::consumer::{Binding, Consumer, ConsumerKind, parse_name};
+use crate::model::credential::Scope;
+use crate::model::event::Event;
+use crate::model::text::{Description, Label, Reason};
+use crate::ops::confirm::{Confirm, Question};
+use crate::ops::credential::create::place;
+use crate::ops::{Effect, Operation, Permission, Toolset, people_only, reach, refusal};
+use crate::store::{Reader, Writer};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterConsumer {
+    /// As github; letters, digits, . _ -
+    #[schemars(length(min = 1, max = 64))]
+    pub name: String,
+    /// Default mcp_server
+    pub kind: Option<ConsumerKind>,
+    /// Default personal
+    pub scope: Option<Scope>,
+    #[schemars(length(max = 80))]
+    pub team: Option<String>,
+    pub description: Option<Description>,
+    /// Group of MCP servers
+    pub stack: Option<Label>,
+    /// Logins or team:NAME that alone may run it
+    #[schemars(length(max = 20), inner(length(max = 80)))]
+    pub run_by: Option<Vec<String>>,
+    /// Program and arguments
+    #[schemars(length(max = 64), inner(length(max = 1000)))]
+    pub command: Option<Vec<String>>,
+    /// Of a remote server
+    #[schemars(length(max = 500))]
+    pub url: Option<String>,
+    #[schemars(length(max = 60))]
+    pub bindings: Option<Vec<GivenBinding>>,
+    pub reason: Option<Reason>,
+}
+
+/// What it would be.
+struct Plan {
+    who: Standing,
+    consumer: Consumer,
+    bindings: Vec<Binding>,
+}
+
+impl RegisterConsumer {
+    fn needs_person(&self) -> bool {
+        self.bindings.as_ref().is_some_and(|b| !b.is_empty())
+            || self.command.as_ref().is_some_and(|c| !c.is_empty())
+            || self.url.as_ref().is_some_and(|u| !u.trim().is_empty())
+    }
+
+    fn screen(&self, app: &App) -> Result<()> {
+        let (bindings, command) = (self.bindings.as_deref(), self.command.as_deref());
+        let url = self.url.as_deref().unwrap_or_default();
+        screen(app, bindings.unwrap_or_default(), command.unwrap_or_default(), url)
+    }
+
+    fn plan(&self, tx: &Reader<'_>, caller: &Caller) -> Result<Plan> {
+        let (who, org) = reach::who(tx, caller)?;
+        let name = parse_name(&self.name)?;
+        let scope = self.scope.unwrap_or(Scope::Personal);
+        let owner_id = place(tx, &who, &org, scope, self.team.as_deref())?;
+        let name_key = name.to_ascii_lowercase();
+        if tx
+            .consumers_named(&caller.org, &name_key)?
+            .iter()
+            .any(|c| c.scope == scope && c.owner_id == owner_id)
+        {
+            return Err(Error::new(Code::AlreadyExists, format!("there is a consumer {name} here already"))
+                .next("Change it with update_consumer, or choose another name."));
+        }
+        let now = tx.now();
+        let consumer = Consumer {
+            id: ConsumerId::fresh(),
+            org_id: caller.org.clone(),
+            name,
+            name_key,
+            kind: self.kind.unwrap_or(ConsumerKind::McpServer),
+            scope,
+            owner_id,
+            description: self.description.as_ref().map_or(String::new(), |d| d.as_str().to_owned()),
+            stack: self.stack.as_ref().map_or(String::new(), |s| s.as_str().to_owned()),
+            run_by: parse_runners(tx, &caller.org, self.run_by.as_deref().unwrap_or_default())?,
+            definition: String::new(),
+            command: command(self.command.as_deref().unwrap_or_default())?,
+            url: remote(self.url.as_deref().unwrap_or_default())?,
+            created_at: now,
+            created_by: caller.user.clone(),
+            updated_at: now,
+            deleted_at: None,
+            revision: 0,
+        };
+        let given = self.bindings.as_deref().unwrap_or_default();
+        let bindings = parse_all(tx, caller, &who, &consumer.id, given)?;
+        Ok(Plan { who, consumer, bindings })
+    }
+
+    /// What a person agrees to.
+    fn question(&self, plan: &Plan) -> Question {
+        let c = &plan.consumer;
+        let mut impact = Vec::new();
+        if !c.command.is_empty() {
+            impact.push(format!("runs: {}", c.command.join(" ")));
+        }
+        if !c.url.is_empty() {
+            impact.push(format!("talks to: {}", c.url));
+        }
+        impact.extend(plan.bindings.iter().map(|b| format!("gets: {}", told(b))));
+        impact.push(match c.scope {
+            Scope::Personal => "runs for you alone".to_owned(),
+            Scope::Team => "everybody in the team may run it, each with what they may use".to_owned(),
+            Scope::Org => "everybody in the org may run it, each with what they may use".to_owned(),
+        });
+        Question {
+            summary: format!("register the consumer {} ({}, {})", c.name, c.kind, c.scope),
+            impact,
+            reason: self.reason.as_ref().map_or(String::new(), |reason| reason.as_str().to_owned()),
+            pins: Vec::new(),
+        }
+    }
+
+    fn write(&self, tx: &mut Writer<'_>, caller: &Caller) -> Result<(Event, ConsumerAnswer)> {
+        let Plan { who, mut consumer, mut bindings } = self.plan(tx, caller)?;
+        tx.insert(&mut consumer)?;
+        for binding in &mut bindings {
+            tx.insert(binding)?;
+        }
+        let event = about(Self::NAME, &consumer)
+            .because(self.reason.as_ref().map_or("", Reason::as_str))
+            .with("kind", crate::model::Word::as_str(consumer.kind))
+            .with("command", consumer.command.first().cloned().unwrap_or_default())
+            .with("url", consumer.url.clone())
+            .with("bindings", bindings.iter().map(told).collect::<Vec<_>>());
+        let answer = answer(tx, caller, &who, &consumer, &bindings)?;
+        Ok((event, answer))
+    }
+}
+
+/// What there is now, and what to do next.
+pub(super) fn answer(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    consumer: &Consumer,
+    bindings: &[Binding],
+) -> Result<ConsumerAnswer> {
+    let checked = check(tx, caller, who, consumer, bindings, true)?;
+    let mut next = checked.next;
+    if checked.ready && !bindings.is_empty() {
+        next.push(match consumer.command.is_empty() {
+            true => format!("Run it: `unsaid run --consumer {} -- COMMAND`.", consumer.name),
+            false => format!("Start it from a client's configuration as `unsaid mcp {}`.", consumer.name),
+        });
+    }
+    Ok(ConsumerAnswer {
+        consumer: row(tx, consumer, bindings.len())?,
+        ready: checked.ready,
+        checks: checked.bindings,
+        next,
+    })
+}
+
+impl Operation for RegisterConsumer {
+    const NAME: &'static str = "register_consumer";
+    const TITLE: &'static str = "Register a consumer";
+    const ABOUT: &'static str = "Set up an agent, MCP server, workflow or integration with what it may get. A person approves bindings and commands.";
+    const TOOLSET: Toolset = Toolset::Consumers;
+    const EFFECT: Effect = Effect::Redirects;
+    const NEEDS: Permission = Permission::ManagePlace;
+    type Output = ConsumerAnswer;
+
+    async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
+        self.screen(app)?;
+        let (asking, input) = (caller.clone(), self.clone());
+        app.store
+            .read(move |tx| {
+                let plan = input.plan(tx, &asking)?;
+                Ok(match input.needs_person() {
+                    true => Confirm::Person(input.question(&plan)),
+                    false => Confirm::Nothing,
+                })
+            })
+            .await
+    }
+
+    async fn run(self, app: &App, caller: &Caller) -> Result<ConsumerAnswer> {
+        self.screen(app)?;
+        let asking = caller.clone();
+        app.store
+            .write(caller, move |tx| {
+                let (event, answer) = self.write(tx, &asking)?;
+                tx.record(event, answer)
+            })
+            .await
+    }
+}
+
+/// Registers several, all or none: a client's whole configuration. For people, who have agreed to the list.
+pub async fn register_all(
+    app: &App,
+    caller: &Caller,
+    all: Vec<RegisterConsumer>,
+) -> Result<Vec<ConsumerAnswer>> {
+    people_only(caller)?;
+    all.iter().try_for_each(|one| one.screen(app))?;
+    let asking = caller.clone();
+    let done = app
+        .store
+        .write(caller, move |tx| {
+            let mut answers = Vec::with_capacity(all.len());
+            let mut last = None;
+            for one in &all {
+                let (event, answer) = one.write(tx, &asking)?;
+                if let Some(before) = last.replace(event) {
+                    tx.note(before)?;
+                }
+                answers.push(answer);
+            }
+            let last = last.ok_or_else(|| crate::error::invalid("there is no consumer to register"))?;
+            tx.record_step(last, answers)
+        })
+        .await;
+    if let Err(e) = &done {
+        refusal::remember(app, caller, Event::of(RegisterConsumer::NAME), e).await;
+    }
+    done
+}

@@ -1,0 +1,93 @@
+//! Which credential a binding means for the person a consumer runs for.
+use crate::error::{Code, Error, Result};
+use crate::ids::CredentialId;
+use crate::model::access::{Caller, Standing, access};
+use crate::model::consumer::{Binding, BindingSource, Consumer};
+use crate::model::credential::{Credential, Scope, Source};
+use crate::model::resolution::{Narrowing, Resolved, resolve};
+use crate::ops::reach;
+use crate::store::Reader;
+
+/// What a binding found.
+pub struct Found {
+    pub candidates: Vec<Credential>,
+    pub resolved: Resolved,
+    pub narrowing: Narrowing,
+}
+
+impl Found {
+    pub fn winner(&self) -> Option<&Credential> {
+        self.resolved.winner.map(|i| &self.candidates[i])
+    }
+}
+
+/// Looks for `binding`'s credential as `who` (with `who.consumer` set, what the consumer was granted counts too).
+///
+/// A binding narrows what the name would resolve to; it never reaches further than its person and its grants do.
+pub fn look(tx: &Reader<'_>, caller: &Caller, who: &Standing, c: &Consumer, b: &Binding) -> Result<Found> {
+    let narrowing = Narrowing {
+        account: (!b.account.is_empty()).then(|| b.account.clone()),
+        environment: b.environment,
+        team: match (b.team_id.is_empty(), c.scope) {
+            (false, _) => Some(b.team_id.clone()),
+            (true, Scope::Team) => Some(c.owner_id.clone()),
+            (true, _) => None,
+        },
+    };
+    let wanted = b.wanted();
+    let is_id = wanted.len() == 26;
+    let mut candidates = match is_id {
+        true => tx
+            .find_credential(&caller.org, &CredentialId::from(wanted))?
+            .filter(|c| c.deleted_at.is_none())
+            .into_iter()
+            .collect(),
+        false => Vec::new(),
+    };
+    if candidates.is_empty() {
+        candidates = tx.candidates(&caller.org, &wanted.to_ascii_uppercase(), &reach::places(who))?;
+    }
+    candidates.retain(|found| match b.source {
+        BindingSource::Auto => true,
+        BindingSource::Static => false,
+        BindingSource::OAuth => found.source == Source::OAuth,
+        BindingSource::OrgSecret => found.scope == Scope::Org,
+        BindingSource::TeamSecret => {
+            found.scope == Scope::Team && (b.team_id.is_empty() || found.owner_id == b.team_id)
+        }
+        BindingSource::UserSecret => found.scope == Scope::Personal && found.owner_id == who.user.as_str(),
+    });
+    let mut seen = Vec::with_capacity(candidates.len());
+    let mut may_use = Vec::with_capacity(candidates.len());
+    for found in candidates {
+        let access = access(who, &found, &tx.grants_on(&caller.org, &found.id)?);
+        if access.sees() {
+            may_use.push(access.uses);
+            seen.push(found);
+        }
+    }
+    let resolved = resolve(&seen, &may_use, &narrowing, tx.now());
+    Ok(Found { candidates: seen, resolved, narrowing })
+}
+
+/// Why there is no value, as an error to refuse a start with.
+pub(in crate::ops) fn problem(b: &Binding, found: &Found) -> Error {
+    use crate::model::resolution::Problem as P;
+    let (message, next) =
+        crate::ops::credential::explain::advice(b.wanted(), &found.resolved, &found.narrowing);
+    let is_seen = found.candidates.iter().any(|_| true);
+    let code = match found.resolved.problem {
+        Some(P::Ambiguous) => Code::AmbiguousName,
+        Some(P::AmbiguousTeam) => Code::AmbiguousTeam,
+        Some(P::Expired) => Code::CredentialExpired,
+        Some(P::ValueMissing) => Code::ValueMissing,
+        Some(P::ReauthRequired) => Code::ReauthRequired,
+        Some(P::NotFound) | None if is_seen => Code::NotAllowed,
+        Some(P::NotFound) | None => Code::Unresolved,
+    };
+    let message = match code {
+        Code::NotAllowed => format!("{}: there is one, and you may not use it", b.wanted()),
+        _ => message,
+    };
+    Error::new(code, message).next(next)
+}

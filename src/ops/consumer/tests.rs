@@ -1,0 +1,374 @@
+use crate::error::{Code, Error};
+use crate::model::Word as _;
+use crate::model::access::{Caller, Door};
+use crate::ops::hand_over::{Handed, hand_over_to};
+use crate::testing::{FormYes, PersonYes, World};
+use serde_json::{Value, json};
+
+async fn add(w: &World, who: &str, input: Value) -> Result<Value, Error> {
+    w.call_with(&w.person(who), "register_consumer", input, &PersonYes).await
+}
+
+async fn github(w: &World, who: &str, scope: &str, bindings: Value) -> Value {
+    let mut input =
+        json!({"name": "github", "scope": scope, "command": ["npx", "server"], "bindings": bindings});
+    if scope == "team" {
+        input["team"] = json!("core");
+    }
+    add(w, who, input).await.unwrap()
+}
+
+/// What is handed over, as `VARIABLE=value` of test values, and plain text.
+async fn start(w: &World, who: &Caller, consumer: &str) -> Result<Vec<String>, Code> {
+    let show = |h: &Handed| {
+        let text = h.value.expose(|v| String::from_utf8_lossy(v).into_owned());
+        format!("{}={text}", h.variable)
+    };
+    let started = hand_over_to(&w.app, who, consumer, "npx").await.map_err(|e| e.code)?;
+    let mut all: Vec<_> = started.handed.iter().map(show).collect();
+    all.extend(started.plain.iter().map(|(name, text)| format!("{name}={text}")));
+    all.sort();
+    Ok(all)
+}
+
+async fn value(w: &World, who: &str, scope: &str, name: &str, text: &str) {
+    w.add(who, if scope == "team" { "core" } else { scope }, name, text).await;
+}
+
+/// Outcome and consumer of every `use` in the log.
+async fn uses(w: &World) -> Vec<(String, String)> {
+    let org = w.org.clone();
+    let rows = w.app.store.read(move |tx| tx.audit_after(&org, 0, 10_000)).await.unwrap();
+    rows.into_iter().filter(|r| r.operation == "use").map(|r| (r.outcome, r.consumer)).collect()
+}
+
+#[tokio::test]
+async fn a_consumer_gets_what_it_is_bound_to_and_nothing_else() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "GITHUB_TOKEN", "mine").await;
+    value(&w, "mia", "personal", "OTHER_KEY", "not bound").await;
+    github(
+        &w,
+        "mia",
+        "personal",
+        json!([
+            {"variable": "GITHUB_TOKEN"},
+            {"variable": "GH_TOKEN", "credential": "GITHUB_TOKEN", "source": "user_secret"},
+            {"variable": "LOG_LEVEL", "text": "debug"},
+        ]),
+    )
+    .await;
+
+    let got = start(&w, &w.person("mia"), "github").await.unwrap();
+
+    assert_eq!(got, ["GH_TOKEN=mine", "GITHUB_TOKEN=mine", "LOG_LEVEL=debug"]);
+    let log = uses(&w).await;
+    assert_eq!(log.len(), 2);
+    assert!(log.iter().all(|(outcome, consumer)| outcome == "ok" && consumer.len() == 26));
+}
+
+#[tokio::test]
+async fn each_source_takes_from_its_own_place_and_never_from_another() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "KEY", "mias").await;
+    value(&w, "tess", "team", "KEY", "cores").await;
+    value(&w, "ada", "org", "KEY", "orgs").await;
+    for (source, text) in
+        [("auto", "mias"), ("user_secret", "mias"), ("team_secret", "cores"), ("org_secret", "orgs")]
+    {
+        let input = json!({"name": source, "bindings": [{"variable": "KEY", "source": source}]});
+        add(&w, "mia", input).await.unwrap();
+
+        assert_eq!(start(&w, &w.person("mia"), source).await.unwrap(), [format!("KEY={text}")], "{source}");
+    }
+    add(&w, "mia", json!({"name": "conn", "bindings": [{"variable": "KEY", "source": "oauth"}]}))
+        .await
+        .unwrap();
+    assert_eq!(start(&w, &w.person("mia"), "conn").await.unwrap_err(), Code::Unresolved);
+}
+
+#[tokio::test]
+async fn the_orgs_consumer_hands_each_person_their_own_value() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "KEY", "mias").await;
+    value(&w, "max", "personal", "KEY", "maxs").await;
+    github(&w, "ada", "org", json!([{"variable": "KEY", "source": "user_secret"}])).await;
+
+    assert_eq!(start(&w, &w.person("mia"), "github").await.unwrap(), ["KEY=mias"]);
+    assert_eq!(start(&w, &w.person("max"), "github").await.unwrap(), ["KEY=maxs"]);
+    assert_eq!(start(&w, &w.person("tom"), "github").await.unwrap_err(), Code::Unresolved);
+}
+
+#[tokio::test]
+async fn what_is_required_and_missing_stops_the_start_and_says_how_to_add_it() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "A_KEY", "a").await;
+    let bindings =
+        json!([{"variable": "A_KEY"}, {"variable": "B_KEY"}, {"variable": "C_KEY", "required": false}]);
+    let answer = github(&w, "mia", "personal", bindings).await;
+
+    assert_eq!(answer["ready"], false);
+    let Err(e) = hand_over_to(&w.app, &w.person("mia"), "github", "npx").await else { panic!("it started") };
+    assert_eq!(e.code, Code::Unresolved);
+    assert!(e.message().contains("B_KEY") && e.next_step().contains("unsaid set B_KEY"), "{e:?}");
+    let log = uses(&w).await;
+    assert!(log.len() == 1 && log[0].0 == "refused", "{log:?}");
+
+    value(&w, "mia", "personal", "B_KEY", "b").await;
+    assert_eq!(start(&w, &w.person("mia"), "github").await.unwrap(), ["A_KEY=a", "B_KEY=b"]);
+}
+
+#[tokio::test]
+async fn an_expired_override_does_not_fall_back_even_where_it_is_optional() {
+    let w = World::new().await;
+    value(&w, "ada", "org", "KEY", "orgs").await;
+    value(&w, "mia", "personal", "KEY", "mias").await;
+    github(&w, "ada", "org", json!([{"variable": "KEY", "required": false}])).await;
+    let expires = w.app.now().plus_days(1).to_string();
+    w.call(
+        &w.person("mia"),
+        "update_credential",
+        json!({"credential": "personal/KEY", "expires_at": expires}),
+    )
+    .await
+    .unwrap();
+    w.clock.advance_ms(2 * crate::clock::DAY_MS);
+
+    assert_eq!(start(&w, &w.person("mia"), "github").await.unwrap_err(), Code::CredentialExpired);
+    assert_eq!(start(&w, &w.person("max"), "github").await.unwrap(), ["KEY=orgs"]);
+}
+
+#[tokio::test]
+async fn get_consumer_says_what_wins_and_why_and_what_is_missing_and_how_to_add_it() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "KEY", "mias").await;
+    value(&w, "ada", "org", "KEY", "orgs").await;
+    let bindings = json!([{"variable": "KEY"}, {"variable": "GONE_KEY", "source": "org_secret"}]);
+    github(&w, "ada", "org", bindings).await;
+
+    let seen = w.call(&w.caller("mia"), "get_consumer", json!({"consumer": "github"})).await.unwrap();
+
+    assert_eq!((&seen["ready"], &seen["for_user"]), (&json!(false), &json!("mia")));
+    let checks = seen["checks"].as_array().unwrap();
+    assert_eq!((&checks[1]["state"], &checks[1]["scope"]), (&json!("ready"), &json!("personal")));
+    assert_eq!(checks[1]["runners_up"][0]["verdict"], "shadowed");
+    assert_eq!(checks[0]["state"], "missing");
+    assert!(checks[0]["next"].as_str().unwrap().contains("unsaid set GONE_KEY --scope org"));
+}
+
+#[tokio::test]
+async fn an_admin_who_looks_for_somebody_else_learns_nothing_of_what_is_personal() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "KEY", "mias").await;
+    value(&w, "ada", "org", "KEY", "orgs").await;
+    let bindings = json!([{"variable": "KEY"}, {"variable": "OWN_KEY", "source": "user_secret"}]);
+    github(&w, "ada", "org", bindings).await;
+    let look = |user: &str| {
+        let input = json!({"consumer": "github", "user": user});
+        let (w, who) = (&w, w.caller("ada"));
+        async move { w.call(&who, "get_consumer", input).await.unwrap()["checks"].clone() }
+    };
+
+    let (mia, max) = (look("mia").await, look("max").await);
+
+    assert_eq!(mia, max);
+    assert_eq!(mia[0]["scope"], "org");
+    let e = w.call(&w.caller("mia"), "get_consumer", json!({"consumer": "github", "user": "max"})).await;
+    assert_eq!(e.unwrap_err().code, Code::NotAllowed);
+}
+
+#[tokio::test]
+async fn a_model_binds_nothing_without_a_person() {
+    let w = World::new().await;
+    let bound = json!({"name": "a", "bindings": [{"variable": "KEY"}]});
+    let started = json!({"name": "a", "command": ["sh"]});
+    let remote = json!({"name": "a", "url": "https://mcp.example.com/"});
+    for input in [bound, started, remote] {
+        // A form can be forged by the client.
+        for client in [&FormYes as &dyn crate::ops::Confirmer, &crate::ops::NoOne] {
+            let e = w.call_with(&w.caller("mia"), "register_consumer", input.clone(), client).await;
+            assert_eq!(e.unwrap_err().code, Code::ApprovalRequired);
+        }
+    }
+    assert_eq!(w.call(&w.caller("mia"), "list_consumers", json!({})).await.unwrap()["consumers"], json!([]));
+    // An empty one is only a name.
+    w.call(&w.caller("mia"), "register_consumer", json!({"name": "a", "kind": "agent"})).await.unwrap();
+    for change in [
+        json!({"set_bindings": [{"variable": "KEY"}]}),
+        json!({"set_bindings": [{"variable": "API_VERSION", "text": "2"}]}),
+        json!({"command": ["sh"]}),
+        json!({"url": "https://mcp.example.com/"}),
+    ] {
+        let mut input = change;
+        input["consumer"] = json!("a");
+        let e = w.call_with(&w.caller("mia"), "update_consumer", input, &FormYes).await;
+        assert_eq!(e.unwrap_err().code, Code::ApprovalRequired);
+    }
+    w.call(&w.caller("mia"), "update_consumer", json!({"consumer": "a", "description": "mine"}))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_approved_binding_is_what_the_person_was_shown() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "KEY", "mias").await;
+    let input = json!({"name": "a", "bindings": [{"variable": "KEY"}]});
+    let e = w.call(&w.caller("mia"), "register_consumer", input).await.unwrap_err();
+    let id = e.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone();
+    let shown = crate::ops::approval::show(&w.app, &w.person("mia"), &id).await.unwrap();
+    assert!(shown.impact.contains("gets: KEY = auto (env)"), "{}", shown.impact);
+
+    crate::ops::approval::approve(&w.app, &w.person("mia"), &id).await.unwrap();
+
+    assert_eq!(start(&w, &w.person("mia"), "a").await.unwrap(), ["KEY=mias"]);
+}
+
+#[tokio::test]
+async fn a_variable_that_changes_how_programs_run_takes_no_secret_and_plain_text_only_of_people() {
+    let w = World::new().await;
+    let with = |binding: Value| json!({"name": "a", "bindings": [binding]});
+    for binding in [
+        json!({"variable": "LD_PRELOAD"}),
+        json!({"variable": "NODE_OPTIONS", "credential": "KEY"}),
+        json!({"variable": "UNSAID_TOKEN", "text": "x"}),
+    ] {
+        assert_eq!(add(&w, "mia", with(binding)).await.unwrap_err().code, Code::ReservedName);
+    }
+    let configured = with(json!({"variable": "OPENAI_BASE_URL", "text": "https://api.example.com"}));
+    let e = w.call_with(&w.caller("mia"), "register_consumer", configured.clone(), &PersonYes).await;
+    assert_eq!(e.unwrap_err().code, Code::ReservedName);
+    add(&w, "mia", configured).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_binding_that_does_not_fit_together_is_refused_and_nothing_is_kept() {
+    let w = World::new().await;
+    for binding in [
+        json!({"variable": "KEY", "source": "static"}),
+        json!({"variable": "KEY", "source": "auto", "text": "x"}),
+        json!({"variable": "KEY", "text": "x", "delivery": "file"}),
+        json!({"variable": "KEY", "text": "x", "credential": "OTHER"}),
+        json!({"variable": "KEY", "methods": ["GET"]}),
+        json!({"variable": "KEY", "delivery": "header", "methods": ["TRACE"]}),
+        json!({"variable": "KEY", "delivery": "header", "paths": ["/a/../b"]}),
+        json!({"variable": "KEY", "credential": "not a name"}),
+        json!({"variable": "1KEY"}),
+    ] {
+        let e = add(&w, "mia", json!({"name": "a", "bindings": [binding.clone()]})).await.unwrap_err();
+        assert_eq!(e.code, Code::InvalidInput, "{binding}");
+    }
+    let twice = json!({"name": "a", "bindings": [{"variable": "KEY"}, {"variable": "key"}]});
+    assert_eq!(add(&w, "mia", twice).await.unwrap_err().code, Code::InvalidInput);
+    let secret = format!("ghp_{}", "a1B2".repeat(9));
+    let pasted = json!({"name": "a", "bindings": [{"variable": "KEY", "text": secret}]});
+    assert_eq!(add(&w, "mia", pasted).await.unwrap_err().code, Code::SecretInArgument);
+    let typed = json!({"name": "a", "command": ["x", format!("--token={secret}")]});
+    assert_eq!(add(&w, "mia", typed).await.unwrap_err().code, Code::SecretInArgument);
+    assert_eq!(w.call(&w.caller("mia"), "list_consumers", json!({})).await.unwrap()["consumers"], json!([]));
+}
+
+#[tokio::test]
+async fn bindings_change_one_by_one_and_the_others_stay() {
+    let w = World::new().await;
+    github(&w, "mia", "personal", json!([{"variable": "A_KEY"}, {"variable": "B_KEY", "required": false}]))
+        .await;
+    let change =
+        json!({"consumer": "github", "set_bindings": [{"variable": "B_KEY", "source": "org_secret"}]});
+    let answer = w.call_with(&w.person("mia"), "update_consumer", change.clone(), &PersonYes).await.unwrap();
+
+    let names = |v: &Value| -> Vec<String> {
+        let one =
+            |c: &Value| format!("{} {}", c["variable"].as_str().unwrap(), c["source"].as_str().unwrap());
+        v["checks"].as_array().unwrap().iter().map(one).collect()
+    };
+    assert_eq!(names(&answer), ["A_KEY auto", "B_KEY org_secret"]);
+    let remove = json!({"consumer": "github", "remove_bindings": ["A_KEY"]});
+    let answer = w.call_with(&w.person("mia"), "update_consumer", remove.clone(), &FormYes).await.unwrap();
+    assert_eq!(names(&answer), ["B_KEY org_secret"]);
+    let e = w.call_with(&w.person("mia"), "update_consumer", remove, &FormYes).await.unwrap_err();
+    assert_eq!(e.code, Code::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_removed_consumer_gets_nothing_and_its_name_is_free() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "KEY", "mias").await;
+    github(&w, "mia", "personal", json!([{"variable": "KEY"}])).await;
+    let e = w.call(&w.caller("mia"), "remove_consumer", json!({"consumer": "github"})).await.unwrap_err();
+    assert_eq!(e.code, Code::ApprovalRequired);
+
+    let gone =
+        w.call_with(&w.caller("mia"), "remove_consumer", json!({"consumer": "github"}), &FormYes).await;
+
+    assert_eq!(gone.unwrap()["name"], "github");
+    assert_eq!(start(&w, &w.person("mia"), "github").await.unwrap_err(), Code::ConsumerNotFound);
+    github(&w, "mia", "personal", json!([])).await;
+}
+
+#[tokio::test]
+async fn nobody_learns_of_a_consumer_that_is_not_theirs() {
+    let w = World::new().await;
+    github(&w, "mia", "personal", json!([])).await;
+    add(&w, "tess", json!({"name": "cores", "scope": "team", "team": "core"})).await.unwrap();
+
+    for (who, name) in [("ada", "github"), ("max", "github"), ("otto", "github"), ("max", "cores")] {
+        for door in [Door::Stdio, Door::Cli] {
+            let caller = Caller { door, ..w.caller(who) };
+            for op in ["get_consumer", "update_consumer", "remove_consumer"] {
+                let input = json!({"consumer": name, "description": "x"});
+                let input = if op == "update_consumer" { input } else { json!({"consumer": name}) };
+                let e = w.call_with(&caller, op, input, &PersonYes).await.unwrap_err();
+                assert_eq!(e.code, Code::ConsumerNotFound, "{who} {op} {}", door.as_str());
+            }
+            assert_eq!(start(&w, &caller, name).await.unwrap_err(), Code::ConsumerNotFound);
+        }
+    }
+    let listed = w.call(&w.caller("max"), "list_consumers", json!({})).await.unwrap();
+    assert_eq!(listed["consumers"], json!([]));
+    let e = w.call(&w.stranger("mia"), "get_consumer", json!({"consumer": "github"})).await.unwrap_err();
+    assert_eq!(e.code, Code::ConsumerNotFound);
+}
+
+#[tokio::test]
+async fn a_member_runs_the_teams_consumer_and_does_not_change_it() {
+    let w = World::new().await;
+    value(&w, "tess", "team", "KEY", "cores").await;
+    github(&w, "tess", "team", json!([{"variable": "KEY", "source": "team_secret"}])).await;
+
+    assert_eq!(start(&w, &w.person("mia"), "github").await.unwrap(), ["KEY=cores"]);
+    // An admin of the org sees it, is in no team, and starts nothing.
+    assert_eq!(start(&w, &w.person("ada"), "github").await.unwrap_err(), Code::NotAllowed);
+    for who in ["mia", "ada"] {
+        let change = json!({"consumer": "github", "description": "x"});
+        let e = w.call_with(&w.person(who), "update_consumer", change, &PersonYes).await.unwrap_err();
+        assert_eq!(e.code, Code::NotAllowed);
+    }
+    let narrow = json!({"consumer": "github", "run_by": ["tom"]});
+    w.call_with(&w.person("tess"), "update_consumer", narrow, &PersonYes).await.unwrap();
+    assert_eq!(start(&w, &w.person("mia"), "github").await.unwrap_err(), Code::NotAllowed);
+    assert_eq!(start(&w, &w.person("tom"), "github").await.unwrap(), ["KEY=cores"]);
+    let widen = json!({"consumer": "github", "run_by": []});
+    let e = w.call_with(&w.caller("tess"), "update_consumer", widen, &FormYes).await.unwrap_err();
+    assert_eq!(e.code, Code::ApprovalRequired);
+}
+
+#[tokio::test]
+async fn a_team_that_still_has_consumers_is_not_deleted_and_an_erased_persons_go() {
+    let w = World::new().await;
+    github(&w, "tess", "team", json!([])).await;
+    let e =
+        w.call_with(&w.person("ada"), "delete_team", json!({"team": "core"}), &PersonYes).await.unwrap_err();
+    assert_eq!(e.code, Code::HasDependents);
+    assert!(e.message().contains("consumer github"));
+    github(&w, "max", "personal", json!([{"variable": "KEY"}])).await;
+
+    w.call_with(&w.person("ada"), "update_user", json!({"user": "max", "disabled": true}), &PersonYes)
+        .await
+        .unwrap();
+    w.call_with(&w.person("ada"), "erase_user", json!({"user": "max"}), &PersonYes).await.unwrap();
+
+    let org = w.org.clone();
+    let left = w.app.store.read(move |tx| tx.all_bindings(&org)).await.unwrap();
+    assert!(left.is_empty());
+}

@@ -1,0 +1,235 @@
+//! `update_consumer`: one thing at a time or all at once; what is not named stays as it is.
+use super::given::{GivenBinding, command, parse_all, remote, screen};
+use super::register::answer;
+use super::{ConsumerAnswer, about, managed, parse_runners, told};
+use crate::app::App;
+use crate::error::{Code, Error, Result, invalid};
+use crate::model::access::{Caller, Standing};
+use crate::model::consumer::{Binding, Consumer, MOST_BINDINGS, parse_name};
+use crate::model::text::{Description, Reason, clean};
+use crate::ops::confirm::{Confirm, Question};
+use crate::ops::{Effect, Operation, Permission, Toolset};
+use crate::store::Reader;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateConsumer {
+    /// Id or name
+    #[schemars(length(min = 1, max = 80))]
+    pub consumer: String,
+    #[schemars(length(max = 64))]
+    pub new_name: Option<String>,
+    pub description: Option<Description>,
+    /// Empty: none
+    #[schemars(length(max = 80))]
+    pub stack: Option<String>,
+    /// Replaces all; empty: everybody of its scope
+    #[schemars(length(max = 20), inner(length(max = 80)))]
+    pub run_by: Option<Vec<String>>,
+    #[schemars(length(max = 64), inner(length(max = 1000)))]
+    pub command: Option<Vec<String>>,
+    #[schemars(length(max = 500))]
+    pub url: Option<String>,
+    /// Adds these or replaces those of the same variable; others stay
+    #[schemars(length(max = 60))]
+    pub set_bindings: Option<Vec<GivenBinding>>,
+    /// Variables
+    #[schemars(length(max = 60), inner(length(max = 64)))]
+    pub remove_bindings: Option<Vec<String>>,
+    pub reason: Option<Reason>,
+}
+
+struct Plan {
+    who: Standing,
+    before: Consumer,
+    after: Consumer,
+    set: Vec<Binding>,
+    /// Those of `set` that are there already, as they are.
+    replaced: Vec<Binding>,
+    removed: Vec<Binding>,
+    /// More people may run it than before.
+    widens: bool,
+}
+
+impl Plan {
+    fn redirects(&self) -> bool {
+        !self.set.is_empty()
+            || self.after.command != self.before.command
+            || self.after.url != self.before.url
+            || self.widens
+    }
+}
+
+impl UpdateConsumer {
+    fn screen(&self, app: &App) -> Result<()> {
+        let (bindings, command) = (self.set_bindings.as_deref(), self.command.as_deref());
+        let url = self.url.as_deref().unwrap_or_default();
+        screen(app, bindings.unwrap_or_default(), command.unwrap_or_default(), url)
+    }
+
+    fn plan(&self, tx: &Reader<'_>, caller: &Caller) -> Result<Plan> {
+        let (who, before) = managed(tx, caller, &self.consumer)?;
+        let mut after = before.clone();
+        if let Some(name) = &self.new_name {
+            after.name = parse_name(name)?;
+            after.name_key = after.name.to_ascii_lowercase();
+            let taken = tx.consumers_named(&caller.org, &after.name_key)?;
+            if taken
+                .iter()
+                .any(|c| c.id != after.id && c.scope == after.scope && c.owner_id == after.owner_id)
+            {
+                return Err(Error::new(
+                    Code::AlreadyExists,
+                    format!("there is a consumer {} here already", after.name),
+                ));
+            }
+        }
+        if let Some(description) = &self.description {
+            after.description = description.as_str().to_owned();
+        }
+        if let Some(stack) = &self.stack {
+            let stack = clean(stack);
+            if stack.chars().count() > 80 {
+                return Err(invalid("a stack's name has at most 80 characters"));
+            }
+            after.stack = stack;
+        }
+        if let Some(runners) = &self.run_by {
+            after.run_by = parse_runners(tx, &caller.org, runners)?;
+        }
+        if let Some(words) = &self.command {
+            after.command = command(words)?;
+        }
+        if let Some(url) = &self.url {
+            after.url = remote(url)?;
+        }
+        let have = tx.bindings(&caller.org, &before.id)?;
+        let mut set =
+            parse_all(tx, caller, &who, &before.id, self.set_bindings.as_deref().unwrap_or_default())?;
+        let mut replaced = Vec::new();
+        let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+        for new in &mut set {
+            if let Some(old) = have.iter().find(|old| same(&old.variable, &new.variable)) {
+                new.revision = old.revision;
+                new.created_at = old.created_at;
+                new.created_by = old.created_by.clone();
+                new.variable.clone_from(&old.variable);
+                replaced.push(old.clone());
+            }
+        }
+        set.retain(|new| !replaced.contains(new));
+        let mut removed = Vec::new();
+        for variable in self.remove_bindings.iter().flatten() {
+            let Some(old) = have.iter().find(|old| same(&old.variable, variable.trim())) else {
+                return Err(invalid(format!("{} has no such binding to remove", before.name))
+                    .next("Call get_consumer to see its bindings."));
+            };
+            if set.iter().any(|new| same(&new.variable, &old.variable)) {
+                return Err(invalid(format!("{} is set and removed at once", old.variable)));
+            }
+            removed.push(old.clone());
+        }
+        if have.len() + set.len() - replaced.len().min(set.len()) - removed.len() > MOST_BINDINGS {
+            return Err(invalid(format!("a consumer has at most {MOST_BINDINGS} bindings")));
+        }
+        if after == before && set.is_empty() && removed.is_empty() {
+            return Err(Error::new(Code::NothingToDo, format!("{} is that way already", before.name)));
+        }
+        let widens = !before.run_by.is_empty()
+            && (after.run_by.is_empty() || after.run_by.iter().any(|one| !before.run_by.contains(one)));
+        Ok(Plan { who, before, after, set, replaced, removed, widens })
+    }
+
+    fn question(&self, plan: &Plan) -> Question {
+        let mut impact = Vec::new();
+        if plan.after.command != plan.before.command {
+            impact.push(format!("runs before: {}", plan.before.command.join(" ")));
+            impact.push(format!("runs after: {}", plan.after.command.join(" ")));
+        }
+        if plan.after.url != plan.before.url {
+            impact.push(format!("talks to before: {}", plan.before.url));
+            impact.push(format!("talks to after: {}", plan.after.url));
+        }
+        for new in &plan.set {
+            if let Some(old) = plan.replaced.iter().find(|old| old.variable == new.variable) {
+                impact.push(format!("before: {}", told(old)));
+            }
+            impact.push(format!("gets: {}", told(new)));
+            if !new.text.is_empty() {
+                impact.push(format!("text of {}: {}", new.variable, new.text));
+            }
+        }
+        impact.extend(plan.removed.iter().map(|b| format!("no longer gets: {}", b.variable)));
+        if plan.widens {
+            impact.push("more people may run it than before".into());
+        }
+        Question {
+            summary: format!("change the consumer {} ({})", plan.before.name, plan.before.scope),
+            impact,
+            reason: self.reason.as_ref().map_or(String::new(), |reason| reason.as_str().to_owned()),
+            pins: vec![("consumer", plan.before.id.0.clone())],
+        }
+    }
+}
+
+impl Operation for UpdateConsumer {
+    const NAME: &'static str = "update_consumer";
+    const TITLE: &'static str = "Change a consumer";
+    const ABOUT: &'static str = "Change a consumer or its bindings, one by one or all at once; the others stay. A person approves where secrets go.";
+    const TOOLSET: Toolset = Toolset::Consumers;
+    const EFFECT: Effect = Effect::Redirects;
+    const NEEDS: Permission = Permission::ManagePlace;
+    const IDEMPOTENT: bool = true;
+    type Output = ConsumerAnswer;
+
+    async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
+        self.screen(app)?;
+        let (asking, input) = (caller.clone(), self.clone());
+        app.store
+            .read(move |tx| {
+                let plan = input.plan(tx, &asking)?;
+                let question = input.question(&plan);
+                Ok(match (plan.redirects(), plan.removed.is_empty()) {
+                    (true, _) => Confirm::Person(question),
+                    (false, false) => Confirm::Form(question),
+                    (false, true) => Confirm::Nothing,
+                })
+            })
+            .await
+    }
+
+    async fn run(self, app: &App, caller: &Caller) -> Result<ConsumerAnswer> {
+        self.screen(app)?;
+        let asking = caller.clone();
+        app.store
+            .write(caller, move |tx| {
+                let plan = self.plan(tx, &asking)?;
+                let mut c = plan.after;
+                c.updated_at = tx.now();
+                tx.save(&mut c)?;
+                for old in &plan.removed {
+                    tx.remove::<Binding>(&[c.id.as_str(), &old.variable])?;
+                }
+                let set: Vec<_> = plan.set.iter().map(told).collect();
+                for mut new in plan.set {
+                    match new.revision {
+                        0 => tx.insert(&mut new)?,
+                        _ => tx.save(&mut new)?,
+                    }
+                }
+                let event = about(Self::NAME, &c)
+                    .because(self.reason.as_ref().map_or("", Reason::as_str))
+                    .with("set", set)
+                    .with("replaced", plan.replaced.iter().map(told).collect::<Vec<_>>())
+                    .with("removed", plan.removed.iter().map(|b| b.variable.clone()).collect::<Vec<_>>())
+                    .with("command", c.command.first().cloned().unwrap_or_default())
+                    .with("url", c.url.clone());
+                let bindings = tx.bindings(&c.org_id, &c.id)?;
+                let answer = answer(tx, &asking, &plan.who, &c, &bindings)?;
+                tx.record(event, answer)
+            })
+            .await
+    }
+}

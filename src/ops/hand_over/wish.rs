@@ -1,0 +1,136 @@
+//! What is asked for, before anybody knows whether it is there.
+use super::{HandOver, MOST, every_name};
+use crate::error::{Code, Error, Result, invalid};
+use crate::ids::ConsumerId;
+use crate::model::access::{Caller, Standing};
+use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
+use crate::model::event::Event;
+use crate::model::name::CredentialName;
+use crate::model::resolution::Narrowing;
+use crate::model::text::shown;
+use crate::ops::consumer::{self, Found};
+use crate::ops::credential::explain::{advice, own_team, resolve_for};
+use crate::store::Reader;
+
+/// Whom it is for.
+#[derive(Clone)]
+pub(super) enum Asked {
+    Names(HandOver),
+    /// What this consumer is bound to, and nothing else. `header`: by the broker, what only it may add.
+    Consumer {
+        id: ConsumerId,
+        command: String,
+    },
+}
+
+/// One value that is wanted.
+pub(super) struct Wish {
+    pub name: String,
+    narrowing: Narrowing,
+    pub binding: Option<Binding>,
+    consumer: Option<Consumer>,
+}
+
+impl Asked {
+    pub fn command(&self) -> &str {
+        match self {
+            Self::Names(wanted) => &wanted.command,
+            Self::Consumer { command, .. } => command,
+        }
+    }
+
+    pub fn is_all(&self) -> bool {
+        matches!(self, Self::Names(wanted) if wanted.all)
+    }
+
+    /// The event of a start that hands nothing over, where that may be.
+    pub fn started(&self) -> Result<Event> {
+        match self {
+            Self::Names(_) => Err(invalid("no credential is named")),
+            Self::Consumer { id, command } => Ok(Event::of("start_consumer")
+                .about("consumer", id.as_str(), "")
+                .with("command", command.as_str())),
+        }
+    }
+
+    /// Every value that is wanted, as things stand in this transaction.
+    pub fn wishes(&self, tx: &Reader<'_>, caller: &Caller, who: &Standing) -> Result<Vec<Wish>> {
+        match self {
+            Self::Names(wanted) => named(wanted, tx, caller, who),
+            Self::Consumer { id, .. } => {
+                let c = consumer::run_by(tx, caller, who, id.as_str())?;
+                let mut bindings = tx.bindings(&caller.org, &c.id)?;
+                bindings.retain(|b| b.source != BindingSource::Static && b.delivery != Delivery::Header);
+                let wish = |b: Binding| Wish {
+                    name: b.wanted().to_owned(),
+                    narrowing: Narrowing::default(),
+                    binding: Some(b),
+                    consumer: Some(c.clone()),
+                };
+                Ok(bindings.into_iter().map(wish).collect())
+            }
+        }
+    }
+}
+
+fn named(wanted: &HandOver, tx: &Reader<'_>, caller: &Caller, who: &Standing) -> Result<Vec<Wish>> {
+    let team = match &wanted.team {
+        Some(team) => Some(own_team(tx, caller, who, team)?),
+        None => None,
+    };
+    let narrowing = Narrowing { account: wanted.account.clone(), environment: wanted.environment, team };
+    let mut names = match wanted.all {
+        true => every_name(tx, caller, who)?,
+        false => wanted.names.clone(),
+    };
+    // A misspelt exception would hand over what was to be left out.
+    let is_there = |except: &String| names.iter().any(|name| name.eq_ignore_ascii_case(except));
+    if let Some(unknown) = wanted.except.iter().find(|except| !is_there(except)) {
+        return Err(invalid(format!("{} is not among the credentials you may use", shown(unknown)))
+            .next("Correct the name after --except: nothing was handed over."));
+    }
+    names.retain(|name| !wanted.except.iter().any(|other| other.eq_ignore_ascii_case(name)));
+    if names.is_empty() {
+        return Err(invalid("no credential is named")
+            .next("Name some with `--only A,B`, write them into .unsaid.toml, or say `--all`."));
+    }
+    if names.len() > MOST {
+        return Err(invalid(format!("at most {MOST} credentials go to one process")));
+    }
+    let wish = |name| Wish { name, narrowing: narrowing.clone(), binding: None, consumer: None };
+    Ok(names.into_iter().map(wish).collect())
+}
+
+impl Wish {
+    /// Resolves it for `who`.
+    pub fn look(&self, tx: &Reader<'_>, caller: &Caller, who: &Standing) -> Result<Found> {
+        if let (Some(b), Some(c)) = (&self.binding, &self.consumer) {
+            return consumer::look(tx, caller, who, c, b);
+        }
+        let name = CredentialName::parse(&self.name)?;
+        let (candidates, resolved) = resolve_for(tx, caller, who, name.as_str(), &self.narrowing)?;
+        Ok(Found { candidates, resolved, narrowing: self.narrowing.clone() })
+    }
+
+    pub fn is_optional(&self) -> bool {
+        self.binding.as_ref().is_some_and(|b| !b.is_required)
+    }
+
+    /// Why there is none.
+    pub fn problem(&self, found: &Found) -> Error {
+        if let Some(b) = &self.binding {
+            return consumer::problem(b, found);
+        }
+        use crate::model::resolution::Problem as P;
+        let (message, next) = advice(&self.name, &found.resolved, &found.narrowing);
+        let code = match found.resolved.problem {
+            Some(P::Ambiguous) => Code::AmbiguousName,
+            Some(P::AmbiguousTeam) => Code::AmbiguousTeam,
+            Some(P::Expired) => Code::CredentialExpired,
+            Some(P::ValueMissing) => Code::ValueMissing,
+            Some(P::ReauthRequired) => Code::ReauthRequired,
+            Some(P::NotFound) | None => Code::Unresolved,
+        };
+        Error::new(code, message).next(next)
+    }
+}
