@@ -124,6 +124,9 @@ const REST: &str = "
   members of core         ✓      ✗      ✓      ✓      ✗      ✗      ✗      ?
   make a provider         ✓      ✗      ✗      ✗      ✗      ✗      ✗      ✓
   change this provider    ✓      ✗      ✗      ✗      ✗      ✗      ✗      ?
+  see core's consumer     ✓      ✓      ✓      ✓      ✓      ?      ✗      ?
+  change core's consumer  ✗      ✗      ✓      ✓      ✗      ?      ✗      ?
+  another's consumer      ?      ?      ?      ?      ?      ?      ✗      ?
 ";
 
 /// Every operation with the rows above that hold for it; `people` where no model may call it.
@@ -168,6 +171,11 @@ const OPERATIONS: &str = "
   create_oauth_provider   make-provider
   update_oauth_provider   change-provider
   delete_oauth_provider   change-provider
+  list_consumers          everybody
+  register_consumer       keep
+  get_consumer            consumer
+  update_consumer         consumer
+  remove_consumer         consumer
 ";
 
 const LOGINS: [&str; 8] = ["ada", "otto", "tess", "tom", "mia", "max", "dan", "stranger"];
@@ -249,12 +257,21 @@ impl House {
             user: None,
             purpose: Purpose::Mcp,
             toolsets: Vec::new(),
+            consumer: None,
             read_only: false,
             is_assured: true,
             expires_at: None,
         };
         house.token = create(&house.w.app, &house.person("pia").await, new).await.unwrap().0.id.0;
         house.grant_to_all().await;
+        for (keeper, name, place) in [("tess", "cores", "team"), ("pia", "pias", "personal")] {
+            let mut arguments = json!({"name": name, "scope": place});
+            if place == "team" {
+                arguments["team"] = "core".into();
+            }
+            let keeper = house.person(keeper).await;
+            house.w.call_with(&keeper, "register_consumer", arguments, &FormYes).await.unwrap();
+        }
         house.govern("update_user", json!({"user": "dan", "disabled": true})).await;
         house
     }
@@ -491,7 +508,11 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
         if let Some(team) = team {
             arguments["team"] = team.into();
         }
-        vec![("create_credential", arguments)]
+        vec![("create_credential", arguments.clone()), ("register_consumer", arguments)]
+    };
+    let change = |name: &str| {
+        let described = json!({"consumer": name, "description": format!("number {n}")});
+        vec![("update_consumer", described), ("remove_consumer", json!({"consumer": name}))]
     };
     match row {
         "everybody" => of_group("everybody")
@@ -536,6 +557,13 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
             ("update_oauth_provider", json!({"provider": "the-provider", "client_id": format!("abc{n}")})),
             ("delete_oauth_provider", json!({"provider": "the-provider"})),
         ],
+        "see core's consumer" => vec![("get_consumer", json!({"consumer": "cores"}))],
+        "change core's consumer" => change("cores"),
+        "another's consumer" => {
+            let mut all = change("pias");
+            all.push(("get_consumer", json!({"consumer": "pias"})));
+            all
+        }
         row => panic!("there are no cases for {row}"),
     }
 }

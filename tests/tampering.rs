@@ -471,6 +471,7 @@ async fn a_token_whose_row_was_changed_lets_nobody_in() {
         user: None,
         purpose: Purpose::Mcp,
         toolsets: Vec::new(),
+        consumer: None,
         read_only: true,
         is_assured: true,
         expires_at: None,

@@ -4,17 +4,21 @@
 //! it holds no rule of its own.
 mod approve;
 mod backup;
+mod binding;
 mod completions;
 mod confirm;
 mod connect;
+mod consumer;
 pub mod context;
 mod doctor;
 mod edit;
 mod import;
 mod init;
 mod key;
+mod launch;
 mod list;
 mod log;
+mod mcp;
 mod mcp_config;
 mod open;
 mod org;
@@ -132,6 +136,8 @@ enum Command {
     Unshare(unshare::Unshare),
     /// Run a program with values in its environment, and mask them in its output
     Run(run::Run),
+    /// Start a registered MCP server with its credentials, and mask them in what it answers
+    Mcp(mcp::Mcp),
     /// See, grant or decline what an assistant asked for
     Approve(approve::Approve),
     /// Read, check and export the audit log
@@ -154,6 +160,8 @@ enum Command {
     Team(team::Team),
     /// Make, list and revoke the tokens that clients and browsers show
     Token(token::Token),
+    /// Administer what uses credentials: agents, MCP servers, workflows, integrations
+    Consumer(consumer::Consumer),
     /// Administer OAuth providers and enter their client secrets
     Provider(provider::Provider),
     /// Look up a service: its keys, how to rotate them, who uses it
@@ -170,7 +178,7 @@ enum Command {
 
 /// Runs the command of `args` and returns what the shell is to see. `umask` is the one we were started with.
 pub fn main(args: Vec<OsString>, umask: rustix::fs::Mode) -> ExitCode {
-    let asks_for_run = usage::subcommand(&args) == Some("run");
+    let asks_for_run = matches!(usage::subcommand(&args), Some("run" | "mcp"));
     let status_of = |code: u8| if asks_for_run { RUN_FAILED } else { code };
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
@@ -203,6 +211,7 @@ impl Cli {
             Command::McpConfig(command) => command.run(&globals),
             // The child is started after the runtime is gone: one thread, and nothing in its way.
             Command::Run(command) => command.run(&context(globals)?),
+            Command::Mcp(command) => command.run(&context(globals)?),
             command => {
                 let cx = context(globals)?;
                 let runtime = match &command {
@@ -248,11 +257,12 @@ impl Command {
             Command::Policy(command) => command.run(cx).await,
             Command::User(command) => command.run(cx).await,
             Command::Team(command) => command.run(cx).await,
+            Command::Consumer(command) => command.run(cx).await,
             Command::Provider(command) => command.run(cx).await,
             Command::Service(command) => command.run(cx).await,
             Command::Key(command) => command.run(cx).await,
             Command::Doctor(command) => command.run(cx).await,
-            Command::Run(_) | Command::McpConfig(_) | Command::Completions(_) => {
+            Command::Run(_) | Command::Mcp(_) | Command::McpConfig(_) | Command::Completions(_) => {
                 Err(internal("a command was sent the wrong way"))
             }
         }
@@ -318,8 +328,8 @@ mod tests {
 
         assert_eq!(
             names.join(" "),
-            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run approve log import backup \
-             restore-backup open org policy user team token provider service key mcp-config doctor completions"
+            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp approve log import backup \
+             restore-backup open org policy user team token consumer provider service key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {
             let about = command.get_about().expect("every command says what it does").to_string();

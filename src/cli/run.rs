@@ -1,16 +1,14 @@
 //! `unsaid run -- cmd …`: hands values to a program's environment and masks them in its output.
-use super::output::note;
+use super::launch::{self, Bundle};
 use super::terminal::{Terminal, needs_terminal};
 use super::{Context, project};
 use crate::app::App;
-use crate::error::{Code, Error, Result, internal, invalid};
-use crate::inject::{self, Delivery, Injected, Launch, Masking};
+use crate::error::{Code, Error, Result, invalid};
+use crate::inject::{Delivery, Injected, Masking};
 use crate::model::credential::Environment;
 use crate::ops::hand_over::{HandOver, Handed, hand_over};
-use crate::store::SlotRecord;
 use clap::Args;
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -24,7 +22,8 @@ Names resolve to your personal value, then your team's, then the org's. If one i
 Examples:
   unsaid run --only GITHUB_TOKEN -- gh pr list
   unsaid run --env prod -- ./deploy.sh
-  unsaid run --only GCP_KEY --file GCP_KEY -- ./upload";
+  unsaid run --only GCP_KEY --file GCP_KEY -- ./upload
+  unsaid run --consumer nightly -- ./nightly.sh";
 
 /// Run a program with values in its environment, and mask them in its output
 #[derive(Args)]
@@ -54,50 +53,40 @@ pub struct Run {
     /// Do not mask the output; asks for a challenge on the terminal
     #[arg(long)]
     no_mask: bool,
-    /// The program and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    /// Hand over what this consumer is bound to, and nothing else
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["only", "all", "account", "env", "team", "files"])]
+    consumer: Option<String>,
+    /// The program and its arguments; a consumer may have its own
+    #[arg(last = true, required_unless_present = "consumer", value_name = "CMD")]
     command: Vec<OsString>,
 }
 
 impl Run {
     pub fn run(self, cx: &Context) -> Result<ExitCode> {
-        if cx.as_user.is_some() {
-            return Err(Error::new(
-                Code::NotAllowed,
-                "values are handed to their own user only, not to who acts as one",
-            )
-            .next("Leave --as out."));
-        }
+        launch::expect_oneself(cx)?;
         let masking = self.masking()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| internal("the runtime could not be started").because(e))?;
+        let runtime = launch::runtime()?;
         let app = cx.open()?;
+        if let Some(consumer) = self.consumer {
+            let (started, slots) = runtime.block_on(async {
+                let started = launch::for_consumer(cx, &app, &consumer, &self.command).await?;
+                Ok::<_, Error>((started, app.store.read_here(|tx| tx.slots()).await?))
+            })?;
+            let argv = launch::command_of(&started, self.command)?;
+            let (injected, plain) = (launch::deliver(started.handed), started.plain);
+            drop((app, runtime));
+            return launch::start(cx, argv, Bundle { injected, plain, strip: launch::ours(&slots) }, masking);
+        }
         let wanted = self.wanted(&app)?;
         let (handed, strip) = runtime.block_on(async {
             let caller = cx.caller(&app).await?;
             let slots = app.store.read_here(|tx| tx.slots()).await?;
-            Ok::<_, Error>((hand_over(&app, &caller, wanted).await?, ours(&slots)))
+            Ok::<_, Error>((hand_over(&app, &caller, wanted).await?, launch::ours(&slots)))
         })?;
-        let launch = Launch {
-            injected: self.deliveries(handed)?,
-            argv: self.command,
-            masking,
-            scratch: inject::scratch_folder(
-                std::env::var_os("XDG_RUNTIME_DIR").as_deref(),
-                &cx.config.places.data,
-            ),
-            strip,
-        };
+        let bundle = Bundle { injected: self.deliveries(handed)?, plain: Vec::new(), strip };
         // The vault is closed while the program runs, however long that is.
         drop((app, runtime));
-        if launch.injected.iter().any(|one| one.delivery != Delivery::Environment) {
-            inject::sweep(&launch.scratch)?;
-        }
-        rustix::process::umask(cx.umask);
-        let ended = inject::launch(launch, &|warning| note(&format!("unsaid: {warning}")))?;
-        Ok(ExitCode::from(u8::try_from(ended.exit_code).unwrap_or(u8::MAX)))
+        launch::start(cx, self.command, bundle, masking)
     }
 
     fn masking(&self) -> Result<Masking> {
@@ -127,7 +116,7 @@ impl Run {
             account: self.account.clone(),
             environment: self.env,
             team: self.team.clone(),
-            command: program_name(&self.command),
+            command: launch::program_name(&self.command),
         };
         if !wanted.all && wanted.names.is_empty() {
             let here = std::env::current_dir().map_err(|e| invalid("this folder is gone").because(e))?;
@@ -182,43 +171,5 @@ impl Run {
             Injected { variable: one.variable, label: one.label, value: one.value, delivery }
         };
         Ok(handed.into_iter().map(deliver).collect())
-    }
-}
-
-/// The program's name for the audit log: never its arguments, and no folder of this machine.
-fn program_name(command: &[OsString]) -> String {
-    let program = command.first().map(Path::new).and_then(Path::file_name).unwrap_or(OsStr::new(""));
-    program.to_string_lossy().chars().filter(|c| !c.is_control()).take(80).collect()
-}
-
-/// Variables that the program must not see: whatever opens the vault.
-fn ours(slots: &[SlotRecord]) -> Vec<String> {
-    // Where the vault is and how much to log may be known: the program may call unsaid itself.
-    let harmless = ["UNSAID_HOME", "UNSAID_LOG"];
-    let mut strip: Vec<String> = std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| name.starts_with("UNSAID_") && !harmless.contains(&name.as_str()))
-        .collect();
-    for slot in slots {
-        let settings: serde_json::Value = serde_json::from_str(&slot.config).unwrap_or_default();
-        match settings["source"].as_str() {
-            Some("environment") => strip.extend(settings["name"].as_str().map(str::to_owned)),
-            Some("systemd") => strip.push("CREDENTIALS_DIRECTORY".into()),
-            _ => {}
-        }
-    }
-    strip
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_log_gets_the_programs_name_and_nothing_more() {
-        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
-
-        assert_eq!(program_name(&words("/opt/x/bin/psql -W hunter2")), "psql");
-        assert_eq!(program_name(&words("make")), "make");
     }
 }

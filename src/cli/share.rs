@@ -18,7 +18,7 @@ Examples:
 pub struct Share {
     /// Name or id; also team/NAME, NAME@account, NAME[prod]
     credential: String,
-    /// LOGIN, or team:NAME
+    /// LOGIN, team:NAME or consumer:NAME
     #[arg(long, value_name = "WHO")]
     with: Grantee,
     /// use (its value goes to their programs), view (they see its configuration) or manage (both, and change it)
@@ -34,6 +34,7 @@ pub struct Share {
 pub struct Grantee {
     pub user: Option<String>,
     pub team: Option<String>,
+    pub consumer: Option<String>,
 }
 
 impl FromStr for Grantee {
@@ -41,11 +42,18 @@ impl FromStr for Grantee {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            _ if text.is_empty() => Err("write a login, or team:NAME".into()),
-            Some(("team", team)) if !team.is_empty() => Ok(Self { user: None, team: Some(team.into()) }),
-            Some(("user", user)) if !user.is_empty() => Ok(Self { user: Some(user.into()), team: None }),
-            Some(_) => Err("write a login, or team:NAME".into()),
-            None => Ok(Self { user: Some(text.into()), team: None }),
+            _ if text.is_empty() => Err("write a login, team:NAME or consumer:NAME".into()),
+            Some(("team", team)) if !team.is_empty() => {
+                Ok(Self { user: None, team: Some(team.into()), consumer: None })
+            }
+            Some(("consumer", name)) if !name.is_empty() => {
+                Ok(Self { user: None, team: None, consumer: Some(name.into()) })
+            }
+            Some(("user", user)) if !user.is_empty() => {
+                Ok(Self { user: Some(user.into()), team: None, consumer: None })
+            }
+            Some(_) => Err("write a login, team:NAME or consumer:NAME".into()),
+            None => Ok(Self { user: Some(text.into()), team: None, consumer: None }),
         }
     }
 }
@@ -54,7 +62,7 @@ impl Share {
     pub async fn run(self, cx: &Context) -> Result<()> {
         let arguments = json!({
             "credential": self.credential, "level": self.level, "user": self.with.user, "team": self.with.team,
-            "reason": self.reason,
+            "consumer": self.with.consumer, "reason": self.reason,
         });
         let answer = cx.call("share_credential", arguments).await?;
         cx.print(&answer, |a| {

@@ -16,7 +16,7 @@ Examples:
 pub struct Unshare {
     /// Name or id; also team/NAME, NAME@account, NAME[prod]
     credential: String,
-    /// LOGIN, or team:NAME
+    /// LOGIN, team:NAME or consumer:NAME
     #[arg(long, value_name = "WHO", required_unless_present = "grant", conflicts_with = "grant")]
     from: Option<Grantee>,
     /// This grant alone
@@ -33,9 +33,10 @@ pub struct Unshare {
 impl Unshare {
     pub async fn run(self, cx: &Context) -> Result<()> {
         let session = cx.session().await?;
-        let (user, team) = self.from.map_or((None, None), |from| (from.user, from.team));
+        let (user, team, consumer) =
+            self.from.map_or((None, None, None), |from| (from.user, from.team, from.consumer));
         let arguments = json!({
-            "credential": self.credential, "grant": self.grant, "user": user, "team": team, "level": self.level,
+            "credential": self.credential, "grant": self.grant, "user": user, "team": team, "consumer": consumer, "level": self.level,
         });
         let answer = session.call_with("unshare_credential", arguments, self.yes).await?;
         cx.print(&answer, |a| line(&format!("{} grants ended", items(a, "/removed").len())))

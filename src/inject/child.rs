@@ -72,6 +72,9 @@ fn set_environment(
             warn(&format!("{} was set already; the value of the vault replaces it", name.display()));
         }
     }
+    for (variable, text) in &launch.plain {
+        command.env(variable, text);
+    }
     for one in launch.injected.iter().filter(|one| one.delivery == Delivery::Environment) {
         one.value.expose(|value| command.env(&one.variable, OsStr::from_bytes(value)));
     }

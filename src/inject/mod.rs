@@ -53,6 +53,8 @@ pub struct Launch {
     /// The program and its arguments, handed over exactly as they are.
     pub argv: Vec<OsString>,
     pub injected: Vec<Injected>,
+    /// Plain configuration beside them, by variable: no secret, and not masked.
+    pub plain: Vec<(String, String)>,
     pub masking: Masking,
     /// Where temporary files may go; see [`scratch_folder`].
     pub scratch: PathBuf,
@@ -101,6 +103,12 @@ fn check(launch: &Launch) -> Result<()> {
         return Err(invalid("an argument of the command holds a NUL byte"));
     }
     let mut seen = HashSet::new();
+    for (variable, text) in &launch.plain {
+        if variable.is_empty() || variable.contains(['=', '\0']) || text.contains('\0') {
+            return Err(invalid("plain configuration holds a variable or text that no program can get"));
+        }
+        seen.insert(variable);
+    }
     for injected in &launch.injected {
         let variable = &injected.variable;
         if variable.is_empty() || variable.contains(['=', '\0']) {

@@ -12,6 +12,8 @@ words! {
         Mcp = "mcp",
         /// The sign-in form.
         SignIn = "sign_in",
+        /// The broker, as one consumer and for its user: no tool, no page.
+        Consumer = "consumer",
     }
 }
 

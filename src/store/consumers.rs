@@ -93,6 +93,15 @@ impl Reader<'_> {
         )
     }
 
+    /// Bindings that name this credential, by its name or its id, or whose variable is its name.
+    pub fn bindings_naming(&self, org: &OrgId, name_key: &str, id: &str) -> Result<Vec<Binding>> {
+        self.select(
+            "WHERE org_id = $1 AND source <> 'static' AND (credential = $3 OR upper(credential) = $2 \
+             OR (credential = '' AND upper(variable) = $2)) ORDER BY consumer_id, variable LIMIT 2000",
+            &[text(org.as_str()), text(name_key), text(id)],
+        )
+    }
+
     /// Every binding of the org's undeleted consumers, for questions about who is bound to what.
     pub fn all_bindings(&self, org: &OrgId) -> Result<Vec<Binding>> {
         let select = &Binding::sql().select;

@@ -166,7 +166,7 @@ mod tests {
         let (_folder, path) = at_step_one();
         let conn = Conn::open(&path, true).unwrap();
         apply(&conn, &path, TWO).unwrap();
-        assert_eq!(bring_up(&conn, &path).unwrap_err().code, Code::StoreNewer);
+        assert_eq!(apply(&conn, &path, &STEPS[..1]).unwrap_err().code, Code::StoreNewer);
 
         let other = path.with_file_name("other.db");
         place::create_file(&other).unwrap();

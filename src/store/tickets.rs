@@ -71,6 +71,10 @@ impl Writer<'_> {
     /// Removes a person's tokens and links.
     pub fn forget_tickets(&mut self, org: &OrgId, user: &UserId) -> Result<()> {
         let of = [text(org.as_str()), text(user.as_str())];
+        self.conn().execute(
+            "DELETE FROM consumer_token WHERE token_id IN (SELECT id FROM token WHERE org_id = $1 AND user_id = $2)",
+            &of,
+        )?;
         self.conn().execute("DELETE FROM token WHERE org_id = $1 AND user_id = $2", &of)?;
         self.conn().execute("DELETE FROM entry_link WHERE org_id = $1 AND asked_by = $2", &of)?;
         Ok(())

@@ -343,6 +343,7 @@ async fn token(house: &House, login: &str, purpose: Purpose) -> String {
         user: None,
         purpose,
         toolsets: Vec::new(),
+        consumer: None,
         read_only: false,
         is_assured: true,
         expires_at: None,

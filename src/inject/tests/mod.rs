@@ -55,6 +55,7 @@ impl Scene {
         };
         let values = self.injected.into_iter();
         Launch {
+            plain: Vec::new(),
             argv: self.argv.into_iter().map(OsString::from).collect(),
             injected: values
                 .map(|(name, value, file)| injected(&name, value.as_bytes(), delivery(file)))

@@ -30,6 +30,11 @@ words! {
 pub struct BindingCheck {
     pub variable: String,
     pub source: BindingSource,
+    /// Name or id that it looks for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub credential: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub team: String,
     pub delivery: Delivery,
     pub required: bool,
     pub state: BindingState,
@@ -102,6 +107,11 @@ fn check_one(
     let mut one = BindingCheck {
         variable: b.variable.clone(),
         source: b.source,
+        credential: if b.source == BindingSource::Static { String::new() } else { b.wanted().to_owned() },
+        team: match (b.source, b.team_id.is_empty(), c.scope) {
+            (BindingSource::TeamSecret, true, Scope::Team) => c.owner_id.clone(),
+            _ => b.team_id.clone(),
+        },
         delivery: b.delivery,
         required: b.is_required,
         state: BindingState::Plain,

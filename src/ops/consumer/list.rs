@@ -24,7 +24,7 @@ pub struct ListConsumers {
     pub stack: Option<String>,
     /// Name or id of a credential that is bound
     #[schemars(length(max = 160))]
-    pub credential: Option<String>,
+    pub bound_to: Option<String>,
     /// In name or description
     #[schemars(length(max = 80))]
     pub text: Option<String>,
@@ -104,7 +104,7 @@ impl Operation for ListConsumers {
                         scanned += 1;
                         if self.fits(c) {
                             let bindings = tx.bindings(&caller.org, &c.id)?;
-                            let is_bound = self.credential.as_deref().map(str::trim).is_none_or(|wanted| {
+                            let is_bound = self.bound_to.as_deref().map(str::trim).is_none_or(|wanted| {
                                 bindings.iter().any(|b| b.wanted().eq_ignore_ascii_case(wanted))
                             });
                             if is_bound {

@@ -19,8 +19,8 @@ pub use given::GivenBinding;
 pub use list::{ConsumerList, ListConsumers};
 pub use register::{RegisterConsumer, register_all};
 pub use remove::{RemoveConsumer, Removed};
-pub(in crate::ops) use resolve::problem;
 pub use resolve::{Found, look};
+pub(in crate::ops) use resolve::{bound_to, problem};
 pub use update::UpdateConsumer;
 
 use crate::clock::Millis;
@@ -184,6 +184,14 @@ pub fn run_by(tx: &Reader<'_>, caller: &Caller, who: &Standing, wanted: &str) ->
         false => Err(Error::new(Code::NotAllowed, format!("you may not run the consumer {}", c.name))
             .next("Ask whoever keeps it to add you: update_consumer with run_by.")),
     }
+}
+
+/// What a grant's holder is called, removed or not.
+pub(in crate::ops) fn name_of(tx: &Reader<'_>, org: &OrgId, id: &str) -> Result<String> {
+    Ok(match tx.find_consumer(org, &ConsumerId::from(id))? {
+        Some(c) => format!("consumer {}", c.name),
+        None => format!("consumer {id}"),
+    })
 }
 
 /// An event about `c`. Of a personal one only its owner reads it.

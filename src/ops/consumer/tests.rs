@@ -372,3 +372,140 @@ async fn a_team_that_still_has_consumers_is_not_deleted_and_an_erased_persons_go
     let left = w.app.store.read(move |tx| tx.all_bindings(&org)).await.unwrap();
     assert!(left.is_empty());
 }
+
+#[tokio::test]
+async fn a_grant_to_a_consumer_serves_it_and_nobody_without_it() {
+    let w = World::new().await;
+    value(&w, "tess", "team", "KEY", "cores").await;
+    github(&w, "ada", "org", json!([{"variable": "KEY"}])).await;
+    assert_eq!(start(&w, &w.person("max"), "github").await.unwrap_err(), Code::Unresolved);
+    let share = |level: &str| json!({"credential": "KEY", "consumer": "github", "level": level, "reason": "the bot needs it"});
+    let e =
+        w.call_with(&w.person("tess"), "share_credential", share("manage"), &PersonYes).await.unwrap_err();
+    assert_eq!(e.code, Code::InvalidInput);
+
+    w.call_with(&w.person("tess"), "share_credential", share("use"), &PersonYes).await.unwrap();
+
+    assert_eq!(start(&w, &w.person("max"), "github").await.unwrap(), ["KEY=cores"]);
+    // By himself he has no right to it, and does not learn of it.
+    let alone = w.call(&w.caller("max"), "explain_resolution", json!({"name": "KEY"})).await.unwrap();
+    assert_eq!(alone["considered"], json!([]));
+    add(&w, "max", json!({"name": "mine", "bindings": [{"variable": "KEY"}]})).await.unwrap();
+    assert_eq!(start(&w, &w.person("max"), "mine").await.unwrap_err(), Code::Unresolved);
+    let gone = json!({"credential": "KEY", "consumer": "github"});
+    w.call_with(&w.person("tess"), "unshare_credential", gone, &FormYes).await.unwrap();
+    assert_eq!(start(&w, &w.person("max"), "github").await.unwrap_err(), Code::Unresolved);
+}
+
+#[tokio::test]
+async fn a_granted_but_unbound_credential_never_reaches_the_consumer() {
+    let w = World::new().await;
+    value(&w, "tess", "team", "KEY", "cores").await;
+    value(&w, "ada", "org", "OTHER_KEY", "orgs").await;
+    github(&w, "ada", "org", json!([{"variable": "OTHER_KEY"}])).await;
+    let share = json!({"credential": "KEY", "consumer": "github", "level": "use", "reason": "r"});
+    w.call_with(&w.person("tess"), "share_credential", share, &PersonYes).await.unwrap();
+
+    assert_eq!(start(&w, &w.person("max"), "github").await.unwrap(), ["OTHER_KEY=orgs"]);
+}
+
+#[tokio::test]
+async fn whoever_deletes_a_credential_sees_the_consumers_that_would_break() {
+    let w = World::new().await;
+    value(&w, "ada", "org", "KEY", "orgs").await;
+    github(&w, "ada", "org", json!([{"variable": "GH", "credential": "KEY"}])).await;
+    add(&w, "mia", json!({"name": "mias", "bindings": [{"variable": "KEY"}]})).await.unwrap();
+    let e =
+        w.call(&w.caller("ada"), "delete_credential", json!({"credential": "KEY", "reason": "old"})).await;
+    let id = e.unwrap_err().details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone();
+
+    let shown = crate::ops::approval::show(&w.app, &w.person("ada"), &id).await.unwrap();
+
+    assert!(shown.impact.contains("consumers bound to it: github (GH)"), "{}", shown.impact);
+    assert!(!shown.impact.contains("mias"));
+    let detail = w.call(&w.caller("ada"), "get_credential", json!({"credential": "KEY"})).await.unwrap();
+    assert_eq!(detail["configuration"]["bound_to"], json!(["github (GH)"]));
+}
+
+async fn token(w: &World, who: &str, consumer: &str) -> Result<(String, String), Code> {
+    let new = crate::ops::token::NewToken {
+        label: "bot".into(),
+        user: None,
+        purpose: crate::model::token::Purpose::Consumer,
+        consumer: Some(consumer.into()),
+        toolsets: Vec::new(),
+        read_only: false,
+        is_assured: false,
+        expires_at: None,
+    };
+    let (row, text) = crate::ops::token::create(&w.app, &w.person(who), new).await.map_err(|e| e.code)?;
+    Ok((row.id.0, text.expose(str::to_owned)))
+}
+
+async fn verified(w: &World, text: &str, purpose: crate::model::token::Purpose) -> Result<Caller, Code> {
+    let shown = crate::ops::token::Shown::new(text).map_err(|e| e.code)?;
+    let verified = crate::ops::token::verify(&w.app, shown, purpose, Door::Http).await;
+    verified.map(|v| v.caller).map_err(|e| e.code)
+}
+
+#[tokio::test]
+async fn a_consumers_token_is_the_consumer_and_opens_no_tool_and_no_page() {
+    use crate::model::token::Purpose;
+    let w = World::new().await;
+    let made = github(&w, "ada", "org", json!([])).await;
+    let (_, text) = token(&w, "mia", "github").await.unwrap();
+
+    let caller = verified(&w, &text, Purpose::Consumer).await.unwrap();
+
+    assert_eq!(json!(caller.consumer), made["consumer"]["id"]);
+    assert_eq!(caller.user, w.caller("mia").user);
+    for purpose in [Purpose::Mcp, Purpose::SignIn] {
+        assert_eq!(verified(&w, &text, purpose).await.unwrap_err(), Code::TokenInvalid);
+    }
+    add(&w, "max", json!({"name": "maxs"})).await.unwrap();
+    assert_eq!(token(&w, "mia", "maxs").await.unwrap_err(), Code::ConsumerNotFound);
+    assert_eq!(token(&w, "otto", "github").await.unwrap_err(), Code::NotAllowed);
+}
+
+#[tokio::test]
+async fn a_consumers_token_ends_with_the_consumer_and_with_the_right_to_run_it() {
+    use crate::model::token::Purpose;
+    let w = World::new().await;
+    github(&w, "ada", "org", json!([])).await;
+    let (_, mias) = token(&w, "mia", "github").await.unwrap();
+    let (_, toms) = token(&w, "tom", "github").await.unwrap();
+    let narrow = json!({"consumer": "github", "run_by": ["mia"]});
+    w.call_with(&w.person("ada"), "update_consumer", narrow, &PersonYes).await.unwrap();
+
+    assert_eq!(verified(&w, &toms, Purpose::Consumer).await.unwrap_err(), Code::TokenInvalid);
+    verified(&w, &mias, Purpose::Consumer).await.unwrap();
+    w.call_with(&w.person("ada"), "remove_consumer", json!({"consumer": "github"}), &FormYes).await.unwrap();
+    assert_eq!(verified(&w, &mias, Purpose::Consumer).await.unwrap_err(), Code::TokenInvalid);
+}
+
+#[tokio::test]
+async fn a_rotated_token_goes_on_for_the_overlap_and_not_longer() {
+    use crate::model::token::Purpose;
+    let w = World::new().await;
+    github(&w, "mia", "personal", json!([])).await;
+    let (id, old) = token(&w, "mia", "github").await.unwrap();
+    let rotate = |who: &str, overlap_ms: i64| {
+        let (app, who, id) = (w.app.clone(), w.person(who), id.clone());
+        async move { crate::ops::token::rotate(&app, &who, &id, overlap_ms, None).await.map_err(|e| e.code) }
+    };
+    assert_eq!(rotate("max", 0).await.unwrap_err(), Code::TokenNotFound);
+    assert_eq!(rotate("mia", -1).await.unwrap_err(), Code::InvalidInput);
+    assert_eq!(rotate("mia", 31 * crate::clock::DAY_MS).await.unwrap_err(), Code::InvalidInput);
+
+    let (row, text) = rotate("mia", 3_600_000).await.unwrap();
+
+    let new = text.expose(str::to_owned);
+    assert_eq!(row.consumer, "github");
+    for text in [&old, &new] {
+        verified(&w, text, Purpose::Consumer).await.unwrap();
+    }
+    w.clock.advance_ms(3_600_001);
+    assert_eq!(verified(&w, &old, Purpose::Consumer).await.unwrap_err(), Code::TokenInvalid);
+    verified(&w, &new, Purpose::Consumer).await.unwrap();
+    assert_eq!(rotate("mia", 0).await.unwrap_err(), Code::TokenNotFound);
+}

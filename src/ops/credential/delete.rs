@@ -8,6 +8,7 @@ use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::text::Reason;
 use crate::ops::confirm::{Confirm, Question};
+use crate::ops::consumer;
 use crate::ops::reach::{self, Need, Reached};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::store::Reader;
@@ -36,6 +37,9 @@ pub struct Deleted {
     pub impact: Vec<String>,
 }
 
+/// How many consumers are named.
+const NAMED: usize = 10;
+
 /// Who is affected when nothing can use it any more.
 pub fn impact(tx: &Reader<'_>, caller: &Caller, found: &Reached) -> Result<Vec<String>> {
     let c = &found.credential;
@@ -49,6 +53,14 @@ pub fn impact(tx: &Reader<'_>, caller: &Caller, found: &Reached) -> Result<Vec<S
     let (users, teams) = (held(GranteeKind::User), held(GranteeKind::Team));
     if users + teams > 0 {
         lines.push(format!("{users} people and {teams} teams have it by a grant"));
+    }
+    let bound = consumer::bound_to(tx, &tx.standing(caller)?, c)?;
+    if !bound.is_empty() {
+        let names: Vec<_> =
+            bound.iter().take(NAMED).map(|(c, variable)| format!("{} ({variable})", c.name)).collect();
+        let more = bound.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        lines.push(format!("consumers bound to it: {}{more}", names.join(", ")));
     }
     let used = tx.usage(&c.id)?;
     lines.push(match used.last_at {

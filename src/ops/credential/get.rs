@@ -53,6 +53,9 @@ pub struct Configuration {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<ConnectionView>,
     pub who: Vec<Holder>,
+    /// Consumers bound to it, as `github (GITHUB_TOKEN)`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bound_to: Vec<String>,
     pub uses: i64,
     pub failures: i64,
     pub last_events: Vec<EventLine>,
@@ -198,7 +201,7 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         let who = match grant.grantee_kind {
             GranteeKind::User => names.user(&grant.grantee_id)?,
             GranteeKind::Team => format!("team {}", names.team(&grant.grantee_id)?),
-            GranteeKind::Consumer => format!("consumer {}", grant.grantee_id),
+            GranteeKind::Consumer => crate::ops::consumer::name_of(tx, &org.id, &grant.grantee_id)?,
         };
         holders.push(Holder {
             who,
@@ -236,6 +239,11 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         versions,
         connection: connection.map(|c| ConnectionView::of(tx, c)).transpose()?,
         who: holders,
+        bound_to: crate::ops::consumer::bound_to(tx, &who, c)?
+            .iter()
+            .take(50)
+            .map(|(c, variable)| format!("{} ({variable})", c.name))
+            .collect(),
         uses: used.uses,
         failures: used.failures,
         last_events,

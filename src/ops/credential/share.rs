@@ -7,6 +7,7 @@ use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::text::Reason;
 use crate::ops::confirm::{Confirm, Question};
+use crate::ops::consumer;
 use crate::ops::reach::{self, Need, Reached};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::store::Reader;
@@ -27,6 +28,9 @@ pub struct ShareCredential {
     /// Name or id
     #[schemars(length(max = 80))]
     pub team: Option<String>,
+    /// Name or id; level use only
+    #[schemars(length(max = 80))]
+    pub consumer: Option<String>,
     /// Why, for whoever approves
     #[schemars(length(max = 300))]
     pub reason: String,
@@ -46,20 +50,25 @@ pub fn grantee(
     caller: &Caller,
     user: Option<&str>,
     team: Option<&str>,
+    consumer: Option<&str>,
 ) -> Result<(GranteeKind, String, String)> {
-    match (user, team) {
-        (Some(user), None) => {
+    match (user, team, consumer) {
+        (None, None, Some(consumer)) => {
+            let c = consumer::reach(tx, caller, &tx.standing(caller)?, consumer)?;
+            Ok((GranteeKind::Consumer, c.id.0, format!("consumer {}", c.name)))
+        }
+        (Some(user), None, None) => {
             let user = tx.user_named(&caller.org, user)?;
             if user.disabled_at.is_some() {
                 return Err(Error::new(Code::UserNotFound, format!("{} is disabled", user.login)));
             }
             Ok((GranteeKind::User, user.id.0, user.login))
         }
-        (None, Some(team)) => {
+        (None, Some(team), None) => {
             let team = tx.team_named(&caller.org, team)?;
             Ok((GranteeKind::Team, team.id.0, format!("team {}", team.name)))
         }
-        _ => Err(invalid("name either a user or a team")),
+        _ => Err(invalid("name a user, a team or a consumer")),
     }
 }
 
@@ -74,7 +83,11 @@ impl ShareCredential {
         if !found.access.covers(self.level) {
             return Err(Error::new(Code::NotAllowed, "nobody gives more than they have"));
         }
-        let grantee = grantee(tx, caller, self.user.as_deref(), self.team.as_deref())?;
+        let grantee =
+            grantee(tx, caller, self.user.as_deref(), self.team.as_deref(), self.consumer.as_deref())?;
+        if grantee.0 == GranteeKind::Consumer && self.level != Level::Use {
+            return Err(invalid("a consumer is given use, and nothing else"));
+        }
         let same =
             |g: &&Grant| g.grantee_kind == grantee.0 && g.grantee_id == grantee.1 && g.level == self.level;
         if let Some(grant) = found.grants.iter().find(same) {
@@ -105,6 +118,9 @@ impl Operation for ShareCredential {
                 Ok(Confirm::Person(Question {
                     summary: format!("let {name} {} {} ({}, {})", input.level, c.label(), c.scope, c.id),
                     impact: vec![match input.level {
+                        Level::Use if kind == GranteeKind::Consumer => {
+                            format!("whoever may run {name} runs it with the value, once it is bound to it")
+                        }
                         Level::Use => format!("{name} can run programs that receive the value"),
                         Level::View => {
                             format!("{name} sees its configuration and log, and does not receive the value")
@@ -113,10 +129,7 @@ impl Operation for ShareCredential {
                     }],
                     reason: reason.to_string(),
                     // By id: a name may pass to somebody else before a person says yes.
-                    pins: vec![
-                        ("credential", c.id.0.clone()),
-                        (if kind == GranteeKind::Team { "team" } else { "user" }, grantee),
-                    ],
+                    pins: vec![("credential", c.id.0.clone()), (crate::model::Word::as_str(kind), grantee)],
                 }))
             })
             .await

@@ -25,6 +25,9 @@ pub struct UnshareCredential {
     /// Or the team's name
     #[schemars(length(max = 80))]
     pub team: Option<String>,
+    /// Or the consumer's name
+    #[schemars(length(max = 80))]
+    pub consumer: Option<String>,
     /// Only this level; default all
     pub level: Option<Level>,
 }
@@ -41,15 +44,20 @@ fn holder(
     caller: &Caller,
     user: Option<&str>,
     team: Option<&str>,
+    consumer: Option<&str>,
 ) -> Result<Option<(GranteeKind, String)>> {
-    let found = match (user, team) {
-        (Some(user), None) => tx.user_named(&caller.org, user).map(|u| (GranteeKind::User, u.id.0)),
-        (None, Some(team)) => tx.team_named(&caller.org, team).map(|t| (GranteeKind::Team, t.id.0)),
-        _ => return Err(invalid("name either a user or a team")),
+    let found = match (user, team, consumer) {
+        (None, None, Some(name)) => crate::ops::consumer::reach(tx, caller, &tx.standing(caller)?, name)
+            .map(|c| (GranteeKind::Consumer, c.id.0)),
+        (Some(user), None, None) => tx.user_named(&caller.org, user).map(|u| (GranteeKind::User, u.id.0)),
+        (None, Some(team), None) => tx.team_named(&caller.org, team).map(|t| (GranteeKind::Team, t.id.0)),
+        _ => return Err(invalid("name a user, a team or a consumer")),
     };
     match found {
         Ok(found) => Ok(Some(found)),
-        Err(e) if matches!(e.code, Code::UserNotFound | Code::TeamNotFound) => Ok(None),
+        Err(e) if matches!(e.code, Code::UserNotFound | Code::TeamNotFound | Code::ConsumerNotFound) => {
+            Ok(None)
+        }
         Err(e) => Err(e),
     }
 }
@@ -59,21 +67,25 @@ impl UnshareCredential {
         let who = tx.standing(caller)?;
         let found = reach::credential(tx, caller, &who, &self.credential, Need::Manage)?;
         let level = |g: &Grant| self.level.is_none_or(|level| g.level == level);
-        let gone: Vec<_> = match (&self.grant, &self.user, &self.team) {
-            (Some(id), None, None) => {
+        let gone: Vec<_> = match (&self.grant, &self.user, &self.team, &self.consumer) {
+            (Some(id), None, None, None) => {
                 found.grants.iter().filter(|g| g.id.as_str() == id && level(g)).cloned().collect()
             }
-            (None, None, None) => return Err(invalid("name the grant, the user or the team")),
-            (None, user, team) => match holder(tx, caller, user.as_deref(), team.as_deref())? {
-                None => Vec::new(),
-                Some((kind, id)) => found
-                    .grants
-                    .iter()
-                    .filter(|g| g.grantee_kind == kind && g.grantee_id == id && level(g))
-                    .cloned()
-                    .collect(),
-            },
-            _ => return Err(invalid("name either the grant, or the user or team")),
+            (None, None, None, None) => {
+                return Err(invalid("name the grant, the user, the team or the consumer"));
+            }
+            (None, user, team, consumer) => {
+                match holder(tx, caller, user.as_deref(), team.as_deref(), consumer.as_deref())? {
+                    None => Vec::new(),
+                    Some((kind, id)) => found
+                        .grants
+                        .iter()
+                        .filter(|g| g.grantee_kind == kind && g.grantee_id == id && level(g))
+                        .cloned()
+                        .collect(),
+                }
+            }
+            _ => return Err(invalid("name either the grant, or who holds it")),
         };
         if gone.is_empty() {
             return Err(Error::new(
@@ -108,7 +120,10 @@ impl Operation for UnshareCredential {
                         GranteeKind::Team => {
                             format!("team {}", names.team(&g.grantee_id)?)
                         }
-                        _ => names.user(&g.grantee_id)?,
+                        GranteeKind::Consumer => {
+                            crate::ops::consumer::name_of(tx, &asking.org, &g.grantee_id)?
+                        }
+                        GranteeKind::User => names.user(&g.grantee_id)?,
                     };
                     impact.push(format!("{name} loses {}", g.level));
                 }

@@ -189,7 +189,7 @@ fn used_by(
             GranteeKind::Team => {
                 format!("team {} (granted: {})", names.team(&grant.grantee_id)?, grant.level)
             }
-            GranteeKind::Consumer => format!("consumer {}", grant.grantee_id),
+            GranteeKind::Consumer => crate::ops::consumer::name_of(tx, &c.org_id, &grant.grantee_id)?,
         });
     }
     let usage = tx.usage(&c.id)?;

@@ -143,12 +143,12 @@ fn describe(
         let user = logins.of(tx, &caller.org, &row.user)?;
         last_uses.push(LastUse { at: row.at, user, consumer: row.consumer, outcome: row.outcome });
     }
-    let used_by = if sees_users { Some(holders(tx, found, &mut logins)?) } else { None };
+    let used_by = if sees_users { Some(holders(tx, caller, found, &mut logins)?) } else { None };
     Ok(CredentialGuide { id: c.id.clone(), name: c.name.clone(), scope: c.scope, status, used_by, last_uses })
 }
 
 /// Who may use it: its place, then whoever it was granted to.
-fn holders(tx: &Reader<'_>, found: &Reached, logins: &mut Logins) -> Result<Vec<String>> {
+fn holders(tx: &Reader<'_>, caller: &Caller, found: &Reached, logins: &mut Logins) -> Result<Vec<String>> {
     let c = &found.credential;
     let mut holders = vec![match c.scope {
         Scope::Personal => format!("only {}", logins.of(tx, &c.org_id, &c.owner_id)?),
@@ -159,9 +159,13 @@ fn holders(tx: &Reader<'_>, found: &Reached, logins: &mut Logins) -> Result<Vec<
         let holder = match grant.grantee_kind {
             GranteeKind::User => format!("user {}", logins.of(tx, &c.org_id, &grant.grantee_id)?),
             GranteeKind::Team => format!("team {}", team_name(tx, c, &grant.grantee_id)?),
-            GranteeKind::Consumer => format!("consumer {}", grant.grantee_id),
+            GranteeKind::Consumer => crate::ops::consumer::name_of(tx, &c.org_id, &grant.grantee_id)?,
         };
         holders.push(format!("{holder} ({})", grant.level));
+    }
+    let who = tx.standing(caller)?;
+    for (consumer, variable) in crate::ops::consumer::bound_to(tx, &who, c)?.into_iter().take(HOLDERS) {
+        holders.push(format!("consumer {} as {variable}", consumer.name));
     }
     if found.grants.len() > HOLDERS {
         holders.push(format!("and {} more", found.grants.len() - HOLDERS));

@@ -7,6 +7,7 @@ use crate::model::access::Caller;
 use crate::model::org::Role;
 use crate::model::token::{Purpose, Token};
 use crate::ops::{Effect, Operation, Permission, Toolset, people_only};
+use crate::store::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub struct TokenRow {
     pub label: String,
     pub user: String,
     pub purpose: Purpose,
+    /// Of a consumer's token: whose it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub consumer: String,
     /// Empty: all.
     pub toolsets: Vec<String>,
     pub read_only: bool,
@@ -40,14 +44,20 @@ pub struct TokenList {
 }
 
 impl TokenRow {
-    pub(super) fn of(t: &Token, user: String, now: Millis) -> Self {
+    pub(super) fn of(tx: &Reader<'_>, t: &Token, user: String) -> Result<Self> {
+        let now = tx.now();
+        let consumer = match tx.consumer_of_token(&t.org_id, &t.id)? {
+            Some(held) => tx.find_consumer(&t.org_id, &held.consumer_id)?.map_or(String::new(), |c| c.name),
+            None => String::new(),
+        };
         let state = match t.revoked_at {
             Some(_) => "revoked",
             None if now >= t.expires_at => "expired",
             None => "live",
         };
-        Self {
+        Ok(Self {
             id: t.id.clone(),
+            consumer,
             label: t.label.clone(),
             user,
             purpose: t.purpose,
@@ -56,7 +66,7 @@ impl TokenRow {
             state: state.into(),
             created_at: t.created_at,
             expires_at: t.expires_at,
-        }
+        })
     }
 }
 
@@ -82,7 +92,7 @@ impl Operation for ListTokens {
                 for token in tx.tokens(&asking.org, (!everybody).then_some(&who.user))? {
                     if token.is_live(now) || self.ended == Some(true) {
                         let user = tx.user(&asking.org, &token.user_id).map(|u| u.login).unwrap_or_default();
-                        tokens.push(TokenRow::of(&token, user, now));
+                        tokens.push(TokenRow::of(tx, &token, user)?);
                     }
                 }
                 Ok(TokenList { tokens })

@@ -6,7 +6,7 @@ mod revoke;
 mod tests;
 mod verify;
 
-pub use create::{NewToken, create};
+pub use create::{MOST_OVERLAP_DAYS, NewToken, create, rotate};
 pub use list::{ListTokens, TokenList, TokenRow};
 pub use revoke::{RevokeToken, Revoked};
 pub use verify::{Shown, Verified, still_valid, verify};

@@ -13,6 +13,7 @@ fn new(label: &str) -> NewToken {
         user: None,
         purpose: Purpose::Mcp,
         toolsets: Vec::new(),
+        consumer: None,
         read_only: false,
         is_assured: true,
         expires_at: None,

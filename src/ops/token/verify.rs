@@ -48,14 +48,19 @@ pub async fn verify(app: &App, shown: Shown, purpose: Purpose, door: Door) -> Re
         .read_here(move |tx| {
             let Some(token) = tx.token_by_hash(&hash)? else { return Ok(None) };
             let why = refused(tx, &token, purpose)?;
-            Ok(Some((token, why)))
+            let held = match purpose {
+                Purpose::Consumer => tx.consumer_of_token(&token.org_id, &token.id)?,
+                _ => None,
+            };
+            Ok(Some((token, why, held)))
         })
         .await?;
-    let Some((token, why)) = found else { return Err(invalid()) };
+    let Some((token, why, held)) = found else { return Err(invalid()) };
     let mut caller = Caller::new(token.org_id.clone(), token.user_id.clone(), door);
     // By id: a label is its maker's text, and the log is kept for good.
     caller.client = format!("(token {})", token.id);
     caller.token.clone_from(&token.id.0);
+    caller.consumer = held.map_or(String::new(), |held| held.consumer_id.0);
     match why {
         None => Ok(Verified {
             limits: Limits {
@@ -89,6 +94,15 @@ pub async fn verify(app: &App, shown: Shown, purpose: Purpose, door: Door) -> Re
                 .next(
                     "Run `unsaid open`, or make a sign-in token with `unsaid token create --sign-in NAME`.",
                 ),
+                Purpose::Mcp if why == "purpose" && token.purpose == Purpose::Consumer => Error::new(
+                    Code::TokenInvalid,
+                    "this token is a consumer's: it opens the broker and no tool",
+                ),
+                Purpose::Consumer if why == "purpose" => Error::new(
+                    Code::TokenInvalid,
+                    "this token is no consumer's, and the broker takes no other",
+                )
+                .next("Make one with `unsaid token create NAME --consumer CONSUMER`."),
                 Purpose::Mcp if why == "purpose" => Error::new(
                     Code::TokenInvalid,
                     "this token is for signing in on the page, not for a client",
@@ -117,13 +131,27 @@ fn refused(tx: &Reader<'_>, token: &Token, purpose: Purpose) -> Result<Option<&'
         t => {
             // Their teams are read by the operation.
             match tx.user(&t.org_id, &t.user_id) {
-                Ok(user) if user.disabled_at.is_none() => None,
+                Ok(user) if user.disabled_at.is_none() => match t.purpose {
+                    Purpose::Consumer => consumer_gone(tx, t)?,
+                    _ => None,
+                },
                 Ok(_) => Some("disabled"),
                 Err(e) if e.code == Code::UserNotFound => Some("disabled"),
                 Err(e) => return Err(e),
             }
         }
     })
+}
+
+/// Why a consumer's token is not good although it lives: the consumer is gone, or its user may not run it any more.
+fn consumer_gone(tx: &Reader<'_>, token: &Token) -> Result<Option<&'static str>> {
+    let Some(held) = tx.consumer_of_token(&token.org_id, &token.id)? else { return Ok(Some("consumer")) };
+    let Some(c) = tx.find_consumer(&token.org_id, &held.consumer_id)?.filter(|c| c.deleted_at.is_none())
+    else {
+        return Ok(Some("consumer"));
+    };
+    let who = tx.standing(&Caller::new(token.org_id.clone(), token.user_id.clone(), Door::System))?;
+    Ok((!c.is_run_by(&who)).then_some("consumer"))
 }
 
 /// Whether what was verified before still is. For what stays open: streams, sessions.

@@ -13,6 +13,8 @@ CREATE TABLE binding (
   team_id TEXT NOT NULL, service TEXT NOT NULL, text TEXT NOT NULL, methods TEXT NOT NULL, paths TEXT NOT NULL,
   is_required INTEGER NOT NULL, created_at INTEGER NOT NULL, created_by TEXT NOT NULL, revision INTEGER NOT NULL,
   mac BLOB NOT NULL, PRIMARY KEY (consumer_id, variable)) STRICT;
+CREATE INDEX binding_credential ON binding (org_id, upper(credential));
+CREATE INDEX binding_variable ON binding (org_id, upper(variable)) WHERE credential = '';
 CREATE TABLE consumer_token (
   token_id TEXT PRIMARY KEY, org_id TEXT NOT NULL, consumer_id TEXT NOT NULL, revision INTEGER NOT NULL,
   mac BLOB NOT NULL) STRICT;

@@ -1,0 +1,135 @@
+//! Starting a program with what was handed over: the common part of `unsaid run` and `unsaid mcp`.
+use super::Context;
+use super::output::note;
+use crate::app::App;
+use crate::error::{Code, Error, Result, internal, invalid};
+use crate::inject::{self, Delivery, Injected, Launch, Masking};
+use crate::ops::hand_over::{ForConsumer, Handed, hand_over_to};
+use crate::store::SlotRecord;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// What goes into a child's environment.
+pub struct Bundle {
+    pub injected: Vec<Injected>,
+    /// Plain text, by variable.
+    pub plain: Vec<(String, String)>,
+    /// Variables that open the vault.
+    pub strip: Vec<String>,
+}
+
+/// Refuses to hand values to who only acts as their user.
+pub fn expect_oneself(cx: &Context) -> Result<()> {
+    match cx.as_user {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            Code::NotAllowed,
+            "values are handed to their own user only, not to who acts as one",
+        )
+        .next("Leave --as out.")),
+    }
+}
+
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| internal("the runtime could not be started").because(e))
+}
+
+/// Everything that `consumer` is bound to, for this caller.
+pub async fn for_consumer(cx: &Context, app: &App, consumer: &str, argv: &[OsString]) -> Result<ForConsumer> {
+    let caller = cx.caller(app).await?;
+    let program = program_name(argv);
+    hand_over_to(app, &caller, consumer, &program).await
+}
+
+/// As a child gets them: a value that has a file name goes into a file.
+pub fn deliver(handed: Vec<Handed>) -> Vec<Injected> {
+    let one = |one: Handed| Injected {
+        delivery: match one.file_name {
+            Some(file_name) => Delivery::File { file_name },
+            None => Delivery::Environment,
+        },
+        variable: one.variable,
+        label: one.label,
+        value: one.value,
+    };
+    handed.into_iter().map(one).collect()
+}
+
+/// Runs `argv` with `bundle`, after the vault was closed; returns its exit code.
+pub fn start(cx: &Context, argv: Vec<OsString>, bundle: Bundle, masking: Masking) -> Result<ExitCode> {
+    let launch = Launch {
+        injected: bundle.injected,
+        plain: bundle.plain,
+        argv,
+        masking,
+        scratch: inject::scratch_folder(
+            std::env::var_os("XDG_RUNTIME_DIR").as_deref(),
+            &cx.config.places.data,
+        ),
+        strip: bundle.strip,
+    };
+    if launch.injected.iter().any(|one| one.delivery != Delivery::Environment) {
+        inject::sweep(&launch.scratch)?;
+    }
+    rustix::process::umask(cx.umask);
+    let ended = inject::launch(launch, &|warning| note(&format!("unsaid: {warning}")))?;
+    Ok(ExitCode::from(u8::try_from(ended.exit_code).unwrap_or(u8::MAX)))
+}
+
+/// The program's name for the audit log: never its arguments, and no folder of this machine.
+pub fn program_name(command: &[OsString]) -> String {
+    let program = command.first().map(Path::new).and_then(Path::file_name).unwrap_or(OsStr::new(""));
+    program.to_string_lossy().chars().filter(|c| !c.is_control()).take(80).collect()
+}
+
+/// Variables that the program must not see: whatever opens the vault.
+pub fn ours(slots: &[SlotRecord]) -> Vec<String> {
+    // Where the vault is and how much to log may be known: the program may call unsaid itself.
+    let harmless = ["UNSAID_HOME", "UNSAID_LOG"];
+    let mut strip: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with("UNSAID_") && !harmless.contains(&name.as_str()))
+        .collect();
+    for slot in slots {
+        let settings: serde_json::Value = serde_json::from_str(&slot.config).unwrap_or_default();
+        match settings["source"].as_str() {
+            Some("environment") => strip.extend(settings["name"].as_str().map(str::to_owned)),
+            Some("systemd") => strip.push("CREDENTIALS_DIRECTORY".into()),
+            _ => {}
+        }
+    }
+    strip
+}
+
+/// The command of a consumer: the one it was registered with, unless another is given.
+pub fn command_of(started: &ForConsumer, given: Vec<OsString>) -> Result<Vec<OsString>> {
+    if !given.is_empty() {
+        return Ok(given);
+    }
+    let c = &started.consumer;
+    match (c.command.is_empty(), c.url.is_empty()) {
+        (false, _) => Ok(c.command.iter().map(OsString::from).collect()),
+        (true, true) => Err(invalid(format!("{} has no command", c.name)).next(format!(
+            "Say which: `unsaid run --consumer {} -- COMMAND`, or give it one: `unsaid consumer edit {} -- COMMAND`.",
+            c.name, c.name
+        ))),
+        (true, false) => Err(invalid(format!("{} is a remote server, which nothing starts", c.name))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_gets_the_programs_name_and_nothing_more() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+
+        assert_eq!(program_name(&words("/opt/x/bin/psql -W hunter2")), "psql");
+        assert_eq!(program_name(&words("make")), "make");
+    }
+}
