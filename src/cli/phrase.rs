@@ -1,7 +1,17 @@
 //! What an operation says to an assistant, said to a person at a command line: the same steps, as commands.
 
 /// A tool in a sentence, and the command that does the same.
-const STEPS: [(&str, &str); 16] = [
+const STEPS: [(&str, &str); 23] = [
+    (", or call create_credential and give its link.", "."),
+    (
+        "Create it with create_credential (type oauth,",
+        "Create it with `unsaid connect` (an OAuth connection,",
+    ),
+    ("Call list_consumers", "Run `unsaid consumer list`"),
+    ("Call get_consumer", "Run `unsaid consumer show NAME`"),
+    ("Change it with update_consumer", "Change it with `unsaid consumer edit`"),
+    ("update_consumer with run_by", "`unsaid consumer edit --run-by`"),
+    ("with update_consumer", "with `unsaid consumer bind`"),
     ("Call connect_credential, or ask the person to run", "Run"),
     ("Call connect_credential, or connect it with", "Connect it with"),
     ("ask the person to run", "run"),

@@ -83,6 +83,7 @@ fn detail(c: &Value) -> String {
         ("last used", when(c, "/last_used_at")),
         ("uses", at(configuration, "/uses")),
         ("failures", at(configuration, "/failures")),
+        ("bound to", at(configuration, "/bound_to")),
         ("you may", at(c, "/you_may")),
     ]);
     let mut table = Table::new(&["WHO", "MAY", "BECAUSE", "GRANT"]);
@@ -140,13 +141,14 @@ fn usage(answer: &Value) -> String {
         ("first", when(answer, "/first_at")),
         ("last", when(answer, "/last_at")),
     ]);
-    let mut table = Table::new(&["WHO", "CONSUMER", "USES", "FAILURES", "LAST"]);
+    let mut table = Table::new(&["WHO", "CONSUMER", "USES", "FAILURES", "FIRST", "LAST"]);
     for one in items(answer, "/by_user") {
         table.row([
             at(one, "/user"),
             at(one, "/consumer"),
             at(one, "/uses"),
             at(one, "/failures"),
+            when(one, "/first_at"),
             when(one, "/last_at"),
         ]);
     }
@@ -156,6 +158,10 @@ fn usage(answer: &Value) -> String {
         table.row([at(one, "/day"), at(one, "/uses"), at(one, "/failures")]);
     }
     section(&mut text, table);
+    for one in items(answer, "/unusual") {
+        let told = format!("unusual ({}): {}, {}", at(one, "/rule"), at(one, "/why"), when(one, "/at"));
+        text.push_str(&line(&told));
+    }
     text.push_str(&line(&at(answer, "/message")));
     text
 }

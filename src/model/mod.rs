@@ -11,6 +11,7 @@ pub mod entry;
 pub mod event;
 pub mod name;
 pub mod org;
+pub mod pattern;
 pub mod provider;
 pub mod resolution;
 pub mod status;

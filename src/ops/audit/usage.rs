@@ -3,8 +3,9 @@ use super::Logins;
 use crate::app::App;
 use crate::clock::{DAY_MS, Millis};
 use crate::error::Result;
-use crate::ids::CredentialId;
+use crate::ids::{ConsumerId, CredentialId, OrgId};
 use crate::model::access::Caller;
+use crate::model::pattern::{Unusual, Use, unusual};
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::store::{AuditFilter, Reader};
@@ -43,6 +44,8 @@ pub struct UsageReport {
     pub by_day: Vec<DayUse>,
     /// The most frequent first.
     pub by_user: Vec<UserUse>,
+    /// What the rules flagged, as new_consumer or burst; empty: nothing.
+    pub unusual: Vec<Unusual>,
     /// There are more events than were counted: `first_at` is unknown, and the lists tell of the latest.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_partial: bool,
@@ -67,6 +70,7 @@ pub struct UserUse {
     pub consumer: String,
     pub uses: i64,
     pub failures: i64,
+    pub first_at: Millis,
     pub last_at: Millis,
 }
 
@@ -89,7 +93,7 @@ impl Operation for GetUsage {
                 let found = reach::credential_or_deleted(tx, &caller, &who, &self.credential, Need::View)?;
                 let c = found.credential;
                 let total = tx.usage(&c.id)?;
-                let counted = Counted::of(tx, &caller, &c.id)?;
+                let mut counted = Counted::of(tx, &caller, &c.id)?;
                 let message = match total.last_at {
                     None => format!("{} was never used", c.name),
                     Some(last) => format!("{} was used {} times, last at {last}", c.name, total.uses),
@@ -102,7 +106,8 @@ impl Operation for GetUsage {
                     first_at: counted.first_at.filter(|_| !counted.is_partial),
                     last_at: total.last_at,
                     by_day: counted.days(),
-                    by_user: counted.users(),
+                    by_user: counted.users(tx, &caller.org)?,
+                    unusual: counted.unusual(tx, &caller.org)?,
                     is_partial: counted.is_partial,
                     message,
                 })
@@ -118,7 +123,9 @@ type Pair = (i64, i64);
 struct Counted {
     by_day: BTreeMap<String, Pair>,
     /// By login and consumer, with the time of the last.
-    by_user: BTreeMap<(String, String), (Pair, Millis)>,
+    by_user: BTreeMap<(String, String), (Pair, Millis, Millis)>,
+    /// Newest first.
+    uses: Vec<Use>,
     first_at: Option<Millis>,
     is_partial: bool,
 }
@@ -151,8 +158,15 @@ impl Counted {
                     add(counted.by_day.entry(day).or_default());
                 }
                 let user = logins.of(tx, &caller.org, &row.user)?;
-                let entry = counted.by_user.entry((user, row.consumer)).or_insert(((0, 0), row.at));
+                counted.uses.push(Use {
+                    at: row.at,
+                    is_ok: !failed,
+                    consumer: row.consumer.clone(),
+                    host: host_of(&row.details),
+                });
+                let entry = counted.by_user.entry((user, row.consumer)).or_insert(((0, 0), row.at, row.at));
                 add(&mut entry.0);
+                entry.1 = row.at;
                 counted.first_at = Some(row.at);
                 before_seq = Some(row.seq);
             }
@@ -175,22 +189,45 @@ impl Counted {
         self.by_day.iter().map(row).collect()
     }
 
-    fn users(&self) -> Vec<UserUse> {
-        let mut users: Vec<_> = self
-            .by_user
-            .iter()
-            .map(|((user, consumer), ((uses, failures), last_at))| UserUse {
+    fn users(&self, tx: &Reader<'_>, org: &OrgId) -> Result<Vec<UserUse>> {
+        let mut users = Vec::new();
+        for ((user, consumer), ((uses, failures), first_at, last_at)) in &self.by_user {
+            users.push(UserUse {
                 user: user.clone(),
-                consumer: consumer.clone(),
+                consumer: consumer_name(tx, org, consumer)?,
                 uses: *uses,
                 failures: *failures,
+                first_at: *first_at,
                 last_at: *last_at,
-            })
-            .collect();
+            });
+        }
         users.sort_by_key(|user| std::cmp::Reverse(user.uses + user.failures));
         users.truncate(USERS);
-        users
+        Ok(users)
     }
+
+    /// What the rules of [`crate::model::pattern`] say, with names in place of ids.
+    fn unusual(&mut self, tx: &Reader<'_>, org: &OrgId) -> Result<Vec<Unusual>> {
+        self.uses.reverse();
+        for one in &mut self.uses {
+            one.consumer = consumer_name(tx, org, &one.consumer)?;
+        }
+        Ok(unusual(&self.uses, tx.now()))
+    }
+}
+
+/// Where the broker sent it, or empty.
+fn host_of(details: &str) -> String {
+    let details: serde_json::Value = serde_json::from_str(details).unwrap_or_default();
+    details["host"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Its name, removed or not; empty for none.
+fn consumer_name(tx: &Reader<'_>, org: &OrgId, id: &str) -> Result<String> {
+    if id.is_empty() {
+        return Ok(String::new());
+    }
+    Ok(tx.find_consumer(org, &ConsumerId::from(id))?.map_or_else(|| id.to_owned(), |c| c.name))
 }
 
 #[cfg(test)]

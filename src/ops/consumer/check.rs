@@ -61,6 +61,8 @@ pub struct Checked {
     pub bindings: Vec<BindingCheck>,
     /// Nothing that is required is missing, and nothing that is there is in the way.
     pub ready: bool,
+    /// How many are in the way.
+    pub in_the_way: usize,
     pub next: Vec<String>,
 }
 
@@ -76,7 +78,7 @@ pub fn check(
     bindings: &[Binding],
     is_oneself: bool,
 ) -> Result<Checked> {
-    let mut checked = Checked { bindings: Vec::new(), ready: true, next: Vec::new() };
+    let mut checked = Checked { bindings: Vec::new(), ready: true, in_the_way: 0, next: Vec::new() };
     let who = Standing { consumer: Some(c.id.0.clone()), ..who.clone() };
     for b in bindings {
         let one = check_one(tx, caller, &who, c, b, is_oneself)?;
@@ -87,6 +89,7 @@ pub fn check(
         };
         if is_in_the_way {
             checked.ready = false;
+            checked.in_the_way += 1;
             if !one.next.is_empty() && !checked.next.contains(&one.next) {
                 checked.next.push(one.next.clone());
             }
@@ -205,11 +208,7 @@ fn check_one(
             format!("Create it with create_credential (type oauth, name {}), then connect it.", b.wanted())
         }
         (BindingState::Missing, _) => {
-            format!(
-                "Create it with create_credential, name {}; or run `unsaid set {}`.",
-                b.wanted(),
-                b.wanted()
-            )
+            format!("Enter it with `unsaid set {}`, or call create_credential and give its link.", b.wanted())
         }
         _ => e.next_step().to_owned(),
     };

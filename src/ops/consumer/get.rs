@@ -87,13 +87,15 @@ impl Operation for GetConsumer {
                     tokens += usize::from(tx.token(&c.org_id, &held.token_id)?.is_live(now));
                 }
                 let may_run = c.is_run_by(&person);
-                let missing = checked.bindings.iter().filter(|b| !b.next.is_empty()).count();
                 let message = match (may_run, checked.ready, bindings.len()) {
                     (false, _, _) => format!("{} may not run {}", person.login, c.name),
                     (_, _, 0) => format!("{} is bound to nothing, and gets nothing", c.name),
                     (_, true, n) => format!("{} is ready: {n} bindings", c.name),
                     (_, false, n) => {
-                        format!("{} is not ready: {missing} of {n} bindings need something", c.name)
+                        format!(
+                            "{} is not ready: {} of {n} bindings need something",
+                            c.name, checked.in_the_way
+                        )
                     }
                 };
                 Ok(ConsumerDetail {

@@ -303,7 +303,7 @@ fn choose(tx: &Reader<'_>, caller: &Caller, who: &Standing, wish: Wish) -> Resul
                 Code::ValueMissing,
                 format!("{} has no field {}, which {} is bound to", credential.name, b.field, b.variable),
             )
-            .next("Name one of its fields: update_consumer, set_bindings."));
+            .next("Name one of its fields with update_consumer."));
         }
     }
     let one = Chosen { credential, version, fields, binding: Some(b) };
