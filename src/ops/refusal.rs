@@ -4,13 +4,16 @@ use crate::error::Error;
 use crate::model::access::Caller;
 use crate::model::event::{Event, Outcome};
 
+/// `event` as ended by `e`, with its code and details.
+pub fn ended(event: Event, e: &Error) -> Event {
+    let outcome = if e.kind().outcome() == "failed" { Outcome::Failed } else { Outcome::Refused };
+    let event = event.ended(outcome, e.code.name());
+    e.details().iter().fold(event, |event, (name, text)| event.with(name, text.clone()))
+}
+
 /// Writes `event` as ended by `e`, with its code and details. Never fails: the refusal itself is the answer.
 pub async fn remember(app: &App, caller: &Caller, event: Event, e: &Error) {
-    let outcome = if e.kind().outcome() == "failed" { Outcome::Failed } else { Outcome::Refused };
-    let mut event = event.ended(outcome, e.code.name());
-    for (name, text) in e.details() {
-        event = event.with(name, text.clone());
-    }
+    let event = ended(event, e);
     let mut caller = caller.clone();
     // A kept answer belongs to what was done, and nothing was.
     caller.idempotency = None;

@@ -15,6 +15,7 @@ use crate::oauth::{AskConsent, Challenge, authorization_url};
 use crate::ops::entry;
 use crate::ops::people_only;
 use crate::ops::reach::{self, Need};
+use crate::ops::refusal;
 use crate::secret::{SecretBytes, looked_up_by, unguessable};
 use crate::store::{Reader, Writer};
 use crate::vault::{Context, Vault};
@@ -43,8 +44,23 @@ pub struct Begun {
 /// Begins a consent for `credential` (id or name), for a person who manages it. `link`: the hash of the entry link that
 /// brought them, which is used up when it is done. `more`: scopes besides the provider's own.
 ///
-/// Fails with `invalid_input` for what is no connection, `value_missing` where the provider lacks its client secret.
+/// Fails with `invalid_input` for what is no connection, `value_missing` where the provider lacks its client secret. A
+/// refusal leaves its event, here as in every step of a consent whose org is known.
 pub async fn begin(
+    app: &App,
+    caller: &Caller,
+    credential: &str,
+    link: Option<Vec<u8>>,
+    more: &[String],
+) -> Result<Begun> {
+    let begun = written_down(app, caller, credential, link, more).await;
+    if let Err(e) = &begun {
+        refusal::remember(app, caller, Event::of("begin_consent"), e).await;
+    }
+    begun
+}
+
+async fn written_down(
     app: &App,
     caller: &Caller,
     credential: &str,
@@ -217,6 +233,13 @@ pub(in crate::ops) fn end_of_link(tx: &mut Writer<'_>, link: &EntryLink) -> Resu
     Ok(())
 }
 
+/// An event of whoever may read the consent.
+pub(super) fn about(operation: &str, consent: &Consent) -> Event {
+    Event::of(operation)
+        .about("credential", consent.credential_id.as_str(), "")
+        .with("consent", consent.id.0.clone())
+}
+
 /// Where what a consent keeps to itself is sealed.
 pub fn key_context<'a>(instance: &'a str, consent: &'a Consent) -> Context<'a> {
     Context {
@@ -321,7 +344,8 @@ async fn send_off(app: &App, ticket: &str, browser: Option<&str>) -> Result<(Url
         (looked_up_by(state.as_bytes()).to_vec(), browser.map(|b| looked_up_by(b.as_bytes()).to_vec()));
     let verifier = SecretBytes::copied(challenge.verifier.as_bytes());
     let keys = app.keys.clone();
-    let (consent, p, hint) = app
+    let refused = about("send_to_consent", &found);
+    let sent = app
         .store
         .write(&caller, move |tx| {
             let mut consent = tx.consent(&found.org_id, found.id.as_str())?.ok_or_else(unknown)?;
@@ -342,7 +366,14 @@ async fn send_off(app: &App, ticket: &str, browser: Option<&str>) -> Result<(Url
             let event = Event::of("send_to_consent").on(&c).with("consent", consent.id.0.clone());
             tx.record_step(event, (consent, p, hint))
         })
-        .await?;
+        .await;
+    let (consent, p, hint) = match sent {
+        Ok(sent) => sent,
+        Err(e) => {
+            refusal::remember(app, &caller, refused, &e).await;
+            return Err(e);
+        }
+    };
     let quirks = quirks(app, &p);
     let ask = AskConsent {
         client_id: &p.client_id,

@@ -1,5 +1,5 @@
 //! The way back: whose consent it is, exchanged for tokens once, and kept in one transaction.
-use super::begin::{end, expect_secret, open, unknown};
+use super::begin::{about, end, expect_secret, open, unknown};
 use super::conclude::keep;
 use super::{address, client, policy, provider_of, quirks, who};
 use crate::app::App;
@@ -51,15 +51,24 @@ pub struct Finished {
 /// Fails with `consent_invalid` for a state that is none, used, too old or another browser's, `consent_denied` where the
 /// person or the provider said no, and `unreachable` or `refresh_refused` where the exchange failed. Nothing is kept then.
 pub async fn finish(app: &App, query: &str, came: Came<'_>) -> Result<Finished> {
-    let back = returned(query).ok_or_else(|| invalid("the answer has a parameter twice"))?;
-    let hash = looked_up_by(back.state.as_bytes()).to_vec();
-    if back.state.is_empty() {
-        return Err(invalid("the answer has no state"));
-    }
-    let found = app.store.read(move |tx| tx.consent_by_hash(&hash)).await?.ok_or_else(unknown)?;
+    let (back, found) = match found(app, query).await {
+        Ok(found) => found,
+        Err(e) => {
+            // Of a browser nobody knows whose it is: there is no log to write this into, and none that it could fill.
+            if let Came::Person(caller) = came {
+                refusal::remember(app, caller, Event::of("take_consent"), &e).await;
+            }
+            return Err(e);
+        }
+    };
     let caller = match came {
         Came::Person(caller) if caller.org == found.org_id && caller.user == found.asked_by => caller.clone(),
-        Came::Person(_) => return Err(unknown()),
+        Came::Person(caller) => {
+            // Which credential it is of is not theirs to read in the log, either.
+            let e = unknown();
+            refusal::remember(app, caller, Event::of("take_consent"), &e).await;
+            return Err(e);
+        }
         Came::Browser { held, path } => {
             let caller = by_browser(&found, held);
             let caller = match caller {
@@ -73,9 +82,7 @@ pub async fn finish(app: &App, query: &str, came: Came<'_>) -> Result<Finished> 
                 Ok(caller) => caller,
                 Err(e) => {
                     let asker = Caller::new(found.org_id.clone(), found.asked_by.clone(), Door::System);
-                    let event =
-                        Event::of("take_consent").about("credential", found.credential_id.as_str(), "");
-                    refusal::remember(app, &asker, event.with("consent", found.id.0.clone()), &e).await;
+                    refusal::remember(app, &asker, about("take_consent", &found), &e).await;
                     return Err(e);
                 }
             }
@@ -93,6 +100,17 @@ pub async fn finish(app: &App, query: &str, came: Came<'_>) -> Result<Finished> 
     };
     let identity = who::account(app, p, &tokens.access).await.unwrap_or_default();
     keep(app, &caller, taken, tokens, identity, began_at).await
+}
+
+/// What the provider sent back, and the consent that its state is of.
+async fn found(app: &App, query: &str) -> Result<(Returned, Consent)> {
+    let back = returned(query).ok_or_else(|| invalid("the answer has a parameter twice"))?;
+    if back.state.is_empty() {
+        return Err(invalid("the answer has no state"));
+    }
+    let hash = looked_up_by(back.state.as_bytes()).to_vec();
+    let found = app.store.read(move |tx| tx.consent_by_hash(&hash)).await?.ok_or_else(unknown)?;
+    Ok((back, found))
 }
 
 fn is_path_of(redirect_uri: &str, path: &str) -> bool {
@@ -119,10 +137,12 @@ pub(super) fn by_browser(consent: &Consent, held: &[(String, String)]) -> Result
 /// As [`finish`], from the whole address at which a browser elsewhere ended, as the person pasted it.
 pub async fn finish_pasted(app: &App, caller: &Caller, pasted: &str) -> Result<Finished> {
     let pasted = Zeroizing::new(pasted.trim().to_owned());
-    let url = Url::parse(&pasted).map_err(|_| {
-        crate::error::invalid("that is no address")
-            .next("Paste the whole address from the browser's address bar: it begins with http and holds code= and state=.")
-    })?;
+    let Ok(url) = Url::parse(&pasted) else {
+        let e = crate::error::invalid("that is no address")
+            .next("Paste the whole address from the browser's address bar: it begins with http and holds code= and state=.");
+        refusal::remember(app, caller, Event::of("take_consent"), &e).await;
+        return Err(e);
+    };
     finish(app, url.query().unwrap_or_default(), Came::Person(caller)).await
 }
 
@@ -143,7 +163,9 @@ pub(super) struct Taken {
 async fn take(app: &App, caller: &Caller, found: Consent, back: &Returned) -> Result<Taken> {
     let (asking, keys) = (caller.clone(), app.keys.clone());
     let (iss, error, has_code) = (back.iss.clone(), back.error, back.code.is_some());
-    app.store
+    let event = about("take_consent", &found);
+    let taken = app
+        .store
         .write(caller, move |tx| {
             let mut consent = tx.consent(&found.org_id, found.id.as_str())?.ok_or_else(unknown)?;
             if consent.state == ConsentState::Done && consent.hash == found.hash {
@@ -199,7 +221,15 @@ async fn take(app: &App, caller: &Caller, found: Consent, back: &Returned) -> Re
             tx.save(&mut consent)?;
             tx.record_step(event, Ok(Taken { consent, credential: c, provider: p, verifier }))
         })
-        .await?
+        .await;
+    match taken {
+        // What ended the consent was written down with its end.
+        Ok(taken) => taken,
+        Err(e) => {
+            refusal::remember(app, caller, event, &e).await;
+            Err(e)
+        }
+    }
 }
 
 fn denied(p: &Provider, word: &str) -> Error {
@@ -279,15 +309,14 @@ pub(super) async fn close(
     state: ConsentState,
     e: &Error,
 ) -> Result<()> {
-    let (org, id, c, outcome, code) =
-        (consent.org_id.clone(), consent.id.clone(), c.clone(), e.message().to_owned(), e.code.name());
+    let (org, id, outcome) = (consent.org_id.clone(), consent.id.clone(), e.message().to_owned());
+    let event = Event::of("complete_consent").on(c).with("consent", id.0.clone());
+    let event = refusal::ended(event, e);
     app.store
         .write(caller, move |tx| {
             if let Some(mut consent) = tx.consent(&org, id.as_str())? {
                 end(tx, &mut consent, state, &outcome)?;
             }
-            let event =
-                Event::of("complete_consent").on(&c).ended(Outcome::Failed, code).with("consent", id.0);
             tx.record_step(event, ())
         })
         .await

@@ -1,13 +1,13 @@
 //! Keeping what a consent brought: at once, or once the person has said that another account is meant.
 use super::attempt::is_passing;
-use super::begin::{changed, end, open, seal, unknown};
+use super::begin::{about, changed, end, open, seal, unknown};
 use super::callback::{Finished, Taken, by_browser, close};
 use super::{policy, provider_of, save};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Result};
 use crate::ids::ConsentId;
-use crate::model::access::Caller;
+use crate::model::access::{Caller, Door};
 use crate::model::connection::{Connection, Consent, ConsentState, GrantKind};
 use crate::model::credential::Credential;
 use crate::model::event::{Event, Outcome};
@@ -15,6 +15,7 @@ use crate::model::provider::Provider;
 use crate::oauth::{Identity, Tokens};
 use crate::ops::entry;
 use crate::ops::reach::{self, Need};
+use crate::ops::refusal;
 use crate::secret::SecretBytes;
 use crate::store::Writer;
 use serde::{Deserialize, Serialize};
@@ -136,6 +137,14 @@ fn is_same_account(before: &Connection, now: &Identity) -> bool {
 
 /// Lets a connection become another account's, once the person who connected it has said so.
 pub async fn accept_other(app: &App, caller: &Caller, id: &ConsentId) -> Result<Finished> {
+    let accepted = accepted(app, caller, id).await;
+    if let Err(e) = &accepted {
+        refusal::remember(app, caller, Event::of("complete_consent"), e).await;
+    }
+    accepted
+}
+
+async fn accepted(app: &App, caller: &Caller, id: &ConsentId) -> Result<Finished> {
     crate::ops::people_only(caller)?;
     let (asking, id, keys) = (caller.clone(), id.clone(), app.keys.clone());
     app.store
@@ -176,8 +185,14 @@ pub async fn accept_other_by_browser(
     let wanted = id.clone();
     let found =
         app.store.read(move |tx| tx.find::<Consent>(&[wanted.as_str()])).await?.ok_or_else(unknown)?;
-    let caller = by_browser(&found, held)?;
-    accept_other(app, &caller, id).await
+    match by_browser(&found, held) {
+        Ok(caller) => accept_other(app, &caller, id).await,
+        Err(e) => {
+            let asker = Caller::new(found.org_id.clone(), found.asked_by.clone(), Door::System);
+            refusal::remember(app, &asker, about("complete_consent", &found), &e).await;
+            Err(e)
+        }
+    }
 }
 
 /// Keeps the tokens: identity, grants, history and name of the credential stay as they are.

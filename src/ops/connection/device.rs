@@ -1,6 +1,6 @@
 //! The device grant (RFC 8628): a code that a person types on any device, for machines without a browser.
-use super::begin::{end, expect, expect_secret, fresh, host, make_room, open, scopes, seal, unknown};
-use super::callback::{Finished, Taken, refused};
+use super::begin::{expect, expect_secret, fresh, host, make_room, open, scopes, seal, unknown};
+use super::callback::{Finished, Taken, close, refused};
 use super::conclude::keep;
 use super::{address, client, policy, quirks, who};
 use crate::app::App;
@@ -9,9 +9,10 @@ use crate::error::{Code, Error, Result};
 use crate::ids::ConsentId;
 use crate::model::access::Caller;
 use crate::model::connection::{Consent, ConsentState, GrantKind};
-use crate::model::event::{Event, Outcome};
-use crate::oauth::{Answer, Grant, Refusal, Trouble, device, device_form, token_form, tokens};
+use crate::model::event::Event;
+use crate::oauth::{Answer, Client, Grant, Refusal, Trouble, device, device_form, token_form, tokens};
 use crate::ops::people_only;
+use crate::ops::refusal;
 use crate::secret::{looked_up_by, unguessable};
 
 /// What the person types, and where.
@@ -33,6 +34,20 @@ pub struct DeviceBegun {
 ///
 /// Fails with `invalid_input` where the provider has no device address.
 pub async fn begin_device(
+    app: &App,
+    caller: &Caller,
+    credential: &str,
+    link: Option<Vec<u8>>,
+) -> Result<DeviceBegun> {
+    let begun = written_down(app, caller, credential, link).await;
+    if let Err(e) = &begun {
+        let event = Event::of("begin_consent").with("grant", "device_code");
+        refusal::remember(app, caller, event, e).await;
+    }
+    begun
+}
+
+async fn written_down(
     app: &App,
     caller: &Caller,
     credential: &str,
@@ -115,38 +130,27 @@ pub async fn begin_device_by_link(app: &App, visitor: &Caller, link: &str) -> Re
 ///
 /// Fails with `consent_denied` where they said no, `consent_invalid` where the time is over.
 pub async fn poll_device(app: &App, caller: &Caller, id: &ConsentId) -> Result<Result<Finished, i64>> {
-    let (asking, wanted, keys) = (caller.clone(), id.clone(), app.keys.clone());
-    let (consent, c, p, code) = app
-        .store
-        .read(move |tx| {
-            let consent = tx
-                .consent(&asking.org, wanted.as_str())?
-                .filter(|c| c.asked_by == asking.user && c.grant_kind == GrantKind::DeviceCode)
-                .ok_or_else(unknown)?;
-            if !consent.is_open(tx.now()) {
-                return Err(unknown());
-            }
-            let (c, p, _) = expect(tx, &asking, consent.credential_id.as_str())?;
-            if policy(&p) != consent.policy {
-                return Err(super::begin::changed());
-            }
-            let code = open(&keys.vault(), &consent)?;
-            Ok((consent, c, p, code))
-        })
-        .await?;
-    let (url, client, quirks) = (address(&p.endpoints.token_url)?, client(app, &p)?, quirks(app, &p));
+    let (taken, client) = match waiting(app, caller, id).await {
+        Ok(waiting) => waiting,
+        Err(e) => {
+            refusal::remember(app, caller, Event::of("complete_consent"), &e).await;
+            return Err(e);
+        }
+    };
+    let (consent, p) = (&taken.consent, &taken.provider);
+    let (url, quirks) = (address(&p.endpoints.token_url)?, quirks(app, p));
     let began_at = app.now();
-    let ask = token_form(&url, &client, &Grant::Device { device_code: &code }, &p.resource, &quirks);
+    let grant = Grant::Device { device_code: &taken.verifier };
+    let ask = token_form(&url, &client, &grant, &p.resource, &quirks);
     let interval = consent.interval_ms;
     match tokens(app.wire.send(ask, began_at).await) {
         Answer::Yes(tokens) => {
-            let identity = who::account(app, &p, &tokens.access).await.unwrap_or_default();
-            let taken = Taken { consent, credential: c, provider: p, verifier: code };
+            let identity = who::account(app, p, &tokens.access).await.unwrap_or_default();
             keep(app, caller, taken, tokens, identity, began_at).await.map(Ok)
         }
         Answer::No(Refusal::Pending) => Ok(Err(interval)),
         Answer::No(Refusal::SlowDown) => {
-            slow_down(app, caller, &consent).await?;
+            slow_down(app, caller, consent).await?;
             Ok(Err(interval + 5000))
         }
         // RFC 8628 §3.5: on a failure to connect, wait longer each time.
@@ -157,27 +161,39 @@ pub async fn poll_device(app: &App, caller: &Caller, id: &ConsentId) -> Result<R
                     Error::new(Code::ConsentDenied, format!("{}: the person said no", p.name))
                 }
                 Refusal::Grant("expired_token") => unknown(),
-                refusal => refused(&p, refusal),
+                refusal => refused(p, refusal),
             };
             let state =
                 if e.code == Code::ConsentDenied { ConsentState::Denied } else { ConsentState::Failed };
-            let (org, id, outcome, code) =
-                (consent.org_id, consent.id, e.message().to_owned(), e.code.name());
-            app.store
-                .write(caller, move |tx| {
-                    if let Some(mut consent) = tx.consent(&org, id.as_str())? {
-                        end(tx, &mut consent, state, &outcome)?;
-                    }
-                    let event = Event::of("complete_consent")
-                        .on(&c)
-                        .ended(Outcome::Failed, code)
-                        .with("consent", id.0);
-                    tx.record_step(event, ())
-                })
-                .await?;
+            close(app, caller, consent, &taken.credential, state, &e).await?;
             Err(e)
         }
     }
+}
+
+/// The caller's own consent that waits for its code to be typed, and the client that asks for its tokens.
+async fn waiting(app: &App, caller: &Caller, id: &ConsentId) -> Result<(Taken, Client)> {
+    let (asking, wanted, keys) = (caller.clone(), id.clone(), app.keys.clone());
+    let taken = app
+        .store
+        .read(move |tx| {
+            let consent = tx
+                .consent(&asking.org, wanted.as_str())?
+                .filter(|c| c.asked_by == asking.user && c.grant_kind == GrantKind::DeviceCode)
+                .ok_or_else(unknown)?;
+            if !consent.is_open(tx.now()) {
+                return Err(unknown());
+            }
+            let (credential, provider, _) = expect(tx, &asking, consent.credential_id.as_str())?;
+            if policy(&provider) != consent.policy {
+                return Err(super::begin::changed());
+            }
+            let verifier = open(&keys.vault(), &consent)?;
+            Ok(Taken { consent, credential, provider, verifier })
+        })
+        .await?;
+    let client = client(app, &taken.provider)?;
+    Ok((taken, client))
 }
 
 /// RFC 8628 §3.5: five seconds more from now on.

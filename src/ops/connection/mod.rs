@@ -15,6 +15,8 @@ mod renew;
 mod revoke;
 mod save;
 mod test;
+#[cfg(test)]
+mod tests;
 mod who;
 mod without;
 
