@@ -13,9 +13,14 @@ use rmcp::service::ServerInitializeError;
 use rmcp::transport::io::{stdio, stdio_pipes};
 use rustix::fs::{FileType, fstat};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
+
+/// How long what runs may take to finish once nobody listens: the deadline of a request to a provider, and what it takes
+/// to keep its answer.
+const FINISHED: Duration = Duration::from_secs(15);
 
 /// Serves the client on standard input and output until it closes them, or until SIGTERM or SIGINT.
 ///
@@ -51,7 +56,8 @@ where
 {
     let gone = CancellationToken::new();
     let wire = Wire::new(read, write, gone.clone());
-    match server.connection(gone).serve_with_ct(wire, stop).await {
+    let served = server.connection(gone.clone()).serve_with_ct(wire, stop).await;
+    let ended = match served {
         Ok(running) => match running.waiting().await {
             Ok(_) => Ok(()),
             Err(e) => Err(internal("the connection ended in an unexpected way").because(e)),
@@ -60,7 +66,14 @@ where
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
         // The library's text repeats what the client sent: it is dropped here.
         Err(_) => Err(internal("the client broke off the handshake")),
+    };
+    // Nobody answers a question any more. What is done already is done to its end: tokens that a provider has sent would
+    // be lost with us.
+    gone.cancel();
+    if tokio::time::timeout(FINISHED, server.idle()).await.is_err() {
+        tracing::warn!("calls were still at work and are broken off");
     }
+    ended
 }
 
 enum Streams {

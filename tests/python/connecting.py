@@ -20,6 +20,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -683,6 +684,93 @@ def faults() -> None:
     tasks.append(functools.partial(lane, "repaired", repaired))
     tasks.append(functools.partial(lane, "connecting", while_connecting, is_connected=False))
     at_once("faults", tasks)
+
+
+# --- a server that is told to stop while a provider thinks ---
+
+
+class Server:
+    """`unsaid serve` of a client that says what it is told to, a message a line."""
+
+    def __init__(self, vault: Vault, *args: str):
+        self.vault = vault
+        self.process = subprocess.Popen(
+            [BINARY, "serve", *args], env=vault.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,
+        )
+        threading.Thread(target=lambda: vault.said.extend(self.process.stderr), daemon=True).start()
+
+    def says(self, **message: object) -> None:
+        self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+        self.process.stdin.flush()
+
+    def calls(self, tool: str, **arguments: object) -> None:
+        """Begins a call, and does not wait for its answer."""
+        about = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+        self.says(id=1, method="initialize", params=about)
+        self.vault.said.append(self.process.stdout.readline())
+        self.says(method="notifications/initialized")
+        self.says(id=2, method="tools/call", params={"name": tool, "arguments": arguments})
+
+    def ended(self) -> int | None:
+        """The status, once it has ended by itself."""
+        try:
+            status = self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            status = None
+        self.vault.said.append(self.process.stdout.read())
+        return status
+
+
+def stopped(lane: Lane, what: str, args: tuple[str, ...], call: bool, by_signal: bool) -> None:
+    part = "stopped"
+    lane.dead()
+    lane.provider.reset()
+    lane.provider.fault("/token", "hang", grant_type="refresh_token", seconds=3)
+    server = Server(lane.vault, *args)
+    if call:
+        server.calls("refresh_credential", credential="TOKEN")
+    # The pass looks after five seconds for the first time.
+    until = time.monotonic() + 20
+    while not lane.asked() and time.monotonic() < until:
+        time.sleep(0.05)
+    check(part, f"{what}: a refresh is under way", len(lane.asked()) == 1 and server.process.poll() is None, lane.asked())
+    if by_signal:
+        server.process.send_signal(signal.SIGTERM)
+    else:
+        server.process.stdin.close()
+    status = server.ended()
+    answers = lane.provider.counts()["token_answers"].get("refresh_token", 0)
+    check(part, f"{what}: it ends by itself, once the provider has answered", status == 0 and answers == 1, (status, answers))
+    again, done = lane.used()
+    asked = [entry["refresh_token_was"] for entry in lane.asked()]
+    check(part, f"{what}: what came is kept", again == "" and asked == ["current"] * 2, (done.stderr, asked))
+    check(part, f"{what}: and no token was shown twice", not lane.provider.counts()["reuse_detected"], lane.provider.counts())
+
+
+def stopping() -> None:
+    folder = Path(TEMPORARY.name) / "stopping"
+    folder.mkdir()
+    given = running.settings(folder, ["http://127.0.0.1/oauth/callback"])
+
+    def at(name: str, args: tuple[str, ...], call: bool, by_signal: bool) -> None:
+        lane = Lane(given, f"stopping{name.replace(' ', '')}")
+        try:
+            stopped(lane.connected(), name, args, call, by_signal)
+            leaked = told(lane.vault, [lane.provider])
+            check("stopped", f"{name}: no token stands anywhere", not leaked, f"{len(leaked)} do")
+        finally:
+            lane.provider.stop()
+
+    at_once("stopped", [
+        functools.partial(at, "stdio", (), False, True),
+        functools.partial(at, "stdio left", (), False, False),
+        functools.partial(at, "http", ("--http", f"127.0.0.1:{free_port()}"), False, True),
+        functools.partial(at, "stdio call", (), True, True),
+        functools.partial(at, "stdio call left", (), True, False),
+    ])
 
 
 # --- what others can do to a consent ---
@@ -1365,7 +1453,7 @@ async def by_a_model(given: running.Settings, provider, vault: Vault, callback: 
         check("approved", "a person's yes ends it", shown["status"]["status"] == "disconnected" and provider.requests("/revoke"), shown["status"])
 
 
-PARTS = {"flows": flows, "faults": faults, "states": states, "revoking": revoking, "mcp": mcp, "zone": zone, "stages": secret_in_stages, "approved": approved}
+PARTS = {"flows": flows, "faults": faults, "stopping": stopping, "states": states, "revoking": revoking, "mcp": mcp, "zone": zone, "stages": secret_in_stages, "approved": approved}
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ async fn a_list_names_a_connection_whose_row_is_gone_and_none_that_was_never_con
 
     let page = list().await.unwrap();
 
-    let shown: Vec<_> = page.credentials.iter().map(|row| row.id.clone()).collect();
-    assert_eq!(shown, [never.0.clone()]);
+    let shown: Vec<_> = page.credentials.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(shown, [never.as_str()]);
     assert!(page.summary.contains("1 damaged") && page.summary.contains(rig.id.as_str()), "{}", page.summary);
     assert!(!page.summary.contains(never.as_str()));
     assert_eq!(rig.log(since).await, ["list_credentials failed integrity_failure"]);
