@@ -5,7 +5,8 @@ use super::{Reader, Writer};
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::{CredentialId, OrgId, ProviderId, UserId};
-use crate::model::connection::{Connection, ConnectionState, Consent};
+use crate::model::Word;
+use crate::model::connection::{Connection, ConnectionState, Consent, ConsentState};
 use std::collections::HashMap;
 
 entity!(Connection, "connection", 1, org_id, {
@@ -66,6 +67,18 @@ impl Reader<'_> {
             Connection::sql().select
         );
         let found = self.rows_each::<Connection>(&sql, &[text(provider.as_str()), Value::Int(now.0)])?;
+        Ok(found.into_iter().filter_map(Result::ok).collect())
+    }
+
+    /// Consents whose tokens are sealed in their row and were not kept, of every org: those whose time ends before
+    /// `before`. A row that was changed is left out.
+    pub fn consents_held(&self, before: Millis) -> Result<Vec<Consent>> {
+        let sql = format!(
+            "{} WHERE state = $1 AND key_version <> 0 AND expires_at < $2 ORDER BY expires_at LIMIT 50",
+            Consent::sql().select
+        );
+        let found =
+            self.rows_each::<Consent>(&sql, &[text(ConsentState::Taken.as_str()), Value::Int(before.0)])?;
         Ok(found.into_iter().filter_map(Result::ok).collect())
     }
 

@@ -1,7 +1,8 @@
 //! The way back: whose consent it is, exchanged for tokens once, and kept in one transaction.
-use super::begin::{about, end, expect_secret, open, unknown};
+use super::begin::expect_secret;
 use super::conclude::keep;
-use super::{address, client, policy, provider_of, quirks, who};
+use super::consent::{about, end, open, unknown, unseal};
+use super::{address, client, policy, provider_of, quirks};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
@@ -89,7 +90,7 @@ pub async fn finish(app: &App, query: &str, came: Came<'_>) -> Result<Finished> 
         }
     };
     let taken = take(app, &caller, found, &back).await?;
-    let (consent, c, p) = (&taken.consent, &taken.credential, &taken.provider);
+    let (consent, c) = (&taken.consent, &taken.credential);
     let exchanged = exchange(app, &taken, &back).await;
     let (tokens, began_at) = match exchanged {
         Ok(exchanged) => exchanged,
@@ -98,8 +99,7 @@ pub async fn finish(app: &App, query: &str, came: Came<'_>) -> Result<Finished> 
             return Err(e);
         }
     };
-    let identity = who::account(app, p, &tokens.access).await.unwrap_or_default();
-    keep(app, &caller, taken, tokens, identity, began_at).await
+    keep(app, &caller, taken, tokens, began_at).await
 }
 
 /// What the provider sent back, and the consent that its state is of.
@@ -218,6 +218,8 @@ async fn take(app: &App, caller: &Caller, found: Consent, back: &Returned) -> Re
             }
             let verifier = open(&keys.vault(), &consent)?;
             consent.state = ConsentState::Taken;
+            // What is sealed in it from now on are the tokens that come.
+            unseal(&mut consent);
             tx.save(&mut consent)?;
             tx.record_step(event, Ok(Taken { consent, credential: c, provider: p, verifier }))
         })
@@ -314,7 +316,11 @@ pub(super) async fn close(
     let event = refusal::ended(event, e);
     app.store
         .write(caller, move |tx| {
-            if let Some(mut consent) = tx.consent(&org, id.as_str())? {
+            // Where it was ended meanwhile, it stays as it ended.
+            let consent = tx.consent(&org, id.as_str())?;
+            if let Some(mut consent) =
+                consent.filter(|c| matches!(c.state, ConsentState::Open | ConsentState::Taken))
+            {
                 end(tx, &mut consent, state, &outcome)?;
             }
             tx.record_step(event, ())

@@ -1,8 +1,9 @@
 //! Keeping what a consent brought: at once, or once the person has said that another account is meant.
 use super::attempt::is_passing;
-use super::begin::{about, changed, end, open, seal, unknown};
 use super::callback::{Finished, Taken, by_browser, close};
-use super::{policy, provider_of, save};
+use super::consent::{about, changed, end, unknown};
+use super::hold::{hold, opened, sealed};
+use super::{policy, provider_of, save, who};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Result};
@@ -16,100 +17,78 @@ use crate::oauth::{Identity, Tokens};
 use crate::ops::entry;
 use crate::ops::reach::{self, Need};
 use crate::ops::refusal;
-use crate::secret::SecretBytes;
 use crate::store::Writer;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
 
 /// How long a store that is busy is asked again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What waits for a person's word, sealed: tokens of another account than before.
-#[derive(Serialize, Deserialize)]
-struct Waiting {
-    access: Zeroizing<String>,
-    refresh: Option<Zeroizing<String>>,
-    expires_in_s: Option<i64>,
-    refresh_expires_in_s: Option<i64>,
-    scopes: Option<Vec<String>>,
-    subject: String,
-    account: String,
-    began_at_ms: i64,
-}
-
-/// Keeps what a consent brought, or asks whether another account is meant. It exists nowhere else: a store that is busy is
-/// asked again for a while.
+/// Keeps what a consent brought, or asks whether another account is meant. It exists nowhere else: it is made durable
+/// before it is asked whose it is, and a store that is busy is asked again for a while.
 pub(super) async fn keep(
     app: &App,
     caller: &Caller,
     taken: Taken,
     tokens: Tokens,
-    identity: Identity,
     began_at: Millis,
 ) -> Result<Finished> {
-    let brought = Arc::new((taken, tokens, identity));
+    let brought = Arc::new((taken, tokens));
+    let kept = async {
+        patiently(|| hold(app, caller, brought.clone(), began_at)).await?;
+        let (taken, tokens) = &*brought;
+        let identity = who::account(app, &taken.provider, &tokens.access).await.unwrap_or_default();
+        patiently(|| keep_once(app, caller, brought.clone(), identity.clone(), began_at)).await
+    };
+    match kept.await {
+        Ok(finished) => Ok(finished),
+        Err(e) => {
+            let (taken, _) = &*brought;
+            // Whoever waits for it is told; what could not be written is in our own log.
+            if let Err(e) =
+                close(app, caller, &taken.consent, &taken.credential, ConsentState::Failed, &e).await
+            {
+                tracing::error!(code = e.code.name(), "a consent that failed could not be closed");
+            }
+            Err(e)
+        }
+    }
+}
+
+/// Asks a store that is busy again for a while.
+async fn patiently<T, F: Future<Output = Result<T>>>(write: impl Fn() -> F) -> Result<T> {
     let until = Instant::now() + PATIENCE;
     loop {
-        match keep_once(app, caller, brought.clone(), began_at).await {
+        match write().await {
             Err(e) if is_passing(e.code) && Instant::now() < until => {
                 tokio::time::sleep(Duration::from_millis(300)).await;
-            }
-            Err(e) => {
-                let (taken, ..) = &*brought;
-                // Whoever waits for it is told; what could not be written is in our own log.
-                if let Err(e) =
-                    close(app, caller, &taken.consent, &taken.credential, ConsentState::Failed, &e).await
-                {
-                    tracing::error!(code = e.code.name(), "a consent that failed could not be closed");
-                }
-                return Err(e);
             }
             done => return done,
         }
     }
 }
 
-async fn keep_once(
+pub(super) async fn keep_once(
     app: &App,
     caller: &Caller,
-    brought: Arc<(Taken, Tokens, Identity)>,
+    brought: Arc<(Taken, Tokens)>,
+    identity: Identity,
     began_at: Millis,
 ) -> Result<Finished> {
     let (asking, keys) = (caller.clone(), app.keys.clone());
     app.store
         .write(caller, move |tx| {
             let vault = keys.vault();
-            let (taken, tokens, identity) = &*brought;
-            let mut consent =
-                tx.consent(&taken.consent.org_id, taken.consent.id.as_str())?.ok_or_else(unknown)?;
-            // A device's code is taken by the provider itself, which gives for it once.
-            let is_device =
-                consent.grant_kind == GrantKind::DeviceCode && consent.state == ConsentState::Open;
-            if consent.state != ConsentState::Taken && !is_device {
-                return Err(unknown());
-            }
+            let (taken, tokens) = &*brought;
+            let identity = &identity;
+            let mut consent = tx
+                .consent(&taken.consent.org_id, taken.consent.id.as_str())?
+                .filter(|consent| consent.state == ConsentState::Taken)
+                .ok_or_else(unknown)?;
             let before = tx.connection(&consent.org_id, &consent.credential_id)?;
             let was = before.as_ref().filter(|b| !is_same_account(b, identity)).map(|b| b.account.clone());
             if let Some(was) = was {
-                let plain = |token: &SecretBytes| {
-                    token.expose(|b| Zeroizing::new(String::from_utf8_lossy(b).into_owned()))
-                };
-                let waiting = Waiting {
-                    access: plain(&tokens.access),
-                    refresh: tokens.refresh.as_ref().map(plain),
-                    expires_in_s: tokens.expires_in_s,
-                    refresh_expires_in_s: tokens.refresh_expires_in_s,
-                    scopes: tokens.scopes.clone(),
-                    subject: identity.subject.clone(),
-                    account: identity.label.clone(),
-                    began_at_ms: began_at.0,
-                };
-                let mut bytes = Vec::with_capacity(64 * 1024);
-                serde_json::to_writer(&mut bytes, &waiting)
-                    .map_err(|_| crate::error::internal("tokens could not be written down"))?;
-                seal(&vault, &mut consent, &SecretBytes::new(bytes))?;
+                sealed(&vault, &mut consent, tokens, identity, began_at)?;
                 consent.state = ConsentState::OtherAccount;
                 consent.outcome = format!("another account: {}", identity.label);
                 tx.save(&mut consent)?;
@@ -158,20 +137,8 @@ async fn accepted(app: &App, caller: &Caller, id: &ConsentId) -> Result<Finished
                         && tx.now() < c.expires_at
                 })
                 .ok_or_else(unknown)?;
-            let sealed = open(&vault, &consent)?;
-            let waiting: Waiting = sealed
-                .expose(|bytes| serde_json::from_slice(bytes))
-                .map_err(|_| crate::error::internal("tokens could not be read back"))?;
-            let token = |text: &Zeroizing<String>| SecretBytes::copied(text.as_bytes());
-            let tokens = Tokens {
-                access: token(&waiting.access),
-                refresh: waiting.refresh.as_ref().map(token),
-                expires_in_s: waiting.expires_in_s,
-                refresh_expires_in_s: waiting.refresh_expires_in_s,
-                scopes: waiting.scopes,
-            };
-            let identity = Identity { subject: waiting.subject, label: waiting.account };
-            conclude(tx, &vault, &asking, consent, &tokens, &identity, Millis(waiting.began_at_ms))
+            let (tokens, identity, began_at) = opened(&vault, &consent)?;
+            conclude(tx, &vault, &asking, consent, &tokens, &identity, began_at)
         })
         .await
 }
@@ -284,7 +251,8 @@ pub async fn found(app: &App, caller: &Caller, id: &crate::ids::CredentialId) ->
     app.store
         .read(move |tx| {
             let (c, p, connection) = super::begin::expect(tx, &asking, id.as_str())?;
-            let consent = super::begin::fresh(tx, &asking, &c, &p, GrantKind::AuthorizationCode, Vec::new());
+            let consent =
+                super::consent::fresh(tx, &asking, &c, &p, GrantKind::AuthorizationCode, Vec::new());
             Ok(finished(&c, &p, &consent, connection.as_ref()))
         })
         .await

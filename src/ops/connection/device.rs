@@ -1,8 +1,9 @@
 //! The device grant (RFC 8628): a code that a person types on any device, for machines without a browser.
-use super::begin::{expect, expect_secret, fresh, host, make_room, open, scopes, seal, unknown};
+use super::begin::{expect, expect_secret, host, scopes};
 use super::callback::{Finished, Taken, close, refused};
 use super::conclude::keep;
-use super::{address, client, policy, quirks, who};
+use super::consent::{changed, fresh, make_room, open, seal, unknown};
+use super::{address, client, policy, quirks};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
@@ -81,7 +82,7 @@ async fn written_down(
         .write(caller, move |tx| {
             let (c, now_p, _) = expect(tx, &asking, c.id.as_str())?;
             if policy(&now_p) != policy(&p) {
-                return Err(super::begin::changed());
+                return Err(changed());
             }
             let mut consent = fresh(tx, &asking, &c, &p, GrantKind::DeviceCode, scopes);
             consent.hash = hash;
@@ -144,10 +145,7 @@ pub async fn poll_device(app: &App, caller: &Caller, id: &ConsentId) -> Result<R
     let ask = token_form(&url, &client, &grant, &p.resource, &quirks);
     let interval = consent.interval_ms;
     match tokens(app.wire.send(ask, began_at).await) {
-        Answer::Yes(tokens) => {
-            let identity = who::account(app, p, &tokens.access).await.unwrap_or_default();
-            keep(app, caller, taken, tokens, identity, began_at).await.map(Ok)
-        }
+        Answer::Yes(tokens) => keep(app, caller, taken, tokens, began_at).await.map(Ok),
         Answer::No(Refusal::Pending) => Ok(Err(interval)),
         Answer::No(Refusal::SlowDown) => {
             slow_down(app, caller, consent).await?;
@@ -186,7 +184,7 @@ async fn waiting(app: &App, caller: &Caller, id: &ConsentId) -> Result<(Taken, C
             }
             let (credential, provider, _) = expect(tx, &asking, consent.credential_id.as_str())?;
             if policy(&provider) != consent.policy {
-                return Err(super::begin::changed());
+                return Err(changed());
             }
             let verifier = open(&keys.vault(), &consent)?;
             Ok(Taken { consent, credential, provider, verifier })

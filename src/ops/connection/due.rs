@@ -1,7 +1,7 @@
 //! The background pass: what falls due is refreshed ahead of its end, spread out, and each provider only as fast as it may be.
-use super::begin::KEPT_MS;
+use super::consent::KEPT_MS;
 use super::refresh::{Wanted, ensure_fresh};
-use super::{disconnect, save, system};
+use super::{disconnect, hold, save, system};
 use crate::app::App;
 use crate::error::{Code, Result};
 use crate::ids::ProviderId;
@@ -83,8 +83,15 @@ impl Pace {
 /// Each provider has its own places, so that one that hangs keeps nobody else waiting; after some failures in a row it is
 /// left alone until the next pass. After `stop` nothing more is begun, and what is under way ends.
 pub async fn pass(app: &App, pace: &Pace, stop: &CancellationToken) -> Result<usize> {
-    let now = app.now();
+    let (held, worked) = tokio::join!(hold::go_on(app, stop), refresh_due(app, pace, stop));
+    held?;
+    // Only now: what was left is gone on with first.
     forget_consents(app).await?;
+    worked
+}
+
+async fn refresh_due(app: &App, pace: &Pace, stop: &CancellationToken) -> Result<usize> {
+    let now = app.now();
     let places = Semaphore::new(AT_ONCE);
     let providers = app.store.read(move |tx| tx.providers_due(now)).await?;
     let worked = stream::iter(providers)

@@ -7,9 +7,11 @@ mod begin;
 mod callback;
 mod conclude;
 mod connect;
+mod consent;
 mod device;
 mod disconnect;
 mod due;
+mod hold;
 mod refresh;
 mod renew;
 mod revoke;
@@ -20,14 +22,13 @@ mod tests;
 mod who;
 mod without;
 
-pub use begin::{
-    Begun, Started, begin, begin_by_link, consent_address, key_context as consent_context, peek, start,
-    state_of,
-};
-pub(in crate::ops) use begin::{end_of_link, host};
+pub(in crate::ops) use begin::host;
+pub use begin::{Begun, Started, begin, begin_by_link, consent_address, peek, start};
 pub use callback::{Came, Finished, finish, finish_pasted};
 pub use conclude::{accept_other, accept_other_by_browser, found};
 pub use connect::{ConnectCredential, Connecting};
+pub(in crate::ops) use consent::end_of_link;
+pub use consent::{key_context as consent_context, state_of};
 pub use device::{DeviceBegun, begin_device, begin_device_by_link, poll_device};
 pub use disconnect::{DisconnectCredential, Disconnected};
 pub use due::{Pace, keep_fresh, pass};

@@ -1,8 +1,9 @@
 //! Connections that no consent page makes: a grant made elsewhere, and a client that is its own account.
-use super::begin::{expect_secret, fresh};
+use super::begin::{expect, expect_secret};
 use super::callback::{Finished, Taken, close, exchanged};
 use super::conclude::{conclude, keep};
-use super::{address, client, policy, quirks, who};
+use super::consent::{changed, fresh};
+use super::{address, client, policy, quirks};
 use crate::app::App;
 use crate::error::Result;
 use crate::model::access::Caller;
@@ -42,8 +43,7 @@ pub async fn adopt(app: &App, caller: &Caller, credential: &str, token: SecretBy
     if tokens.refresh.is_none() {
         tokens.refresh = Some(token);
     }
-    let identity = who::account(app, &p, &tokens.access).await.unwrap_or_default();
-    keep(app, caller, taken, tokens, identity, began_at).await
+    keep(app, caller, taken, tokens, began_at).await
 }
 
 /// Written down before it is asked: whatever comes is for the provider as it is now.
@@ -59,7 +59,7 @@ async fn adopted(app: &App, caller: &Caller, credential: &str, token: &SecretByt
     let (asking, wanted) = (caller.clone(), credential.to_owned());
     app.store
         .write(caller, move |tx| {
-            let (credential, provider, _) = super::begin::expect(tx, &asking, &wanted)?;
+            let (credential, provider, _) = expect(tx, &asking, &wanted)?;
             expect_secret(&provider)?;
             let scopes = provider.scopes.clone();
             let mut consent =
@@ -80,8 +80,7 @@ async fn adopted(app: &App, caller: &Caller, credential: &str, token: &SecretByt
 /// Tokens of a client that is its own account (RFC 6749 §4.4): nobody consents, so it is connected at once.
 pub(super) async fn connect_client(app: &App, caller: &Caller, credential: &str) -> Result<Finished> {
     let (asking, wanted) = (caller.clone(), credential.to_owned());
-    let (c, p) =
-        app.store.read(move |tx| super::begin::expect(tx, &asking, &wanted).map(|(c, p, _)| (c, p))).await?;
+    let (c, p) = app.store.read(move |tx| expect(tx, &asking, &wanted).map(|(c, p, _)| (c, p))).await?;
     expect_secret(&p)?;
     let (url, client, quirks) = (address(&p.endpoints.token_url)?, client(app, &p)?, quirks(app, &p));
     let grant = Grant::Client { scopes: &p.scopes };
@@ -97,10 +96,10 @@ pub(super) async fn connect_client(app: &App, caller: &Caller, credential: &str)
     let plain = Caller { idempotency: None, ..caller.clone() };
     app.store
         .write(&plain, move |tx| {
-            let (c, p, _) = super::begin::expect(tx, &asking, c.id.as_str())?;
+            let (c, p, _) = expect(tx, &asking, c.id.as_str())?;
             // Tokens of the addresses of before are not the new ones'.
             if policy(&p) != asked_of {
-                return Err(super::begin::changed());
+                return Err(changed());
             }
             let mut consent = fresh(tx, &asking, &c, &p, GrantKind::ClientCredentials, p.scopes.clone());
             consent.hash = looked_up_by(consent.id.as_str().as_bytes()).to_vec();

@@ -7,18 +7,18 @@ use tokio_util::sync::CancellationToken;
 
 impl Rig {
     /// Runs `work` until the provider is asked at a place where it hangs, and ends it there, as a kill would.
-    async fn killed<T>(&self, work: impl Future<Output = T>) {
+    pub(super) async fn killed<T>(&self, work: impl Future<Output = T>) {
         tokio::select! {
             _ = work => panic!("it ended by itself"),
             () = self.idp.reached.notified() => {}
         }
     }
 
-    async fn pass(&self, stop: &CancellationToken) -> usize {
+    pub(super) async fn pass(&self, stop: &CancellationToken) -> usize {
         pass(self.app(), &Pace::of(1000), stop).await.unwrap()
     }
 
-    async fn disconnect(&self) -> Disconnected {
+    pub(super) async fn disconnect(&self) -> Disconnected {
         self.disconnecting().await.unwrap()
     }
 

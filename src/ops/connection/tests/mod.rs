@@ -1,5 +1,6 @@
 //! Connections at a provider that a test answers for: what is kept, what is refused, and what the log says of it.
 mod ends;
+mod held;
 mod refusals;
 
 use super::*;
