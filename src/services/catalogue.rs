@@ -90,7 +90,7 @@ impl Catalogue {
     /// what the file holds, when one cannot be read or breaks a rule that our own manifests obey.
     pub fn with_folder(folder: &Path) -> Result<Self> {
         let mut entries = Self::embedded().entries.clone();
-        for service in own::read_folder(folder)? {
+        for service in own::read_folder::<Service>(folder)? {
             let entry = Arc::new(Entry {
                 id: service.id.clone(),
                 text: "",

@@ -1,4 +1,4 @@
-//! The catalogue of services, and how to add this server to the programs that will use it.
+//! The catalogue of services, the definitions of MCP servers, and how to add this server to the programs that will use it.
 //!
 //! Everything is embedded as text and parsed when somebody asks: nothing here runs when the process starts.
 //! This module reads manifests and answers questions about them; it calls nobody.
@@ -15,6 +15,7 @@ mod render;
 mod rules;
 #[cfg(test)]
 mod server_manifest;
+pub mod servers;
 pub mod service;
 pub mod wire;
 
@@ -24,4 +25,5 @@ pub use fill::fill;
 pub use guide::{Guide, rotation_guide};
 pub use preset::{OauthPreset, offline_access_missing};
 pub use recognise::Recognised;
+pub use servers::{CredentialField, ServerDefinition, Servers, definition, definitions};
 pub use service::{CredentialType, Service};

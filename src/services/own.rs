@@ -4,17 +4,44 @@
 //! wrong file.
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+
 use super::rules;
 use super::service::Service;
 use crate::error::{Code, Error, Result};
 
+/// Something that a folder may hold, one in a file.
+pub(super) trait Manifest: DeserializeOwned {
+    /// What a file is meant to be, as a message calls it.
+    const WHAT: &'static str;
+    /// Where the repository says what such a file holds.
+    const SCHEMA: &'static str;
+
+    /// What its file must be named after.
+    fn id(&self) -> &str;
+    /// The first field that breaks a rule, and the rule; never what the field holds.
+    fn fault(&self) -> Option<(String, String)>;
+}
+
+impl Manifest for Service {
+    const WHAT: &'static str = "service manifest";
+    const SCHEMA: &'static str = "manifests/schema/service.schema.json";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn fault(&self) -> Option<(String, String)> {
+        rules::fault(self)
+    }
+}
+
 /// A manifest is a page of text; a file above this many bytes is something else.
 const LARGEST_FILE_BYTES: u64 = 256 * 1024;
 
-/// The services of every `*.toml` in `folder`, in the order of names.
+/// What every `*.toml` in `folder` holds, in the order of names.
 ///
 /// Fails with `invalid_file` at the first that cannot be read, is no manifest, or breaks a rule.
-pub(super) fn read_folder(folder: &Path) -> Result<Vec<Service>> {
+pub(super) fn read_folder<M: Manifest>(folder: &Path) -> Result<Vec<M>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
         let path = entry.map_err(|e| unreadable(folder, e))?.path();
@@ -31,33 +58,33 @@ fn unreadable(path: &Path, cause: std::io::Error) -> Error {
 }
 
 /// Reads one file and holds it against our rules.
-fn read_own(path: &Path) -> Result<Service> {
+fn read_own<M: Manifest>(path: &Path) -> Result<M> {
     let found = std::fs::metadata(path).map_err(|e| unreadable(path, e))?;
     if !found.is_file() {
         // Opening a pipe would wait for its writer.
-        return Err(broken(path, "it is no regular file"));
+        return Err(broken::<M>(path, "it is no regular file"));
     }
     if found.len() > LARGEST_FILE_BYTES {
-        return Err(broken(path, "the file is too large for a manifest"));
+        return Err(broken::<M>(path, "the file is too large for a manifest"));
     }
     let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, e))?;
-    let service = parse(&text).map_err(|fault| broken(path, &fault))?;
-    if path.file_stem().is_none_or(|stem| stem != service.id.as_str()) {
-        return Err(broken(path, "field id: must be the name of the file"));
+    let manifest: M = parse(&text).map_err(|fault| broken::<M>(path, &fault))?;
+    if path.file_stem().is_none_or(|stem| stem != manifest.id()) {
+        return Err(broken::<M>(path, "field id: must be the name of the file"));
     }
-    match rules::fault(&service) {
-        Some((field, reason)) => Err(broken(path, &format!("field {field}: {reason}"))),
-        None => Ok(service),
+    match manifest.fault() {
+        Some((field, reason)) => Err(broken::<M>(path, &format!("field {field}: {reason}"))),
+        None => Ok(manifest),
     }
 }
 
-fn broken(path: &Path, fault: &str) -> Error {
-    Error::new(Code::InvalidFile, format!("{} is not a service manifest: {fault}", path.display()))
-        .next("Correct the file; manifests/schema/service.schema.json says what a manifest holds.")
+pub(super) fn broken<M: Manifest>(path: &Path, fault: &str) -> Error {
+    Error::new(Code::InvalidFile, format!("{} is not a {}: {fault}", path.display(), M::WHAT))
+        .next(format!("Correct the file; {} says what it holds.", M::SCHEMA))
 }
 
 /// Parses a manifest; a failure names field and line, never the text: toml's own message would quote it.
-fn parse(text: &str) -> Result<Service, String> {
+fn parse<M: Manifest>(text: &str) -> Result<M, String> {
     let line = |span: Option<std::ops::Range<usize>>| {
         let end = span.map_or(0, |s| s.start.min(text.len()));
         text.as_bytes()[..end].iter().filter(|b| **b == b'\n').count() + 1
