@@ -13,7 +13,7 @@
 //!                      ▼
 //!                     ops              what a caller can ask for: every rule, once
 //!                      │
-//!    oauth ── import ──┼───── inject   engines: effects outside, protocols
+//!  oauth ── import ── wrap ── inject   engines: effects outside, protocols
 //!                      │
 //!        store ── vault ── services    adapters: disk, cryptography, catalogue
 //!                      │
@@ -71,5 +71,6 @@ pub mod telemetry;
 pub mod testing;
 pub mod vault;
 pub mod web;
+pub mod wrap;
 
 pub use error::{Code, Error, Kind, Result};

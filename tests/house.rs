@@ -30,6 +30,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("import", &["model"]),
     ("oauth", &["model", "services"]),
     ("inject", &[]),
+    ("wrap", &["model", "services"]),
     ("app", &["config", "model", "services", "store", "vault"]),
     ("ops", &["app", "config", "import", "inject", "model", "oauth", "services", "store", "vault"]),
     ("front", &[]),
@@ -51,6 +52,7 @@ const MAY: &[(&str, &[&str])] = &[
             "vault",
             "telemetry",
             "web",
+            "wrap",
         ],
     ),
     ("telemetry", &[]),
@@ -107,6 +109,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest::", &["src/services/client.rs", "src/services/wire.rs"]),
     ("maud::", &["src/web/"]),
     ("clap::", &["src/cli/", "src/main.rs"]),
+    ("jsonc_parser::", &["src/wrap/"]),
+    ("similar::", &["src/wrap/"]),
 ];
 
 #[test]

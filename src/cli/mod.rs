@@ -5,6 +5,7 @@
 mod approve;
 mod backup;
 mod binding;
+pub mod client_file;
 mod completions;
 mod confirm;
 mod connect;
