@@ -1,24 +1,50 @@
-//! Files of environment variables that a person hands in: `.env` and its relatives, read without running anything.
+//! Files that a person hands in: `.env` and its relatives, and the exports of password managers and secret stores.
 //!
-//! Refuses to guess. A line whose value depends on who reads it (the dotenv parsers differ about escapes,
+//! Nothing is run and nothing is asked of anybody. [`read`] tells which credentials a file can become. Refuses to guess. A line whose value depends on who reads it (the dotenv parsers differ about escapes,
 //! backticks and `a#b`), or on another variable or a command, is skipped and reported; a file whose *extent* is
 //! unclear (an open quote, shell logic, another encoding) is refused whole. Nothing is expanded. Values go into
 //! [`Secret`] and nowhere else: reports hold line numbers, and names only where a name stood before a `=`.
+mod archive;
+mod batch;
+mod bitwarden;
 mod docker;
 mod dotenv;
+mod format;
 mod json;
+mod keepass;
+mod naming;
+mod notes;
+mod onepassword;
+mod record;
+mod shape;
 mod shell;
+mod stores;
 mod systemd;
+mod table;
+mod tree;
+
+pub use batch::{At, Batch, Field, Item, Left, Remark};
+pub use format::{Format, MAX_ARCHIVE_BYTES, Options, detect_format, read};
+pub use naming::numbered;
+
+use format::check_room;
 
 use crate::error::{Code, Error, Result};
 use crate::model::name::{CredentialName, Reserved};
 use crate::secret::Secret;
 use std::collections::HashMap;
 
-/// The largest file that is read.
+/// The largest file of variables that is read.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
-/// The most entries in one file.
+/// The most variables in one file.
 pub const MAX_ENTRIES: usize = 10_000;
+/// The largest export that is text, and the largest text inside an archive.
+pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
+/// The most entries of one export.
+pub const MAX_ITEMS: usize = 100_000;
+
+/// Said of what a later version of a program may write.
+const MORE: &str = "a part of it is not known here, and is left out";
 
 /// Whose rules a file is read by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +127,7 @@ pub fn detect(file_name: &str, bytes: &[u8]) -> Dialect {
 /// Fails with `too_large` over 1 MiB or 10,000 entries, and with `invalid_file` for another encoding than UTF-8,
 /// a NUL, a quote that nobody closes, broken JSON and shell logic. The message names the line, never its text.
 pub fn parse(dialect: Dialect, bytes: &[u8]) -> Result<Parsed> {
-    let text = decoded(bytes)?;
+    let text = decoded_within(bytes, MAX_FILE_BYTES)?;
     let mut found = Found::default();
     match dialect {
         Dialect::Dotenv => dotenv::read(text, &mut found)?,
@@ -113,9 +139,12 @@ pub fn parse(dialect: Dialect, bytes: &[u8]) -> Result<Parsed> {
     Ok(found.finish())
 }
 
-fn decoded(bytes: &[u8]) -> Result<&str> {
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(Error::new(Code::TooLarge, "the file is larger than 1 MiB"));
+fn decoded_within(bytes: &[u8], most: usize) -> Result<&str> {
+    if bytes.len() > most {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("the file is larger than {} MiB", most / 1024 / 1024),
+        ));
     }
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return Err(

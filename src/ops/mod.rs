@@ -11,6 +11,7 @@ pub mod credential;
 pub mod dispatch;
 pub mod entry;
 pub mod hand_over;
+pub mod import;
 pub mod lifecycle;
 pub mod org;
 pub mod provider;

@@ -94,7 +94,31 @@ pub async fn enter_value(
 ///
 /// A refusal leaves its event, as every change's does.
 pub async fn enter_many(app: &App, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Entered>> {
-    let entered = enter_all(app, caller, entries, None).await;
+    enter_with(app, caller, entries, How::default()).await
+}
+
+/// How values come in, where it is not one by one.
+#[derive(Default)]
+pub(in crate::ops) struct How {
+    /// The hash of the entry link that is used up by it.
+    pub link: Option<Vec<u8>>,
+    /// The kind of file they come from, kept in the log.
+    pub from: Option<&'static str>,
+    /// Told how many are stored, inside the transaction that stores them.
+    pub progress: Option<Progress>,
+}
+
+/// What is told how far a long entry is.
+pub type Progress = Box<dyn Fn(usize) + Send>;
+
+/// As [`enter_many`], told how.
+pub(in crate::ops) async fn enter_with(
+    app: &App,
+    caller: &Caller,
+    entries: Vec<Entry>,
+    how: How,
+) -> Result<Vec<Entered>> {
+    let entered = enter_all(app, caller, entries, how).await;
     if let Err(e) = &entered {
         refusal::remember(app, caller, Event::of("enter_value"), e).await;
     }
@@ -111,20 +135,15 @@ pub(in crate::ops) async fn enter_by_link(
     file_name: String,
 ) -> Result<Entered> {
     let entry = Entry { target: Target::Existing(id), values, file_name };
-    let entered = enter_all(app, caller, vec![entry], Some(link)).await;
-    if let Err(e) = &entered {
-        refusal::remember(app, caller, Event::of("enter_value"), e).await;
-    }
-    entered?.pop().ok_or_else(|| crate::error::internal("one value gives one answer"))
+    let how = How { link: Some(link), ..How::default() };
+    enter_with(app, caller, vec![entry], how)
+        .await?
+        .pop()
+        .ok_or_else(|| crate::error::internal("one value gives one answer"))
 }
 
-/// `link`: the hash of the entry link that is used up by it.
-async fn enter_all(
-    app: &App,
-    caller: &Caller,
-    entries: Vec<Entry>,
-    link: Option<Vec<u8>>,
-) -> Result<Vec<Entered>> {
+async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) -> Result<Vec<Entered>> {
+    let How { link, from, progress } = how;
     for entry in &entries {
         if let Target::New(input) = &entry.target {
             refuse_secrets(app, input)?;
@@ -158,12 +177,18 @@ async fn enter_all(
                 store_version(tx, &vault, &asking, &mut credential, &given.values, &given.file_name)?;
                 let others = create::same_name(tx, &asking, &who, &credential)?;
                 if created {
-                    let made = Event::of("create_credential")
+                    let mut made = Event::of("create_credential")
                         .on(&credential)
                         .with("type", crate::model::Word::as_str(credential.kind));
+                    if let Some(from) = from {
+                        made = made.with("imported_from", from);
+                    }
                     events.push(made);
                 }
                 let mut event = Event::of("enter_value").on(&credential).with("replaced", replaced);
+                if let Some(from) = from {
+                    event = event.with("imported_from", from);
+                }
                 if let Some(link) = &link {
                     event = event.with("link", link.id.0.clone());
                 }
@@ -180,6 +205,9 @@ async fn enter_all(
                         _ => Vec::new(),
                     },
                 });
+                if let Some(progress) = &progress {
+                    progress(done.len());
+                }
             }
             let Some(last) = events.pop() else { return Err(invalid("there is nothing to enter")) };
             for event in events {

@@ -1,0 +1,259 @@
+//! Which program wrote a file, and the reading of it by that program's rules.
+use super::batch::{At, Batch};
+use super::naming::{self, LooksSecret};
+use super::record::Record;
+use super::tree::{self, Node};
+use super::{
+    Dialect, MAX_FILE_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, archive, bitwarden, decoded_within, keepass,
+    onepassword, parse, shape, stores, table,
+};
+use crate::error::{Code, Error, Result};
+
+/// Who wrote a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A file of variables, by its dialect.
+    Variables(Dialect),
+    OnePux,
+    OnePasswordCsv,
+    OnePassword7Csv,
+    /// `op item get --format json`.
+    OnePasswordItem,
+    BitwardenJson,
+    BitwardenCsv,
+    Lastpass,
+    /// Chrome, Edge and the browsers like them.
+    Browser,
+    Firefox,
+    Safari,
+    KeepassXml,
+    KeepassxcCsv,
+    Doppler,
+    Infisical,
+    InfisicalCsv,
+    Vault,
+    Aws,
+    Azure,
+    Gcp,
+}
+
+const ALL: &[(Format, &str, &str)] = &[
+    (Format::Variables(Dialect::Dotenv), "dotenv", "a .env file"),
+    (Format::Variables(Dialect::Docker), "docker", "an env file of docker"),
+    (Format::Variables(Dialect::Systemd), "systemd", "an EnvironmentFile of systemd"),
+    (Format::Variables(Dialect::Shell), "shell", "assignments of a shell"),
+    (Format::Variables(Dialect::Json), "json", "a flat JSON object"),
+    (Format::OnePux, "1pux", "a 1PUX export of 1Password"),
+    (Format::OnePasswordCsv, "1password-csv", "the CSV export of 1Password"),
+    (Format::OnePassword7Csv, "1password7-csv", "the CSV export of 1Password 7"),
+    (Format::OnePasswordItem, "1password-json", "an item of the 1Password command line"),
+    (Format::BitwardenJson, "bitwarden-json", "the JSON export of Bitwarden"),
+    (Format::BitwardenCsv, "bitwarden-csv", "the CSV export of Bitwarden"),
+    (Format::Lastpass, "lastpass", "the CSV export of LastPass"),
+    (Format::Browser, "chrome", "the CSV export of Chrome or Edge"),
+    (Format::Firefox, "firefox", "the CSV export of Firefox"),
+    (Format::Safari, "safari", "the CSV export of Safari"),
+    (Format::KeepassXml, "keepass-xml", "the XML export of KeePass"),
+    (Format::KeepassxcCsv, "keepassxc-csv", "the CSV export of KeePassXC"),
+    (Format::Doppler, "doppler", "the JSON of Doppler"),
+    (Format::Infisical, "infisical", "the JSON export of Infisical"),
+    (Format::InfisicalCsv, "infisical-csv", "the CSV export of Infisical"),
+    (Format::Vault, "vault", "the JSON of a Vault KV secret"),
+    (Format::Aws, "aws", "the JSON of AWS Secrets Manager"),
+    (Format::Azure, "azure", "the JSON of an Azure Key Vault secret"),
+    (Format::Gcp, "gcp", "the JSON of a Google Cloud secret"),
+];
+
+/// How a file is read.
+pub struct Options<'a> {
+    /// What tells that a text is a secret, so that it becomes no name, label or description.
+    pub looks_secret: LooksSecret<'a>,
+    /// Each named value becomes a credential of its own.
+    pub split: bool,
+    /// Secure notes are taken over too.
+    pub notes: bool,
+    /// What an entry without a name of its own is called: the name of its file.
+    pub name: &'a str,
+}
+
+impl Format {
+    /// The word by which a person names it.
+    pub fn word(self) -> &'static str {
+        ALL.iter().find(|(f, _, _)| *f == self).map_or("", |(_, word, _)| word)
+    }
+
+    /// What it is, as a part of a sentence.
+    pub fn title(self) -> &'static str {
+        ALL.iter().find(|(f, _, _)| *f == self).map_or("", |(_, _, title)| title)
+    }
+
+    pub fn named(word: &str) -> Option<Self> {
+        let word = match word {
+            "edge" | "brave" | "opera" | "vivaldi" | "chromium" => "chrome",
+            word => word,
+        };
+        ALL.iter().find(|(_, w, _)| *w == word).map(|(f, _, _)| *f)
+    }
+
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        ALL.iter().map(|(_, word, _)| *word)
+    }
+
+    /// The largest file of this kind that is read, bytes.
+    pub fn most_bytes(self) -> usize {
+        match self {
+            Format::Variables(_) => MAX_FILE_BYTES,
+            Format::OnePux => MAX_ARCHIVE_BYTES,
+            _ => MAX_TEXT_BYTES,
+        }
+    }
+}
+
+/// The largest 1PUX archive that is read, bytes.
+pub const MAX_ARCHIVE_BYTES: usize = 256 * 1024 * 1024;
+
+/// How much of a file is looked at to tell what it is.
+const HEAD_BYTES: usize = 256 * 1024;
+
+/// The likely format of a file, by its name and its first characters.
+///
+/// Fails with `invalid_file` for what is known and cannot be read, and for a table whose header nobody writes.
+pub fn detect_format(file_name: &str, bytes: &[u8]) -> Result<Format> {
+    let name = file_name.to_ascii_lowercase();
+    if bytes.starts_with(b"PK\x03\x04") || name.ends_with(".1pux") {
+        return Ok(Format::OnePux);
+    }
+    if bytes.starts_with(&[0x03, 0xD9, 0xA2, 0x9A]) {
+        return Err(Error::new(Code::InvalidFile, "this is a KeePass database, which is encrypted")
+            .next("Export it in KeePass or KeePassXC as XML (2.x), then import that with --shred."));
+    }
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let head = String::from_utf8_lossy(&text[..text.len().min(HEAD_BYTES)]);
+    let start = head.trim_start();
+    if name.ends_with(".xml") || start.starts_with("<?xml") || start.starts_with("<KeePassFile") {
+        return Ok(Format::KeepassXml);
+    }
+    if name.ends_with(".yaml") || name.ends_with(".yml") {
+        return Err(
+            Error::new(Code::InvalidFile, "YAML is not read").next("Export it as JSON or as a .env file.")
+        );
+    }
+    // `[default]` begins an INI file.
+    let is_list =
+        start.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(['{', '[', '"', ']']));
+    if name.ends_with(".json") || start.starts_with('{') || is_list {
+        return detect_json(start);
+    }
+    let first = head.lines().next().unwrap_or_default();
+    if let Some(format) = table::detect(first) {
+        return Ok(format);
+    }
+    if name.ends_with(".csv") {
+        if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+            return Err(
+                Error::new(Code::InvalidFile, "the file is UTF-16").next("Save it as UTF-8, then import it.")
+            );
+        }
+        return Err(Error::new(Code::InvalidFile, "line 1 is the header of no export that is known here").next(
+            "Export it again, with commas and with its header; or say who wrote it with --from to hear what is missing.",
+        ));
+    }
+    Ok(Format::Variables(super::detect(file_name, bytes)))
+}
+
+/// By the names that only one program writes. A name inside a value stands in escaped quotes and does not count.
+fn detect_json(head: &str) -> Result<Format> {
+    let has = |name: &str| head.contains(&format!("\"{name}\""));
+    if has("mcpServers") || (has("servers") && has("command")) {
+        return Err(Error::new(Code::InvalidFile, "this is the configuration of an MCP client")
+            .next("Run `unsaid mcp-config --help` to see how its values move into the vault."));
+    }
+    Ok(if has("encrypted") && (has("items") || has("data")) {
+        Format::BitwardenJson
+    } else if has("SecretString") || has("SecretBinary") || has("SecretValues") {
+        Format::Aws
+    } else if has("lease_id") || (has("data") && has("metadata") && has("deletion_time")) {
+        Format::Vault
+    } else if has("computed") || has("raw") || has("DOPPLER_PROJECT") || has("DOPPLER_CONFIG") {
+        Format::Doppler
+    } else if has("secretPath") || (head.starts_with('[') && has("key") && has("value")) {
+        Format::Infisical
+    } else if has("payload") && has("projects") || (has("payload") && has("dataCrc32c")) {
+        Format::Gcp
+    } else if has("recoveryLevel") || head.contains(".vault.azure.net/secrets/") {
+        Format::Azure
+    } else if has("category") && has("fields") && has("vault") {
+        Format::OnePasswordItem
+    } else {
+        Format::Variables(Dialect::Json)
+    })
+}
+
+/// What `bytes` hold, by the rules of `format`.
+///
+/// Fails with `too_large` beyond the format's limits and with `invalid_file` for what the format cannot be: then
+/// nothing of it is told but where and what is wrong. The file is read whole or not at all.
+pub fn read(format: Format, bytes: &[u8], options: &Options<'_>) -> Result<Batch> {
+    let mut batch = Batch::default();
+    match format {
+        Format::Variables(dialect) => variables(dialect, bytes, options, &mut batch)?,
+        Format::OnePux => {
+            if bytes.len() > MAX_ARCHIVE_BYTES {
+                return Err(Error::new(Code::TooLarge, "the archive is larger than 256 MiB"));
+            }
+            archive::read(bytes, options, &mut batch)?;
+        }
+        Format::KeepassXml => keepass::read(decoded_within(bytes, MAX_TEXT_BYTES)?, options, &mut batch)?,
+        Format::BitwardenJson => bitwarden::read(object(bytes)?, options, &mut batch)?,
+        Format::OnePasswordItem => onepassword::op_item(json(bytes)?, options, &mut batch)?,
+        Format::Doppler => stores::doppler(object(bytes)?, options, &mut batch)?,
+        Format::Infisical => {
+            stores::infisical(json(bytes)?.into_list(At::Line(1), "the file")?, options, &mut batch)?;
+        }
+        Format::Vault => stores::vault(object(bytes)?, options, &mut batch)?,
+        Format::Aws => stores::aws(object(bytes)?, options, &mut batch)?,
+        Format::Azure => stores::azure(object(bytes)?, options, &mut batch)?,
+        Format::Gcp => stores::gcp(object(bytes)?, options, &mut batch)?,
+        _ => table::read(format, decoded_within(bytes, MAX_TEXT_BYTES)?, options, &mut batch)?,
+    }
+    naming::tell_apart(&mut batch);
+    Ok(batch)
+}
+
+fn json(bytes: &[u8]) -> Result<Node> {
+    tree::parse(decoded_within(bytes, MAX_TEXT_BYTES)?)
+}
+
+fn object(bytes: &[u8]) -> Result<tree::Map> {
+    json(bytes)?.into_map(At::Line(1), "the file")
+}
+
+fn variables(dialect: Dialect, bytes: &[u8], options: &Options<'_>, batch: &mut Batch) -> Result<()> {
+    let parsed = parse(dialect, bytes)?;
+    for skipped in parsed.skipped {
+        batch.entries += 1;
+        batch.leave(At::Line(skipped.line), skipped.name, skipped.why);
+    }
+    for note in parsed.notes {
+        batch.remark(At::Line(note.line), &note.name, note.text);
+    }
+    for entry in parsed.entries {
+        let at = At::Line(entry.line);
+        if entry.value.expose(str::is_empty) {
+            batch.entries += 1;
+            batch.leave_trifle(at, Some(entry.name), "it has no value");
+            continue;
+        }
+        shape::take(Record::variable(at, &entry.name, entry.value), options, batch);
+    }
+    batch.left.sort_by_key(|left| left.at);
+    Ok(())
+}
+
+/// Fails with `too_large` where one more entry is too many.
+pub(super) fn check_room(batch: &Batch) -> Result<()> {
+    match batch.entries >= MAX_ITEMS {
+        true => Err(Error::new(Code::TooLarge, "the file has more than 100,000 entries")),
+        false => Ok(()),
+    }
+}
