@@ -29,7 +29,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("config", &["store"]),
     ("import", &["model"]),
     ("oauth", &["model", "services"]),
-    ("inject", &[]),
+    ("inject", &["services"]),
     ("wrap", &["model", "services"]),
     ("app", &["config", "model", "services", "store", "vault"]),
     ("ops", &["app", "config", "import", "inject", "model", "oauth", "services", "store", "vault"]),

@@ -1,6 +1,7 @@
 //! Accepts connections, a bounded number of them, none of which may dawdle; and stops when told, once what runs is done.
-use super::Peer;
+use super::strict::{Malformed, Strict};
 use super::tls::Tls;
+use super::{Peer, malformed};
 use crate::error::{Code, Error, Result};
 use axum::Router;
 use axum::body::Body;
@@ -133,10 +134,19 @@ async fn connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let refused = Malformed::default();
+    let stream = Strict::new(stream, refused.clone());
     let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let refusal = refused.refusal(request.uri().path());
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer.ip()));
-        router.clone().oneshot(request)
+        let router = router.clone();
+        async move {
+            match refusal {
+                Some((status, e)) => Ok(malformed(status, &e)),
+                None => router.oneshot(request).await,
+            }
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -8,6 +8,7 @@ mod listen;
 mod place;
 mod room;
 mod signals;
+mod strict;
 mod tls;
 
 pub use attempts::Attempts;
@@ -19,8 +20,12 @@ pub use signals::stop_on_signals;
 pub use tls::Tls;
 
 use crate::error::{Code, Error, Kind};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Where a request comes from: the other end of the connection, or what a trusted proxy says.
@@ -56,6 +61,44 @@ pub fn refusal(e: &Error) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     response
+}
+
+/// The refusal of a request that is no HTTP; its connection ends.
+fn malformed(status: u16, e: &Error) -> Response {
+    let mut response = refusal(e);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A router that hands every request to `service`, whatever it asks for.
+pub fn alone<S, B>(service: S) -> Router
+where
+    S: tower::Service<Request, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    Router::new().fallback_service(service)
+}
+
+/// `router` with all that begins with `prefix` (as `/b/`) handed to `service`.
+pub fn beside<S, B>(router: Router, prefix: &str, service: S) -> Router
+where
+    S: tower::Service<Request, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    router.route_service(&format!("{prefix}{{*rest}}"), service)
 }
 
 /// Seconds after which the same request may do better; `None` where it would not, as with one that is too large.

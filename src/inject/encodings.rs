@@ -175,7 +175,7 @@ pub(super) fn scheme_bytes(text: &[u8]) -> usize {
     if letters > 0 && text[letters..].starts_with(b"://") { letters + 3 } else { 0 }
 }
 
-fn unpercent(text: &[u8]) -> Vec<u8> {
+pub(super) fn unpercent(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, after @ ..] = rest {

@@ -68,6 +68,11 @@ impl Patterns {
         Self { sorted, markers, anchors, begins }
     }
 
+    /// Whether `text` has the beginning of a pattern in it. Where it has not, and is all there is, nothing is masked.
+    pub fn may_be_in(&self, text: &[u8]) -> bool {
+        self.anchors.is_match(text)
+    }
+
     /// The patterns of `range` that have `byte` at `depth`; all of `range` agree before that.
     fn narrow(&self, range: Range<usize>, depth: usize, byte: u8) -> Range<usize> {
         let at = |pattern: &Pattern| pattern.bytes.get(depth).map_or(-1, |&byte| i32::from(byte));
@@ -127,11 +132,32 @@ pub struct Masker {
     tail: Option<Tail>,
     /// The marker of `tail` is still to come: patterns of several credentials begin alike.
     marker_due: bool,
+    has_masked: bool,
 }
 
 impl Masker {
     pub fn new(patterns: Arc<Patterns>) -> Self {
-        Self { patterns, held: Zeroizing::default(), shown: 0, tail: None, marker_due: false }
+        Self {
+            patterns,
+            held: Zeroizing::default(),
+            shown: 0,
+            tail: None,
+            marker_due: false,
+            has_masked: false,
+        }
+    }
+
+    /// Whether anything was replaced so far.
+    pub fn has_masked(&self) -> bool {
+        self.has_masked
+    }
+
+    /// Whether `piece`, as the next of the stream, may be shown as it is, and leaves nothing held back.
+    pub fn passes(&self, piece: &[u8]) -> bool {
+        self.held.is_empty()
+            && self.tail.is_none()
+            && !self.patterns.may_be_in(piece)
+            && self.patterns.first_cut_off(piece, 0) == piece.len()
     }
 
     /// Takes the next piece of the stream and appends to `out` what may be shown of it.
@@ -238,6 +264,7 @@ impl Masker {
     }
 
     fn mark(&mut self, pattern: usize, out: &mut Vec<u8>) {
+        self.has_masked = true;
         out.extend_from_slice(self.patterns.markers[self.patterns.sorted[pattern].marker].as_bytes());
     }
 

@@ -71,11 +71,22 @@ impl Outbound {
         if url.scheme() != "https" {
             return Err(invalid("only https addresses are called"));
         }
+        self.addresses(url, self.names(url, "")).await
+    }
+
+    /// Whether the configuration names the host and port of `url`, with `prefix` before them.
+    pub(super) fn names(&self, url: &Url, prefix: &str) -> bool {
+        let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else { return false };
+        let named = format!("{prefix}{host}:{port}");
+        self.allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(&named))
+    }
+
+    /// Where the host of `url` is, if it is public or `is_allowed`.
+    pub(super) async fn addresses(&self, url: &Url, is_allowed: bool) -> Result<Vec<SocketAddr>> {
         let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else {
             return Err(invalid("the address names no host"));
         };
         let named = format!("{host}:{port}");
-        let is_allowed = self.allow.iter().any(|allowed| allowed.eq_ignore_ascii_case(&named));
         let found: Vec<SocketAddr> = match host {
             Host::Ipv4(ip) => vec![(ip, port).into()],
             Host::Ipv6(ip) => vec![(ip, port).into()],

@@ -3,6 +3,7 @@
 //! Everything is embedded as text and parsed when somebody asks: nothing here runs when the process starts.
 //! This module reads manifests and answers questions about them; it calls nobody.
 pub mod agents;
+pub mod broker;
 pub mod catalogue;
 pub mod check;
 pub mod client;
@@ -17,9 +18,11 @@ mod rules;
 mod server_manifest;
 pub mod servers;
 pub mod service;
+pub mod upstream;
 pub mod wire;
 
 pub use agents::{Snippet, agents, snippet};
+pub use broker::{BrokerPreset, PathPattern, Placement};
 pub use catalogue::{Catalogue, Filter, Summary};
 pub use fill::fill;
 pub use guide::{Guide, rotation_guide};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use regex_syntax::hir::{Hir, HirKind, Look};
 use url::Url;
 
+use super::broker::{PathPattern, base};
 use super::fill::{fill, placeholders};
 use super::service::{Key, Service};
 
@@ -13,6 +14,7 @@ pub(super) fn fault(service: &Service) -> Option<(String, String)> {
     names(service)
         .or_else(|| service.keys.iter().enumerate().find_map(|(at, key)| shape(at, key)))
         .or_else(|| steps(service))
+        .or_else(|| broker(service))
         .or_else(|| addresses(service).into_iter().find_map(|(field, url)| address(service, field, url)))
 }
 
@@ -26,8 +28,6 @@ fn names(service: &Service) -> Option<(String, String)> {
             && id.len() <= 64
             && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
-    let is_env =
-        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !is_id(&service.id) {
         return broken("id", "only lower-case letters, digits and hyphens");
     }
@@ -87,6 +87,32 @@ fn steps(service: &Service) -> Option<(String, String)> {
         return broken("rotation", "an interval is at least one day");
     }
     None
+}
+
+fn broker(service: &Service) -> Option<(String, String)> {
+    let Some(said) = &service.broker else { return None };
+    // Without parameters it may also be a number, and http: what may be called is for the outbound rules to say.
+    let is_fixed = placeholders(&said.base_url).is_empty();
+    if is_fixed && base(&said.base_url).is_none() {
+        return broken("broker.base_url", "an origin with a path, without a slash at its end, user or query");
+    }
+    if let Some(at) = said.paths.iter().position(|path| PathPattern::parse(path).is_err()) {
+        return broken(format!("broker.paths[{at}]"), "plain segments, * for one and ** at the end for any");
+    }
+    if !said.base_url_env.iter().all(|name| is_env(name)) {
+        return broken("broker.base_url_env", "only letters, digits and underscores");
+    }
+    if said.base_url_suffix.as_ref().is_some_and(|suffix| !suffix.starts_with('/') || suffix.ends_with('/')) {
+        return broken("broker.base_url_suffix", "begins with a slash and does not end with one");
+    }
+    if service.broker().is_none() {
+        return broken("broker.auth", "a header, basic or a query, here or in verify");
+    }
+    if is_fixed { None } else { address(service, "broker.base_url".into(), &said.base_url) }
+}
+
+fn is_env(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn address(service: &Service, field: String, template: &str) -> Option<(String, String)> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::broker::Broker;
 use super::check::Check;
 use super::guide::Rotation;
 use super::preset::{Oauth1, OauthPreset};
@@ -66,6 +67,9 @@ pub struct Service {
     /// The same, for other kinds of credential of this service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verify_alternatives: Vec<Check>,
+    /// How the HTTP broker reaches it; see there for what its absence means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker: Option<Broker>,
     pub rotation: Rotation,
 }
 

@@ -1,0 +1,220 @@
+//! From a request to an address at a service: joined, held against what is open, and looked at again.
+use super::target::{PREFIX, Target, template};
+use crate::error::{Code, Error, Result, internal};
+use crate::secret::SecretBytes;
+use crate::services::PathPattern;
+use http::{HeaderMap, HeaderValue, Method};
+use url::Url;
+
+/// A request before anybody decided on it. Nothing of it was sent.
+pub struct Asked<'a> {
+    /// What the caller showed, whose shape alone was looked at.
+    pub token: &'a SecretBytes,
+    pub method: &'a Method,
+    pub(super) target: &'a Target,
+}
+
+/// Where a service is, and what of it is open to anybody.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub base: Url,
+    /// Empty for everything below `base`.
+    pub paths: Vec<PathPattern>,
+}
+
+/// What one binding may do with it. What is empty does not limit.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    pub methods: Vec<Method>,
+    pub paths: Vec<PathPattern>,
+    /// Cookies pass, in both directions.
+    pub cookies: bool,
+}
+
+/// A request's address at its service, which is open to who asks. Only [`Asked::way`] makes one.
+#[derive(Clone, Debug)]
+pub struct Way {
+    pub(super) base: Url,
+    pub(super) host: HeaderValue,
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) cookies: bool,
+    /// `/b/<consumer>/<service>`.
+    ours: String,
+    open: Vec<PathPattern>,
+    limits: Vec<PathPattern>,
+}
+
+impl Asked<'_> {
+    pub fn consumer(&self) -> &str {
+        &self.target.consumer
+    }
+    pub fn service(&self) -> &str {
+        &self.target.service
+    }
+
+    /// What is asked for, as a log may show it: the method, and the path without what names a thing of somebody's.
+    pub fn operation(&self, route: &Route) -> String {
+        format!("{} {}", self.method, template(&joined(&route.base, &self.target.path)))
+    }
+
+    /// Where the request would go. Fails with `not_allowed` where the service or the binding has it closed.
+    pub fn way(&self, route: &Route, limits: &Limits) -> Result<Way> {
+        let path = joined(&route.base, &self.target.path);
+        let is_closed =
+            |patterns: &[PathPattern]| !patterns.is_empty() && !patterns.iter().any(|p| p.fits(&path));
+        if !limits.methods.is_empty() && !limits.methods.contains(self.method) {
+            return Err(closed(format!("{} is not among the methods that this binding allows", self.method)));
+        }
+        if is_closed(&route.paths) || is_closed(&limits.paths) {
+            return Err(closed("this path is not among those that are open here".into()));
+        }
+        let url = resolved(&route.base, &path)?;
+        let host = HeaderValue::from_str(&url[url::Position::BeforeHost..url::Position::AfterPort])
+            .map_err(|_| internal("a service's host cannot be named in a header"))?;
+        Ok(Way {
+            base: route.base.clone(),
+            host,
+            path,
+            query: self.target.query.clone(),
+            cookies: limits.cookies,
+            ours: format!("{PREFIX}{}/{}", self.target.consumer, self.target.service),
+            open: route.paths.clone(),
+            limits: limits.paths.clone(),
+        })
+    }
+}
+
+fn closed(why: String) -> Error {
+    Error::new(Code::NotAllowed, why)
+        .next("Ask the person who registered this consumer: methods and paths are part of its binding.")
+}
+
+fn joined(base: &Url, path: &str) -> String {
+    format!("{}{path}", base.path().trim_end_matches('/'))
+}
+
+/// The address that `path` has below `base`, which must be what it says in every reader's eyes (B-01).
+fn resolved(base: &Url, path: &str) -> Result<Url> {
+    let url = base.join(path).map_err(|_| internal("a path that was checked makes no address"))?;
+    let is_same = url.origin() == base.origin()
+        && url.path() == path
+        && url.username().is_empty()
+        && url.password().is_none();
+    if is_same { Ok(url) } else { Err(internal("a path that was checked leads elsewhere")) }
+}
+
+impl Way {
+    /// The service's host, for a message.
+    pub fn host(&self) -> &str {
+        self.base.host_str().unwrap_or_default()
+    }
+
+    /// A redirect's address as the caller can follow it: by way of the broker where it stays below what is open; as it is
+    /// elsewhere, where nothing of ours goes along. `secret_parameter` is left out of it.
+    pub(super) fn redirect(&self, said: &str, secret_parameter: Option<&str>) -> String {
+        let Ok(here) = resolved(&self.base, &self.path) else { return said.to_owned() };
+        let Ok(mut there) = here.join(said) else { return said.to_owned() };
+        if there.origin() != self.base.origin() || !there.username().is_empty() || there.password().is_some()
+        {
+            return said.to_owned();
+        }
+        if let Some(name) = secret_parameter {
+            strip(&mut there, name);
+        }
+        let base = self.base.path().trim_end_matches('/');
+        let below = there.path().strip_prefix(base).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_open = [&self.open, &self.limits]
+            .into_iter()
+            .all(|patterns| patterns.is_empty() || patterns.iter().any(|p| p.fits(there.path())));
+        match below.filter(|_| is_open) {
+            Some(rest) => format!("{}{rest}{}", self.ours, &there[url::Position::AfterPath..]),
+            None => there.into(),
+        }
+    }
+}
+
+fn strip(url: &mut Url, name: &str) {
+    let Some(query) = url.query() else { return };
+    let left: Vec<&str> = query.split('&').filter(|pair| !super::asked::is_parameter(pair, name)).collect();
+    let left = (!left.is_empty()).then(|| left.join("&"));
+    url.set_query(left.as_deref());
+}
+
+/// The one value of a header.
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
+    let mut all = headers.get_all(name).iter();
+    all.next().filter(|_| all.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    fn patterns(all: &[&str]) -> Vec<PathPattern> {
+        all.iter().map(|text| PathPattern::parse(text).expect("it is one")).collect()
+    }
+
+    fn way(base: &str, path: &str, open: &[&str], limits: Limits, method: Method) -> Result<Way> {
+        let target =
+            Target { consumer: "bot".into(), service: "acme".into(), path: path.into(), query: None };
+        let token = SecretBytes::new(Vec::new());
+        let route = Route { base: base.parse().expect("an address"), paths: patterns(open) };
+        Asked { token: &token, method: &method, target: &target }.way(&route, &limits)
+    }
+
+    #[test]
+    fn a_path_goes_below_the_base_and_nowhere_else() {
+        let way = |base, path| way(base, path, &[], Limits::default(), Method::GET).expect("open");
+
+        assert_eq!(way("https://api.acme.example", "/v1/x").path, "/v1/x");
+        assert_eq!(way("https://api.acme.example/v2", "/x").path, "/v2/x");
+        assert_eq!(way("https://api.acme.example/v2", "/").path, "/v2/");
+        assert_eq!(way("https://api.acme.example:8443", "/").host, "api.acme.example:8443");
+    }
+
+    #[test]
+    fn b_10_what_the_service_or_the_binding_does_not_open_is_refused() {
+        let limited = |methods: &[Method], paths: &[&str]| Limits {
+            methods: methods.to_vec(),
+            paths: patterns(paths),
+            cookies: false,
+        };
+        let at =
+            |path, open: &[&str], limits, method| way("https://a.example/v1", path, open, limits, method);
+
+        assert!(at("/x", &["/v1/*"], limited(&[Method::GET], &["/v1/x"]), Method::GET).is_ok());
+        for refused in [
+            at("/x", &["/v1/*"], limited(&[Method::GET], &[]), Method::POST),
+            at("/x/y", &["/v1/*"], Limits::default(), Method::GET),
+            at("/y", &["/v1/*"], limited(&[], &["/v1/x"]), Method::GET),
+            at("/v1/x", &["/v1/x"], Limits::default(), Method::GET),
+        ] {
+            assert_eq!(refused.expect_err("closed").code, Code::NotAllowed);
+        }
+    }
+
+    #[test]
+    fn b_02_a_redirect_comes_back_to_the_broker_only_where_it_may() {
+        let way =
+            way("https://a.example/v1", "/x", &["/v1/**"], Limits::default(), Method::GET).expect("open");
+        for (said, told) in [
+            ("/v1/y?q=1", "/b/bot/acme/y?q=1"),
+            ("y", "/b/bot/acme/y"),
+            ("https://a.example/v1/y#f", "/b/bot/acme/y#f"),
+            ("https://A.EXAMPLE:443/v1/y", "/b/bot/acme/y"),
+            ("/v2/y", "https://a.example/v2/y"),
+            ("/v10", "https://a.example/v10"),
+            ("https://evil.example/v1/y", "https://evil.example/v1/y"),
+            ("//evil.example/v1/y", "//evil.example/v1/y"),
+            ("http://a.example/v1/y", "http://a.example/v1/y"),
+            ("https://a.example:444/v1/y", "https://a.example:444/v1/y"),
+            ("https://u@a.example/v1/y", "https://u@a.example/v1/y"),
+            ("data:text/html,x", "data:text/html,x"),
+        ] {
+            assert_eq!(way.redirect(said, None), told, "{said}");
+        }
+        assert_eq!(way.redirect("/v1/y?key=x&a=1&k%65y=y", Some("key")), "/b/bot/acme/y?a=1");
+    }
+}
