@@ -236,7 +236,8 @@ impl App {
     }
 }
 
-fn outbound(config: &Config) -> Outbound {
+/// What the configuration says of connections that we make ourselves.
+pub fn outbound(config: &Config) -> Outbound {
     let config::Outbound { allow, ca_file, proxy } = config.file.outbound.clone();
     Outbound { allow, ca_file, proxy }
 }

@@ -12,7 +12,7 @@ A binding is VARIABLE[?][=[SOURCE:]CREDENTIAL][,KEY=VALUE]…
   STRIPE_KEY=org_secret:STRIPE_KEY      the org's, whoever runs it (also team_secret, user_secret, oauth)
   SENTRY_TOKEN?                         optional
   OPENAI_API_KEY=,delivery=header       only the broker adds it (also env, file)
-Keys: delivery, account, env, team, field, service, methods=GET+POST, paths=/v1/*+/v2/models";
+Keys: delivery, account, env, team, field, service, methods=GET+POST, paths=/v1/**+/v2/models";
 
 /// A [`GivenBinding`] of the command line.
 #[derive(Clone, Debug)]
@@ -91,8 +91,9 @@ mod tests {
 
     #[test]
     fn a_binding_is_read_with_everything_it_can_say() {
-        let Bound(b) =
-            "GH_TOKEN?=org_secret:GITHUB_TOKEN,delivery=header,methods=GET+POST,paths=/v1/*".parse().unwrap();
+        let Bound(b) = "GH_TOKEN?=org_secret:GITHUB_TOKEN,delivery=header,methods=GET+POST,paths=/v1/**"
+            .parse()
+            .unwrap();
 
         assert_eq!((b.variable.as_str(), b.required), ("GH_TOKEN", Some(false)));
         assert_eq!(
@@ -100,7 +101,7 @@ mod tests {
             (Some(BindingSource::OrgSecret), Some("GITHUB_TOKEN"))
         );
         assert_eq!((b.delivery, b.methods.unwrap().len()), (Some(Delivery::Header), 2));
-        assert_eq!(b.paths.unwrap(), ["/v1/*"]);
+        assert_eq!(b.paths.unwrap(), ["/v1/**"]);
         let Bound(b) = "A_KEY".parse().unwrap();
         assert_eq!((b.source, b.credential, b.required), (None, None, None));
     }

@@ -5,6 +5,7 @@
 mod approve;
 mod backup;
 mod binding;
+mod broker;
 pub mod client_file;
 mod completions;
 mod confirm;
@@ -139,6 +140,8 @@ enum Command {
     Run(run::Run),
     /// Start a registered MCP server with its credentials, and mask them in what it answers
     Mcp(mcp::Mcp),
+    /// Add credentials to the requests of consumers, which never hold them
+    Broker(broker::Broker),
     /// See, grant or decline what an assistant asked for
     Approve(approve::Approve),
     /// Read, check and export the audit log
@@ -217,6 +220,7 @@ impl Cli {
                 let cx = context(globals)?;
                 let runtime = match &command {
                     Command::Serve(serve) if serve.is_for_many() => many_threads()?,
+                    Command::Broker(_) => many_threads()?,
                     _ => runtime()?,
                 };
                 let done = runtime.block_on(command.run(&cx));
@@ -258,6 +262,7 @@ impl Command {
             Command::Policy(command) => command.run(cx).await,
             Command::User(command) => command.run(cx).await,
             Command::Team(command) => command.run(cx).await,
+            Command::Broker(command) => command.run(cx).await,
             Command::Consumer(command) => command.run(cx).await,
             Command::Provider(command) => command.run(cx).await,
             Command::Service(command) => command.run(cx).await,
@@ -329,7 +334,7 @@ mod tests {
 
         assert_eq!(
             names.join(" "),
-            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp approve log import backup \
+            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve log import backup \
              restore-backup open org policy user team token consumer provider service key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {

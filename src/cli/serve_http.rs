@@ -1,7 +1,7 @@
 //! `unsaid serve --http`: the doors over HTTP put together behind one front.
-use super::Context;
 use super::output;
 use super::serve::opening;
+use super::{Context, broker};
 use crate::config;
 use crate::error::{Code, Error, Result, internal, invalid};
 use crate::front::{Guard, Listener, Place, Tls, guarded, serve, stop_on_signals};
@@ -10,6 +10,7 @@ use crate::mcp::http::{self, ByToken, Rates, Shape};
 use crate::model::access::{Caller, Door};
 use crate::model::event::{Event, Outcome};
 use crate::ops::Limits;
+use crate::ops::broker::{Let, Vaults};
 use crate::ops::connection::keep_fresh;
 use crate::web::{self, SignedIn};
 use axum::Router;
@@ -122,16 +123,22 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
         let bearer = vault.clone();
         Box::pin(async move { bearer.app().await })
     });
+    let lender = bearer.clone();
+    let vaults: Vaults = Arc::new(move || {
+        let bearer = lender.clone();
+        Box::pin(async move { bearer.app().await })
+    });
     let shape = web::Shape { base: address.base.clone(), is_https, is_local: address.is_local };
     let router = Router::new()
         .merge(http::guarded(tools, bearer.clone()))
         .merge(web::router(vault, &shape)?)
+        .merge(broker::routes(vaults, Let::Tokens, broker::settings(cx)))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(move || is_ready(ready.clone())))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
     let guard = Guard {
         bodies: vec![("/u/", web::MOST_BODY)],
-        unread: vec!["/mcp", "/messages"],
+        unread: vec!["/mcp", "/messages", crate::inject::broker::PREFIX],
         behind_proxy: place.behind_proxy,
         ..Guard::at(&address, is_https)
     };

@@ -3,6 +3,7 @@
 //! A rule is written once, here or in `model`; a door only parses, asks and answers.
 pub mod approval;
 pub mod audit;
+pub mod broker;
 pub mod catalog;
 pub mod confirm;
 pub mod connection;

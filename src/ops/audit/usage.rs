@@ -11,7 +11,7 @@ use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::store::{AuditFilter, Reader};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// How many days are counted one by one.
 const DAYS: i64 = 30;
@@ -135,6 +135,7 @@ impl Counted {
         let oldest_day = Millis(tx.now().0.div_euclid(DAY_MS) * DAY_MS).plus_days(1 - DAYS);
         let mut counted = Self::default();
         let mut logins = Logins::default();
+        let mut ended = HashSet::new();
         let (mut before_seq, mut read) = (None, 0);
         loop {
             let filter = AuditFilter {
@@ -158,12 +159,18 @@ impl Counted {
                     add(counted.by_day.entry(day).or_default());
                 }
                 let user = logins.of(tx, &caller.org, &row.user)?;
-                counted.uses.push(Use {
-                    at: row.at,
-                    is_ok: !failed,
-                    consumer: row.consumer.clone(),
-                    host: host_of(&row.details),
-                });
+                let details: serde_json::Value = serde_json::from_str(&row.details).unwrap_or_default();
+                if details["ended"].is_string() {
+                    // How a use ended that has its own event, further back.
+                    ended.insert(row.request.clone());
+                } else {
+                    counted.uses.push(Use {
+                        at: row.at,
+                        is_ok: !failed && !ended.contains(&row.request),
+                        consumer: row.consumer.clone(),
+                        host: details["host"].as_str().unwrap_or_default().to_owned(),
+                    });
+                }
                 let entry = counted.by_user.entry((user, row.consumer)).or_insert(((0, 0), row.at, row.at));
                 add(&mut entry.0);
                 entry.1 = row.at;
@@ -214,12 +221,6 @@ impl Counted {
         }
         Ok(unusual(&self.uses, tx.now()))
     }
-}
-
-/// Where the broker sent it, or empty.
-fn host_of(details: &str) -> String {
-    let details: serde_json::Value = serde_json::from_str(details).unwrap_or_default();
-    details["host"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Its name, removed or not; empty for none.

@@ -4,7 +4,7 @@ use crate::error::{Code, Error, Result, invalid};
 use crate::ids::{ConsumerId, CredentialId};
 use crate::model::access::{Caller, Standing};
 use crate::model::consumer::{
-    Binding, BindingSource, Delivery, MOST_BINDINGS, MOST_TEXT, parse_method, parse_path, parse_variable,
+    Binding, BindingSource, Delivery, MOST_BINDINGS, MOST_TEXT, parse_method, parse_variable,
 };
 use crate::model::credential::Environment;
 use crate::model::name::CredentialName;
@@ -12,6 +12,7 @@ use crate::model::suspicion::Kind;
 use crate::model::text::{Label, clean};
 use crate::ops::credential::explain::own_team;
 use crate::ops::people_only;
+use crate::services::PathPattern;
 use crate::store::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,7 @@ pub struct GivenBinding {
     pub service: Option<String>,
     #[schemars(length(max = 7), inner(length(max = 8)))]
     pub methods: Option<Vec<String>>,
-    /// As /v1/*
+    /// As /v1/chat/* or /v1/**
     #[schemars(length(max = 20), inner(length(max = 200)))]
     pub paths: Option<Vec<String>>,
     /// Default true
@@ -154,7 +155,12 @@ impl GivenBinding {
             service,
             text,
             methods: self.methods.iter().flatten().map(|m| parse_method(m)).collect::<Result<_>>()?,
-            paths: self.paths.iter().flatten().map(|p| parse_path(p)).collect::<Result<_>>()?,
+            paths: self
+                .paths
+                .iter()
+                .flatten()
+                .map(|p| PathPattern::parse(p.trim()).map(|_| p.trim().to_owned()))
+                .collect::<Result<_>>()?,
             is_required: self.required.unwrap_or(true),
             created_at: tx.now(),
             created_by: caller.user.clone(),

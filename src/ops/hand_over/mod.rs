@@ -2,9 +2,11 @@
 //!
 //! If the log cannot be written, no value leaves. A missing value never becomes an empty one.
 mod consumer;
+mod request;
 mod wish;
 
 pub use consumer::{ForConsumer, hand_over_to};
+pub use request::{Meant, OpenField, meant, open_for_request};
 use wish::{Asked, Wish};
 
 use super::connection::{Wanted, ensure_fresh};

@@ -61,13 +61,7 @@ impl Asked {
                 let c = consumer::run_by(tx, caller, who, id.as_str())?;
                 let mut bindings = tx.bindings(&caller.org, &c.id)?;
                 bindings.retain(|b| b.source != BindingSource::Static && b.delivery != Delivery::Header);
-                let wish = |b: Binding| Wish {
-                    name: b.wanted().to_owned(),
-                    narrowing: Narrowing::default(),
-                    binding: Some(b),
-                    consumer: Some(c.clone()),
-                };
-                Ok(bindings.into_iter().map(wish).collect())
+                Ok(bindings.into_iter().map(|b| Wish::bound(c.clone(), b)).collect())
             }
         }
     }
@@ -102,6 +96,12 @@ fn named(wanted: &HandOver, tx: &Reader<'_>, caller: &Caller, who: &Standing) ->
 }
 
 impl Wish {
+    /// What `b` means for the consumer.
+    pub fn bound(c: Consumer, b: Binding) -> Self {
+        let name = b.wanted().to_owned();
+        Self { name, narrowing: Narrowing::default(), binding: Some(b), consumer: Some(c) }
+    }
+
     /// Resolves it for `who`.
     pub fn look(&self, tx: &Reader<'_>, caller: &Caller, who: &Standing) -> Result<Found> {
         if let (Some(b), Some(c)) = (&self.binding, &self.consumer) {

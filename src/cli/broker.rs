@@ -1,0 +1,81 @@
+//! `unsaid broker`: adds credentials to the requests of consumers, which never hold them.
+use super::Context;
+use super::output::note;
+use crate::app::App;
+use crate::error::Result;
+use crate::front::{Guard, Listener, Place, guarded, serve, stop_on_signals};
+use crate::inject::broker::{Broker as Engine, PREFIX, Settings};
+use crate::ops::broker::{Keeper, Let, Vaults};
+use crate::ops::connection::keep_fresh;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use clap::Args;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long answers on their way are waited for at the end.
+const GRACE: Duration = Duration::from_secs(10);
+/// And a refresh that was sent.
+const REFRESHED: Duration = Duration::from_secs(15);
+
+/// Add credentials to the requests of consumers, which never hold them
+#[derive(Args)]
+#[command(after_help = "\
+A consumer sends its request to http://127.0.0.1:8741/b/CONSUMER/SERVICE/path with its own token in place of the key;
+the broker adds the credential that is bound with delivery header, sends it to the service's own host and to no other,
+and takes the credential out of the answer. `unsaid serve --http` has the same at /b/.
+
+Examples:
+  unsaid consumer add bot --kind agent --bind OPENAI_API_KEY,delivery=header,paths=/v1/**
+  unsaid token create bot --consumer bot
+  unsaid broker
+  curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8741/b/bot/openai/v1/models")]
+pub struct Broker {
+    /// Where it listens, on this machine
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8741")]
+    listen: SocketAddr,
+}
+
+/// What the configuration says of requests that leave.
+pub fn settings(cx: &Context) -> Settings {
+    Settings { outbound: crate::app::outbound(&cx.config), ..Settings::default() }
+}
+
+/// The engine's pages, for a router.
+pub fn routes(vaults: Vaults, lets: Let, settings: Settings) -> Router {
+    let engine = Engine::new(Keeper { vaults, lets }, settings);
+    Router::new().route_service(&format!("{PREFIX}{{*rest}}"), engine)
+}
+
+impl Broker {
+    pub async fn run(self, cx: &Context) -> Result<()> {
+        let place = Place { listen: self.listen, public_url: None, has_tls: false, behind_proxy: false };
+        place.check()?;
+        let app = Arc::new(cx.open()?);
+        let listener = Listener::bind(self.listen, None).await?;
+        let address = place.address(listener.local()?);
+        let stop = CancellationToken::new();
+        stop_on_signals(stop.clone())?;
+        let router = routes(open(app.clone()), Let::Tokens, settings(cx))
+            .route("/healthz", get(|| async { "ok\n" }))
+            .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
+        let guard = Guard { unread: vec![PREFIX], ..Guard::at(&address, false) };
+        note(&format!("listening on {}{PREFIX}CONSUMER/SERVICE/path; stop with Ctrl-C", address.base));
+        let keeping = tokio::spawn(keep_fresh(app, stop.clone()));
+        serve(listener, guarded(router, guard), stop, async {}, GRACE).await;
+        // A refresh that was sent is waited for: its answer would be lost with us.
+        let _ = tokio::time::timeout(REFRESHED, keeping).await;
+        Ok(())
+    }
+}
+
+/// The vault that is open already.
+pub fn open(app: Arc<App>) -> Vaults {
+    Arc::new(move || {
+        let app = app.clone();
+        Box::pin(async move { Ok(app) })
+    })
+}

@@ -1,0 +1,182 @@
+//! Handing one bound credential to the broker, for one request.
+use super::wish::Wish;
+use super::{Chosen, choose, remember};
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::ids::{ConsumerId, CredentialId};
+use crate::model::access::Caller;
+use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
+use crate::model::credential::{Credential, CredentialType, Source};
+use crate::model::event::Event;
+use crate::model::text::shown;
+use crate::ops::connection::{Wanted, ensure_fresh};
+use crate::ops::consumer::run_by;
+use crate::ops::credential::value::open_fields;
+use crate::secret::SecretBytes;
+
+/// What a request would be given, before anything is decided or recorded.
+pub struct Meant {
+    pub consumer: Consumer,
+    pub binding: Binding,
+    pub credential: Credential,
+    /// Which tokens of a connection these are.
+    pub generation: i64,
+    is_stale: bool,
+}
+
+/// One field, opened.
+pub struct OpenField {
+    /// As templates name it: `token` where there is one value.
+    pub name: String,
+    pub value: SecretBytes,
+    pub is_secret: bool,
+}
+
+/// Which credential the caller's consumer adds for `service`.
+///
+/// `name`: the consumer as the request names it. Fails with `consumer_not_found` where that is another than the caller
+/// is, with `unresolved` where nothing that is bound to the broker is of this service, and as a hand-over does for what
+/// is expired or disconnected.
+pub async fn meant(app: &App, caller: &Caller, name: &str, service: &str) -> Result<Meant> {
+    let (asking, name, service) = (caller.clone(), name.to_owned(), service.to_owned());
+    let fresh_ms = app.config.file.oauth.fresh_ms();
+    app.store
+        .read_here(move |tx| {
+            let who = tx.standing(&asking)?;
+            let c = run_by(tx, &asking, &who, &asking.consumer)?;
+            if c.name_key != name.to_ascii_lowercase() && c.id.as_str() != name {
+                return Err(Error::new(Code::ConsumerNotFound, "this token is of another consumer"));
+            }
+            let mut refused = None;
+            for b in tx.bindings(&asking.org, &c.id)? {
+                if b.delivery != Delivery::Header || b.source == BindingSource::Static {
+                    continue;
+                }
+                if !b.service.is_empty() && b.service != service {
+                    continue;
+                }
+                let wish = Wish::bound(c.clone(), b.clone());
+                let mut found = wish.look(tx, &asking, &who)?;
+                let Some(winner) = found.resolved.winner else {
+                    // It may be the one that is meant: what is wrong with it is told if no other is.
+                    let is_it =
+                        !b.service.is_empty() || found.candidates.iter().any(|c| c.service == service);
+                    refused = refused.or(is_it.then(|| wish.problem(&found)));
+                    continue;
+                };
+                let credential = found.candidates.swap_remove(winner);
+                if b.service.is_empty() && credential.service != service {
+                    continue;
+                }
+                let connection = match credential.source {
+                    Source::OAuth => tx.connection(&credential.org_id, &credential.id)?,
+                    Source::Manual => None,
+                };
+                let is_stale = connection.as_ref().is_some_and(|c| !c.is_fresh(tx.now(), fresh_ms));
+                let generation = connection.map_or(0, |c| c.generation);
+                return Ok(Meant { consumer: c, binding: b, credential, generation, is_stale });
+            }
+            Err(refused.unwrap_or_else(|| {
+                Error::new(
+                    Code::Unresolved,
+                    format!("{} is bound to nothing that the broker adds for {}", c.name, shown(&service)),
+                )
+                .next("Bind a credential of that service with delivery header: `unsaid consumer bind`.")
+            }))
+        })
+        .await
+}
+
+/// Records the use and commits it, then opens the value.
+///
+/// `operation`: method and path template; `host`: where it goes. Fails with `changed_meanwhile` where the binding means
+/// another credential by now.
+pub async fn open_for_request(
+    app: &App,
+    caller: &Caller,
+    meant: &Meant,
+    operation: String,
+    host: String,
+) -> Result<(Vec<OpenField>, i64)> {
+    if meant.is_stale {
+        let id = &meant.credential.id;
+        if let Err(e) = ensure_fresh(app, caller, &caller.org, id, Wanted::ForUse).await {
+            remember(app, caller, used(&meant.credential, &meant.binding, &operation, &host), &e).await;
+            return Err(e);
+        }
+    }
+    let (asking, consumer, variable, expected) = (
+        caller.clone(),
+        meant.consumer.id.clone(),
+        meant.binding.variable.clone(),
+        meant.credential.id.clone(),
+    );
+    let (told_operation, told_host) = (operation.clone(), host.clone());
+    let chosen = app
+        .store
+        .write(caller, move |tx| {
+            let chosen = again(tx, &asking, &consumer, &variable, &expected)?;
+            tx.count_use(&chosen.credential.id, true)?;
+            let binding =
+                chosen.binding.as_ref().ok_or_else(|| crate::error::internal("a bound use has a binding"))?;
+            let mut event = used(&chosen.credential, binding, &told_operation, &told_host);
+            event.object.version = Some(chosen.version.number);
+            tx.record_step(event, chosen)
+        })
+        .await;
+    let failed = used(&meant.credential, &meant.binding, &operation, &host);
+    let mut chosen = match chosen {
+        Ok(chosen) => chosen,
+        Err(e) => {
+            remember(app, caller, failed, &e).await;
+            return Err(e);
+        }
+    };
+    let sealed = std::mem::take(&mut chosen.fields);
+    match open_fields(&app.vault(), &chosen.credential, &chosen.version, sealed) {
+        Ok(fields) => Ok((named(&chosen.credential, fields), chosen.version.number)),
+        Err(e) => {
+            let e = e.detail("table", "field").detail("id", chosen.version.id.0.clone());
+            remember(app, caller, failed, &e).await;
+            Err(e)
+        }
+    }
+}
+
+fn used(c: &Credential, b: &Binding, operation: &str, host: &str) -> Event {
+    Event::of("use").on(c).with("operation", operation).with("host", host).with("binding", b.variable.clone())
+}
+
+/// The same binding, as it is in this transaction.
+fn again(
+    tx: &crate::store::Reader<'_>,
+    caller: &Caller,
+    consumer: &ConsumerId,
+    variable: &str,
+    expected: &CredentialId,
+) -> Result<Chosen> {
+    let changed = || Error::new(Code::Changed, "the binding was changed while the request was read");
+    let who = tx.standing(caller)?;
+    let c = run_by(tx, caller, &who, consumer.as_str())?;
+    let b = tx
+        .bindings(&caller.org, consumer)?
+        .into_iter()
+        .find(|b| b.variable == variable && b.delivery == Delivery::Header)
+        .ok_or_else(changed)?;
+    let chosen = choose(tx, caller, &who, Wish::bound(c, b))?.ok_or_else(changed)?;
+    if chosen.credential.id == *expected { Ok(chosen) } else { Err(changed()) }
+}
+
+/// Fields as templates name them: where there is one value it is the `token`.
+fn named(c: &Credential, fields: Vec<(String, SecretBytes)>) -> Vec<OpenField> {
+    let specs = c.field_specs();
+    let is_single = matches!(c.kind, CredentialType::ApiKey | CredentialType::OAuth) || fields.len() == 1;
+    fields
+        .into_iter()
+        .map(|(name, value)| OpenField {
+            is_secret: specs.iter().any(|spec| spec.name == name && spec.secret),
+            name: if is_single { "token".to_owned() } else { name },
+            value,
+        })
+        .collect()
+}
