@@ -5,9 +5,9 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{self, OrgId, SlotId};
 use crate::model::suspicion::Detector;
 use crate::secret::Secret;
-use crate::services::Catalogue;
 use crate::services::client::Outbound;
 use crate::services::wire::Wire;
+use crate::services::{Catalogue, Servers};
 use crate::store::{Mac, OrgKeyRecord, SlotRecord, Store};
 use crate::vault::{KeyState, OrgKeyRow, SlotKind, SlotRow, Unlocking, Vault};
 use futures_util::future::BoxFuture;
@@ -20,6 +20,8 @@ pub struct App {
     pub store: Store,
     pub keys: Arc<Keys>,
     pub catalogue: &'static Catalogue,
+    /// The MCP servers that are known.
+    pub servers: &'static Servers,
     pub detector: Detector,
     pub clock: Arc<dyn Clock>,
     /// Requests to OAuth providers.
@@ -206,6 +208,7 @@ impl App {
         });
         store.unlock(keys.clone());
         let catalogue = catalogue(&config);
+        let servers = servers(&config, catalogue);
         Self {
             wire: Wire::new(outbound(&config)),
             detector: Detector::new(move || catalogue.known_shapes().map(str::to_owned).collect()),
@@ -213,6 +216,7 @@ impl App {
             store,
             keys,
             catalogue,
+            servers,
             clock,
             pages: OnceLock::new(),
         }
@@ -275,6 +279,22 @@ fn catalogue(config: &Config) -> &'static Catalogue {
                 Catalogue::embedded()
             }
         },
+    }
+}
+
+fn servers(config: &Config, catalogue: &Catalogue) -> &'static Servers {
+    let folder =
+        config.file.catalogue.servers.clone().unwrap_or_else(|| config.places.config.join("servers"));
+    if !folder.is_dir() {
+        return Servers::embedded();
+    }
+    match Servers::with_folder(&folder, catalogue) {
+        // One for the life of the process.
+        Ok(merged) => Box::leak(Box::new(merged)),
+        Err(e) => {
+            tracing::warn!(code = e.code.name(), message = e.message(), "the own servers folder is not used");
+            Servers::embedded()
+        }
     }
 }
 

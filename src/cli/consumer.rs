@@ -20,7 +20,8 @@ const MOST: usize = 64 * 1024;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  unsaid consumer add github --bind GITHUB_TOKEN -- npx -y @modelcontextprotocol/server-github
+  unsaid consumer add github --server github
+  unsaid consumer add mine --bind MY_TOKEN -- npx -y my-mcp-server
   unsaid consumer set github                     enter what is missing
   unsaid consumer show github                    is everything there, and which value wins
   unsaid mcp github                              what an MCP client starts
@@ -106,6 +107,11 @@ enum Action {
         #[arg(value_name = "VARIABLE")]
         variables: Vec<String>,
     },
+    /// List the MCP servers that are known, with what each asks for
+    Servers {
+        /// Only those with this word
+        text: Option<String>,
+    },
     /// Remove one: its bindings, grants and tokens go, the credentials stay
     Rm {
         /// Name or id
@@ -120,6 +126,9 @@ enum Action {
 struct Add {
     /// As github
     name: String,
+    /// A known MCP server, which fills the command and what it gets; see `unsaid consumer servers`
+    #[arg(long, value_name = "ID")]
+    server: Option<String>,
     /// agent, mcp_server (default), workflow or integration
     #[arg(long)]
     kind: Option<ConsumerKind>,
@@ -189,7 +198,7 @@ impl Consumer {
                 let place = add.scope.unwrap_or(Place { scope: Scope::Personal, team: None });
                 let bindings = bindings(add.bind, add.text)?;
                 let given = json!({
-                    "name": add.name, "kind": add.kind, "scope": place.scope, "team": place.team,
+                    "name": add.name, "server": add.server, "kind": add.kind, "scope": place.scope, "team": place.team,
                     "description": add.description, "stack": add.stack, "run_by": add.run_by,
                     "bindings": bindings, "url": add.url, "command": some(add.command),
                 });
@@ -212,6 +221,12 @@ impl Consumer {
                 let given = json!({ "consumer": consumer, "remove_bindings": variables });
                 let answer = session.call_with("update_consumer", given, yes).await?;
                 cx.print(&answer, |a| changed(a, "changed"))
+            }
+            Action::Servers { text } => {
+                let text = text.unwrap_or_default();
+                let all = serde_json::to_value(session.app.servers.search(&text))
+                    .map_err(|e| internal("the answer is no JSON").because(e))?;
+                cx.print(&json!({ "servers": all }), servers)
             }
             Action::Set { consumer, variables } => set(cx, &session, &consumer, &variables).await,
             Action::Rm { consumer, yes } => {
@@ -314,6 +329,20 @@ fn listed(answer: &Value) -> String {
     table.text(
         "There is no consumer. Register one with `unsaid consumer add NAME --bind VARIABLE -- COMMAND`.",
     )
+}
+
+fn servers(answer: &Value) -> String {
+    let mut table = Table::new(&["ID", "NAME", "NEEDS", "WHAT IT IS"]);
+    for one in items(answer, "/servers") {
+        let own = if one["own"] == true { " (yours)" } else { "" };
+        table.row([
+            at(one, "/id"),
+            format!("{}{own}", at(one, "/name")),
+            at(one, "/required"),
+            at(one, "/description"),
+        ]);
+    }
+    table.text("No MCP server of that name is known.")
 }
 
 fn checks(answer: &Value) -> String {

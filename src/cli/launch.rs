@@ -1,7 +1,7 @@
 //! Starting a program with what was handed over: the common part of `unsaid run` and `unsaid mcp`.
 use super::Context;
+use super::lending::Lending;
 use super::output::note;
-use crate::app::App;
 use crate::error::{Code, Error, Result, internal, invalid};
 use crate::inject::{self, Delivery, Injected, Launch, Masking};
 use crate::ops::hand_over::{ForConsumer, Handed, hand_over_to};
@@ -38,11 +38,40 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|e| internal("the runtime could not be started").because(e))
 }
 
-/// Everything that `consumer` is bound to, for this caller.
-pub async fn for_consumer(cx: &Context, app: &App, consumer: &str, argv: &[OsString]) -> Result<ForConsumer> {
-    let caller = cx.caller(app).await?;
-    let program = program_name(argv);
-    hand_over_to(app, &caller, consumer, &program).await
+/// Starts `argv`, or the consumer's own command, with what the consumer is bound to.
+pub fn run_consumer(cx: &Context, consumer: &str, argv: Vec<OsString>, masking: Masking) -> Result<ExitCode> {
+    expect_oneself(cx)?;
+    let runtime = runtime()?;
+    let app = cx.open()?;
+    let program = program_name(&argv);
+    let (mut started, slots) = runtime.block_on(async {
+        let caller = cx.caller(&app).await?;
+        let started = hand_over_to(&app, &caller, consumer, &program).await?;
+        Ok::<_, Error>((started, app.store.read_here(|tx| tx.slots()).await?))
+    })?;
+    drop(runtime);
+    let argv = command_of(&started, argv)?;
+    let mut bundle = Bundle {
+        injected: deliver(std::mem::take(&mut started.handed)),
+        plain: std::mem::take(&mut started.plain),
+        strip: ours(&slots),
+    };
+    // Without the broker the vault is closed while the program runs, however long that is.
+    let lending = match started.headers.is_empty() {
+        true => {
+            drop(app);
+            None
+        }
+        false => Some(Lending::start(cx, app, &started)?),
+    };
+    let lending = lending.map(|mut lending| {
+        bundle.injected.append(&mut lending.injected);
+        bundle.plain.append(&mut lending.plain);
+        lending
+    });
+    let ended = start(cx, argv, bundle, masking);
+    drop(lending);
+    ended
 }
 
 /// As a child gets them: a value that has a file name goes into a file.
@@ -112,13 +141,18 @@ pub fn command_of(started: &ForConsumer, given: Vec<OsString>) -> Result<Vec<OsS
     }
     let c = &started.consumer;
     match (c.command.is_empty(), c.url.is_empty()) {
-        (false, _) => Ok(c.command.iter().map(OsString::from).collect()),
+        (false, _) => Ok(c.command.iter().map(|word| OsString::from(filled(word, &started.plain))).collect()),
         (true, true) => Err(invalid(format!("{} has no command", c.name)).next(format!(
             "Say which: `unsaid run --consumer {} -- COMMAND`, or give it one: `unsaid consumer edit {} -- COMMAND`.",
             c.name, c.name
         ))),
         (true, false) => Err(invalid(format!("{} is a remote server, which nothing starts", c.name))),
     }
+}
+
+/// `word` with plain configuration in the place of its `{NAME}`. A secret never goes into an argument.
+fn filled(word: &str, plain: &[(String, String)]) -> String {
+    plain.iter().fold(word.to_owned(), |word, (name, text)| word.replace(&format!("{{{name}}}"), text))
 }
 
 #[cfg(test)]

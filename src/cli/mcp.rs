@@ -1,7 +1,7 @@
 //! `unsaid mcp NAME`: starts a registered MCP server with what it is bound to. What a client's configuration says
 //! in place of a secret.
 use super::Context;
-use super::launch::{self, Bundle};
+use super::launch;
 use crate::error::Result;
 use crate::inject::Masking;
 use clap::Args;
@@ -22,22 +22,6 @@ pub struct Mcp {
 
 impl Mcp {
     pub fn run(self, cx: &Context) -> Result<ExitCode> {
-        launch::expect_oneself(cx)?;
-        let runtime = launch::runtime()?;
-        let app = cx.open()?;
-        let (started, slots) = runtime.block_on(async {
-            let started = launch::for_consumer(cx, &app, &self.consumer, &["mcp".into()]).await?;
-            let slots = app.store.read_here(|tx| tx.slots()).await?;
-            Ok::<_, crate::error::Error>((started, slots))
-        })?;
-        let argv = launch::command_of(&started, Vec::new())?;
-        let bundle = Bundle {
-            injected: launch::deliver(started.handed),
-            plain: started.plain,
-            strip: launch::ours(&slots),
-        };
-        // The vault is closed while the server runs, however long that is.
-        drop((app, runtime));
-        launch::start(cx, argv, bundle, Masking::On)
+        launch::run_consumer(cx, &self.consumer, Vec::new(), Masking::On)
     }
 }

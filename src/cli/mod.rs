@@ -18,6 +18,7 @@ mod import;
 mod init;
 mod key;
 mod launch;
+mod lending;
 mod list;
 mod log;
 mod mcp;

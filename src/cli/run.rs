@@ -65,18 +65,11 @@ impl Run {
     pub fn run(self, cx: &Context) -> Result<ExitCode> {
         launch::expect_oneself(cx)?;
         let masking = self.masking()?;
+        if let Some(consumer) = self.consumer {
+            return launch::run_consumer(cx, &consumer, self.command, masking);
+        }
         let runtime = launch::runtime()?;
         let app = cx.open()?;
-        if let Some(consumer) = self.consumer {
-            let (started, slots) = runtime.block_on(async {
-                let started = launch::for_consumer(cx, &app, &consumer, &self.command).await?;
-                Ok::<_, Error>((started, app.store.read_here(|tx| tx.slots()).await?))
-            })?;
-            let argv = launch::command_of(&started, self.command)?;
-            let (injected, plain) = (launch::deliver(started.handed), started.plain);
-            drop((app, runtime));
-            return launch::start(cx, argv, Bundle { injected, plain, strip: launch::ours(&slots) }, masking);
-        }
         let wanted = self.wanted(&app)?;
         let (handed, strip) = runtime.block_on(async {
             let caller = cx.caller(&app).await?;

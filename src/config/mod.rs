@@ -180,11 +180,14 @@ pub struct Catalogue {
     /// A folder of own service files, merged over the built-in ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
+    /// A folder of own MCP server definitions; `servers` in the configuration folder where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers: Option<PathBuf>,
 }
 
 impl Catalogue {
     fn is_empty(&self) -> bool {
-        self.folder.is_none()
+        self.folder.is_none() && self.servers.is_none()
     }
 }
 

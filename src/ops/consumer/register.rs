@@ -3,16 +3,17 @@ use super::check::check;
 use super::given::{GivenBinding, command, parse_all, remote, screen};
 use super::{ConsumerAnswer, about, parse_runners, row, told};
 use crate::app::App;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, invalid};
 use crate::ids::ConsumerId;
 use crate::model::access::{Caller, Standing};
-use crate::model::consumer::{Binding, Consumer, ConsumerKind, parse_name};
+use crate::model::consumer::{Binding, BindingSource, Consumer, ConsumerKind, Delivery, parse_name};
 use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::text::{Description, Label, Reason};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::credential::create::place;
 use crate::ops::{Effect, Operation, Permission, Toolset, people_only, reach, refusal};
+use crate::services::servers::{CredentialField, Place, ServerDefinition, Transport};
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -35,6 +36,9 @@ pub struct RegisterConsumer {
     /// Logins or team:NAME that alone may run it
     #[schemars(length(max = 20), inner(length(max = 80)))]
     pub run_by: Option<Vec<String>>,
+    /// Id of a known MCP server: fills command and bindings
+    #[schemars(length(max = 64))]
+    pub server: Option<String>,
     /// Program and arguments
     #[schemars(length(max = 64), inner(length(max = 1000)))]
     pub command: Option<Vec<String>>,
@@ -58,6 +62,34 @@ impl RegisterConsumer {
         self.bindings.as_ref().is_some_and(|b| !b.is_empty())
             || self.command.as_ref().is_some_and(|c| !c.is_empty())
             || self.url.as_ref().is_some_and(|u| !u.trim().is_empty())
+            || self.server.is_some()
+    }
+
+    /// With what the server definition says filled in: its command and every field that is not given. Fails with
+    /// `service_not_found` for no definition, `invalid_input` where a plain field that it needs is missing.
+    fn filled(&self, app: &App) -> Result<Self> {
+        let Some(id) = self.server.as_deref().map(str::trim).filter(|id| !id.is_empty()) else {
+            return Ok(self.clone());
+        };
+        let definition = app.servers.definition(id)?;
+        let mut filled = Self { server: Some(definition.id.clone()), ..self.clone() };
+        match &definition.transport {
+            Transport::Stdio { command, args } if self.command.is_none() => {
+                filled.command = Some(std::iter::once(command).chain(args).cloned().collect());
+            }
+            Transport::Http { url } if self.url.is_none() => filled.url = Some(url.clone()),
+            _ => {}
+        }
+        let bindings = filled.bindings.get_or_insert_default();
+        for field in &definition.fields {
+            if bindings.iter().any(|b| b.variable.eq_ignore_ascii_case(field.credential_name())) {
+                continue;
+            }
+            if let Some(binding) = of_field(&definition, field)? {
+                bindings.push(binding);
+            }
+        }
+        Ok(filled)
     }
 
     fn screen(&self, app: &App) -> Result<()> {
@@ -92,7 +124,7 @@ impl RegisterConsumer {
             description: self.description.as_ref().map_or(String::new(), |d| d.as_str().to_owned()),
             stack: self.stack.as_ref().map_or(String::new(), |s| s.as_str().to_owned()),
             run_by: parse_runners(tx, &caller.org, self.run_by.as_deref().unwrap_or_default())?,
-            definition: String::new(),
+            definition: self.server.clone().unwrap_or_default(),
             command: command(self.command.as_deref().unwrap_or_default())?,
             url: remote(self.url.as_deref().unwrap_or_default())?,
             created_at: now,
@@ -147,6 +179,42 @@ impl RegisterConsumer {
     }
 }
 
+/// What a field of a definition becomes; nothing for plain configuration that may be left out.
+fn of_field(definition: &ServerDefinition, field: &CredentialField) -> Result<Option<GivenBinding>> {
+    let name = field.credential_name().to_owned();
+    if field.secret {
+        let delivery = match field.place {
+            Place::Env => None,
+            Place::Header => Some(Delivery::Header),
+            Place::Arg => {
+                return Err(invalid(format!(
+                    "{} takes {name} as an argument only, where every process of this machine can read it",
+                    definition.name
+                ))
+                .next("Choose another server for it, or register this one by its command with a wrapper of your own that reads the variable."));
+            }
+        };
+        return Ok(Some(GivenBinding {
+            variable: name,
+            required: Some(field.required),
+            delivery,
+            ..GivenBinding::default()
+        }));
+    }
+    match (&field.default, field.required) {
+        (Some(text), true) => Ok(Some(GivenBinding {
+            variable: name,
+            source: Some(BindingSource::Static),
+            text: Some(text.clone()),
+            ..GivenBinding::default()
+        })),
+        // What the server assumes by itself need not be said.
+        (_, false) => Ok(None),
+        (None, true) => Err(invalid(format!("{} needs {name}: {}", definition.name, field.label))
+            .next(format!("Give it as plain text: a binding {name} with text (`--text {name}=…`)."))),
+    }
+}
+
 /// What there is now, and what to do next.
 pub(super) fn answer(
     tx: &Reader<'_>,
@@ -181,8 +249,9 @@ impl Operation for RegisterConsumer {
     type Output = ConsumerAnswer;
 
     async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
-        self.screen(app)?;
-        let (asking, input) = (caller.clone(), self.clone());
+        let input = self.filled(app)?;
+        input.screen(app)?;
+        let asking = caller.clone();
         app.store
             .read(move |tx| {
                 let plan = input.plan(tx, &asking)?;
@@ -195,11 +264,12 @@ impl Operation for RegisterConsumer {
     }
 
     async fn run(self, app: &App, caller: &Caller) -> Result<ConsumerAnswer> {
-        self.screen(app)?;
+        let input = self.filled(app)?;
+        input.screen(app)?;
         let asking = caller.clone();
         app.store
             .write(caller, move |tx| {
-                let (event, answer) = self.write(tx, &asking)?;
+                let (event, answer) = input.write(tx, &asking)?;
                 tx.record(event, answer)
             })
             .await
@@ -213,6 +283,7 @@ pub async fn register_all(
     all: Vec<RegisterConsumer>,
 ) -> Result<Vec<ConsumerAnswer>> {
     people_only(caller)?;
+    let all = all.iter().map(|one| one.filled(app)).collect::<Result<Vec<_>>>()?;
     all.iter().try_for_each(|one| one.screen(app))?;
     let asking = caller.clone();
     let done = app

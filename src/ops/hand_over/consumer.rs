@@ -1,11 +1,13 @@
 //! Handing a consumer what it is bound to.
+use super::wish::Wish;
 use super::{Asked, Handed, hand, remember};
 use crate::app::App;
-use crate::error::Result;
-use crate::model::access::Caller;
+use crate::error::{Code, Result};
+use crate::model::access::{Caller, Standing};
 use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
 use crate::model::event::Event;
 use crate::ops::consumer::run_by;
+use crate::store::Reader;
 
 /// What a consumer starts with.
 pub struct ForConsumer {
@@ -16,7 +18,46 @@ pub struct ForConsumer {
     /// Plain configuration, by variable.
     pub plain: Vec<(String, String)>,
     /// What only the broker adds.
-    pub headers: Vec<Binding>,
+    pub headers: Vec<Lent>,
+}
+
+/// A credential that a consumer uses by the broker, and never holds.
+pub struct Lent {
+    pub variable: String,
+    /// As the broker's path names it.
+    pub service: String,
+    /// The service of the catalogue.
+    pub catalogue_id: String,
+}
+
+/// Everything that the broker would add, or why it could not.
+fn lent(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    c: &Consumer,
+    bindings: &[Binding],
+) -> Result<Vec<Lent>> {
+    let mut all = Vec::new();
+    for b in bindings.iter().filter(|b| b.source != BindingSource::Static && b.delivery == Delivery::Header) {
+        let wish = Wish::bound(c.clone(), b.clone());
+        let found = wish.look(tx, caller, who)?;
+        match found.winner() {
+            Some(winner) => {
+                let catalogue_id =
+                    if winner.service.is_empty() { b.service.clone() } else { winner.service.clone() };
+                let service = if b.service.is_empty() { catalogue_id.clone() } else { b.service.clone() };
+                all.push(Lent { variable: b.variable.clone(), service, catalogue_id });
+            }
+            None => {
+                let e = wish.problem(&found);
+                if b.is_required || !matches!(e.code, Code::Unresolved | Code::ValueMissing) {
+                    return Err(e);
+                }
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Resolves the bindings of `consumer` (name or id) for the caller, and hands all of them over or none.
@@ -31,10 +72,12 @@ pub async fn hand_over_to(app: &App, caller: &Caller, consumer: &str, command: &
             let who = tx.standing(&asking)?;
             let c = run_by(tx, &asking, &who, &wanted)?;
             let bindings = tx.bindings(&asking.org, &c.id)?;
-            Ok((c, bindings))
+            let acting = Caller { consumer: c.id.0.clone(), ..asking };
+            let headers = lent(tx, &acting, &tx.standing(&acting)?, &c, &bindings)?;
+            Ok((c, bindings, headers))
         })
         .await;
-    let (consumer, bindings) = match found {
+    let (consumer, bindings, headers) = match found {
         Ok(found) => found,
         Err(e) => {
             remember(app, caller, Event::of("use"), &e).await;
@@ -45,18 +88,16 @@ pub async fn hand_over_to(app: &App, caller: &Caller, consumer: &str, command: &
     let needs = |b: &Binding| b.source != BindingSource::Static && b.delivery != Delivery::Header;
     let handed = match bindings.iter().any(needs) {
         true => {
+            // Where it is started by its own command, that is the program.
+            let own =
+                consumer.command.first().map_or("", |program| program.rsplit('/').next().unwrap_or_default());
+            let command = if command.is_empty() { own } else { command };
             let asked = Asked::Consumer { id: consumer.id.clone(), command: command.to_owned() };
             hand(app, &caller, asked).await?
         }
         false => Vec::new(),
     };
-    let (mut plain, mut headers) = (Vec::new(), Vec::new());
-    for b in bindings {
-        match (b.source, b.delivery) {
-            (BindingSource::Static, _) => plain.push((b.variable, b.text)),
-            (_, Delivery::Header) => headers.push(b),
-            _ => {}
-        }
-    }
+    let is_plain = |b: &Binding| b.source == BindingSource::Static;
+    let plain = bindings.into_iter().filter(is_plain).map(|b| (b.variable, b.text)).collect();
     Ok(ForConsumer { consumer, caller, handed, plain, headers })
 }

@@ -5,7 +5,7 @@ mod consumer;
 mod request;
 mod wish;
 
-pub use consumer::{ForConsumer, hand_over_to};
+pub use consumer::{ForConsumer, Lent, hand_over_to};
 pub use request::{Meant, OpenField, meant, open_for_request};
 use wish::{Asked, Wish};
 
