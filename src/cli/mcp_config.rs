@@ -1,6 +1,9 @@
-//! `unsaid mcp-config CLIENT`: the text that makes an MCP client start this server. It changes no file itself.
-use super::Globals;
+//! `unsaid mcp-config CLIENT`: the text that makes an MCP client start this server. It changes no file but with `--wrap`
+//! and `--undo`.
 use super::output::{Table, note, put};
+use super::place::Place;
+use super::{Context, Globals, wrap};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::Places;
 use crate::error::{Code, Error, Result, internal, invalid};
 use crate::services::agents::{self, Snippet};
@@ -14,7 +17,10 @@ use std::process::ExitCode;
 Examples:
   unsaid mcp-config             the clients there are
   unsaid mcp-config claude
-  unsaid mcp-config vscode --read-only")]
+  unsaid mcp-config vscode --read-only
+  unsaid mcp-config --wrap ~/.cursor/mcp.json       take the plaintext out; shows a diff first
+  unsaid mcp-config --undo ~/.cursor/mcp.json
+  unsaid mcp-config --forget ~/.cursor/mcp.json     wipe the backup, which holds the plaintext")]
 pub struct McpConfig {
     /// Which client: claude, cursor, vscode, zed, …; without one, they are listed
     client: Option<String>,
@@ -24,9 +30,57 @@ pub struct McpConfig {
     /// Let the server answer questions and change nothing
     #[arg(long)]
     read_only: bool,
+    /// Take the plaintext out of this client configuration: values into the vault, servers by `unsaid mcp`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["home", "read_only", "undo", "forget"])]
+    wrap: Option<PathBuf>,
+    /// Put back what stood in this file before it was wrapped
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["client", "home", "read_only", "forget"])]
+    undo: Option<PathBuf>,
+    /// Wipe the backups of this file, which hold the plaintext
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["client", "home", "read_only"])]
+    forget: Option<PathBuf>,
+    /// With --wrap: where the values are kept: personal, team:NAME or org; asked where it is left out
+    #[arg(long, value_name = "PLACE", requires = "wrap")]
+    scope: Option<Place>,
+    /// With --wrap: only these servers
+    #[arg(long, value_name = "A,B", value_delimiter = ',', requires = "wrap")]
+    servers: Vec<String>,
+    /// With --wrap: another name for a credential. Repeatable
+    #[arg(long = "name", value_name = "FROM=TO", requires = "wrap")]
+    names: Vec<String>,
+    /// With --wrap: show what would be done, and do nothing
+    #[arg(long, requires = "wrap")]
+    dry_run: bool,
 }
 
 impl McpConfig {
+    /// Whether it changes a file, and needs the vault for it.
+    pub fn needs_vault(&self) -> bool {
+        self.wrap.is_some() || self.undo.is_some() || self.forget.is_some()
+    }
+
+    /// `--wrap`, `--undo`, `--forget`.
+    pub async fn change(self, cx: &Context) -> Result<()> {
+        if let Some(path) = &self.undo {
+            return wrap::take_back(path, SystemClock.now());
+        }
+        if let Some(path) = &self.forget {
+            return wrap::forget_all(path);
+        }
+        let Some(file) = self.wrap else { return Err(internal("nothing is asked for")) };
+        let program = program()?;
+        let program = program.to_str().ok_or_else(|| invalid("the path of this program is not UTF-8"))?;
+        let wrap = wrap::Wrap {
+            file,
+            client: self.client,
+            scope: self.scope,
+            only: self.servers,
+            names: self.names,
+            dry_run: self.dry_run,
+        };
+        wrap.run(cx, program).await
+    }
+
     pub fn run(self, globals: &Globals) -> Result<ExitCode> {
         let text = match &self.client {
             None if globals.json => pretty(&agents::agents())?,

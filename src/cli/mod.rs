@@ -51,6 +51,7 @@ mod unshare;
 mod usage;
 mod user;
 mod value;
+mod wrap;
 
 pub use context::{Context, Session};
 
@@ -213,7 +214,7 @@ impl Cli {
         match self.command {
             // These need no vault, so a broken configuration does not stop them.
             Command::Completions(command) => command.run(&mut <Cli as clap::CommandFactory>::command()),
-            Command::McpConfig(command) => command.run(&globals),
+            Command::McpConfig(command) if !command.needs_vault() => command.run(&globals),
             // The child is started after the runtime is gone: one thread, and nothing in its way.
             Command::Run(command) => command.run(&context(globals)?),
             Command::Mcp(command) => command.run(&context(globals)?),
@@ -269,7 +270,8 @@ impl Command {
             Command::Service(command) => command.run(cx).await,
             Command::Key(command) => command.run(cx).await,
             Command::Doctor(command) => command.run(cx).await,
-            Command::Run(_) | Command::Mcp(_) | Command::McpConfig(_) | Command::Completions(_) => {
+            Command::McpConfig(command) => command.change(cx).await,
+            Command::Run(_) | Command::Mcp(_) | Command::Completions(_) => {
                 Err(internal("a command was sent the wrong way"))
             }
         }

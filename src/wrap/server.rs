@@ -395,6 +395,11 @@ fn variable_fate(name: &str, value: &str, guess: Guess) -> Fate {
 /// What a command of ours does: `unsaid mcp NAME`, or `unsaid serve`.
 fn own_command(command: &str, args: &[&str]) -> Option<ServerKind> {
     let file = command.rsplit(['/', '\\']).next().unwrap_or(command);
+    if file == "env" {
+        // `env UNSAID_HOME=… unsaid mcp NAME`: another vault than the usual one.
+        let at = args.iter().position(|arg| !arg.contains('='))?;
+        return own_command(args[at], &args[at + 1..]);
+    }
     if file.trim_end_matches(".exe") != "unsaid" {
         return None;
     }

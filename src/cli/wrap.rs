@@ -1,0 +1,406 @@
+//! `unsaid mcp-config --wrap FILE`: takes the plaintext out of a client's configuration, and `--undo` puts it back.
+//!
+//! The vault comes first, the file last: whatever fails, the file is the old one or the new one, and its values are
+//! not lost.
+use super::Context;
+use super::client_file::{ClientFile, backups, forget, undo};
+use super::output::{Table, line, note, put};
+use super::place::Place;
+use super::terminal::{Terminal, needs_terminal};
+use crate::error::{Code, Error, Result, internal, invalid};
+use crate::model::consumer::{BindingSource, ConsumerKind};
+use crate::model::credential::Scope;
+use crate::model::name::CredentialName;
+use crate::ops::consumer::{GivenBinding, RegisterConsumer, register_all};
+use crate::ops::credential::create::CreateCredential;
+use crate::ops::credential::value::{Entry, Target, enter_many};
+use crate::secret::{Secret, SecretBytes};
+use crate::services::agents;
+use crate::wrap::{self, Client, Config, Fate, FoundServer, FoundValue, Knowledge, Rewrite};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What is asked for.
+pub struct Wrap {
+    pub file: PathBuf,
+    /// Whose file it is, where its name does not tell.
+    pub client: Option<String>,
+    pub scope: Option<Place>,
+    /// Only these servers, by their names in the file.
+    pub only: Vec<String>,
+    /// `FROM=TO`: another name for a credential.
+    pub names: Vec<String>,
+    pub dry_run: bool,
+}
+
+/// One credential that a value becomes.
+struct Move<'a> {
+    name: String,
+    value: &'a Secret,
+    service: Option<String>,
+}
+
+/// One server and what becomes of it.
+struct Job<'a> {
+    server: &'a FoundServer,
+    consumer: String,
+    input: RegisterConsumer,
+    remove_env: Vec<String>,
+}
+
+impl Wrap {
+    pub async fn run(self, cx: &Context, program: &str) -> Result<()> {
+        let session = cx.session().await?;
+        let client = match &self.client {
+            None => Client::of_file(&self.file),
+            Some(name) => {
+                let is_it =
+                    |a: &agents::Summary| a.id == *name || a.aliases.iter().any(|alias| alias == name);
+                let agent = agents::agents().into_iter().find(is_it).ok_or_else(|| {
+                    invalid("there is no client of that name").next("Run `unsaid mcp-config` to see them.")
+                })?;
+                let known = Client::of_agent(&agent.id);
+                Some(known.ok_or_else(|| {
+                    invalid(format!("the configuration of {} is not one that can be rewritten", agent.name))
+                        .next("Run `unsaid mcp-config` for what to put where by hand.")
+                })?)
+            }
+        };
+        let file = ClientFile::read(&self.file)?;
+        let app = &session.app;
+        let known = Knowledge { servers: app.servers, catalogue: app.catalogue, detector: &app.detector };
+        let config = file.bytes().expose(|bytes| wrap::read(bytes, client, &known))?;
+        let place = self.place(&config)?;
+        let taken = taken(&session, &place).await?;
+        let (jobs, moves) = self.plan(&config, &place, &taken)?;
+        tell_plan(&config, &jobs)?;
+        if jobs.is_empty() {
+            return Err(Error::new(
+                Code::NothingToDo,
+                format!("there is no plaintext in {} that can be moved", self.file.display()),
+            ));
+        }
+        let rewrites: Vec<_> = jobs.iter().map(|job| rewrite(job, program)).collect();
+        let shown =
+            self.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let rewritten = config.rewrite(&rewrites, &shown, &known)?;
+        note("");
+        rewritten.diff.lines().for_each(note);
+        note("");
+        if self.dry_run {
+            return put(&line("Nothing was changed: this is what would be done."));
+        }
+        let terminal = Terminal::open().ok_or_else(|| {
+            needs_terminal("it asks before it changes the file, and there is no terminal to ask on")
+        })?;
+        terminal.tell(&format!(
+            "{} values move into the vault ({}), {} servers start by `unsaid mcp` from now on.\n",
+            moves.len(),
+            place.scope,
+            jobs.len()
+        ));
+        if !terminal.passes_challenge()? {
+            return Err(Error::new(Code::ChallengeFailed, "the challenge was not typed as shown"));
+        }
+        let entries = moves.iter().map(|one| entry(one, &place)).collect();
+        let names: Vec<_> = moves.iter().map(|one| one.name.clone()).collect();
+        let inputs = jobs.iter().map(|job| job.input.clone()).collect();
+        enter_many(app, &session.caller, entries).await?;
+        let kept = |e: Error| {
+            let e2 = format!(
+                "{} is unchanged; these credentials are in the vault already: {}. Put right what is named, then run `unsaid consumer add` for them, or delete them and run this again.",
+                self.file.display(),
+                names.join(", ")
+            );
+            e.next(e2)
+        };
+        let answers = register_all(app, &session.caller, inputs).await.map_err(kept)?;
+        let backup = file.replace(&rewritten.text, app.now()).map_err(|e| {
+            let made: Vec<_> = answers.iter().map(|a| a.consumer.name.clone()).collect();
+            e.next(format!(
+                "The file is unchanged. The vault has the values, and the consumers {}: remove them with `unsaid consumer rm`, or run this again.",
+                made.join(", ")
+            ))
+        })?;
+        let mut text = line(&format!(
+            "{} is rewritten: {} servers start by `unsaid mcp` from now on.",
+            self.file.display(),
+            jobs.len()
+        ));
+        let left = left_over(&config, &jobs);
+        if !left.is_empty() {
+            text.push_str(&line(&format!("It still holds plaintext of: {}.", left.join(", "))));
+        }
+        text.push_str(&line(&format!(
+            "What stood there is in {}, in plain text, readable to you alone.",
+            backup.display()
+        )));
+        text.push_str(&line(&format!(
+            "Start the client again. When everything works: `unsaid mcp-config --forget {}` wipes the backup; `--undo` puts it back.",
+            self.file.display()
+        )));
+        put(&text)
+    }
+
+    /// Where the values are kept: as said, or as the person answers.
+    fn place(&self, config: &Config) -> Result<Place> {
+        let personal = Place { scope: Scope::Personal, team: None };
+        if let Some(place) = &self.scope {
+            return Ok(place.clone());
+        }
+        match Terminal::open().filter(|_| !self.dry_run && !config.plan().is_empty()) {
+            None => Ok(personal),
+            Some(terminal) => match terminal
+                .answer("Keep the values where: personal, team:NAME or org? [personal] ")?
+                .trim()
+            {
+                "" => Ok(personal),
+                text => text.parse().map_err(|e: String| invalid(e)),
+            },
+        }
+    }
+
+    fn plan<'a>(
+        &self,
+        config: &'a Config,
+        place: &Place,
+        taken: &Taken,
+    ) -> Result<(Vec<Job<'a>>, Vec<Move<'a>>)> {
+        let renamed = self.renamed()?;
+        let plan = config.plan();
+        let mut consumers = taken.consumers.clone();
+        let (mut jobs, mut moves): (Vec<Job<'_>>, Vec<Move<'_>>) = (Vec::new(), Vec::new());
+        for wanted in &self.only {
+            if !plan.servers.iter().any(|s| s.name == *wanted) {
+                return Err(invalid("--servers names one that is not in the file").next(format!(
+                    "There are: {}.",
+                    plan.servers.iter().map(|s| s.name.clone()).collect::<Vec<_>>().join(", ")
+                )));
+            }
+        }
+        for planned in plan.servers.iter().filter(|s| s.to_wrap) {
+            if !self.only.is_empty() && !self.only.contains(&planned.name) {
+                continue;
+            }
+            let server = &config.servers()[planned.server];
+            let launch = server.launch()?;
+            if !launch.placeholders.is_empty() {
+                note(&format!(
+                    "{}: left as it is: it takes {} as an argument, which every program of this machine can read",
+                    planned.name,
+                    launch.placeholders.join(", ")
+                ));
+                continue;
+            }
+            let consumer = free(&server.suggested_consumer(), |name| {
+                consumers.iter().any(|c: &String| c.eq_ignore_ascii_case(name))
+            });
+            consumers.push(consumer.clone());
+            let (mut bindings, mut remove_env) = (Vec::new(), Vec::new());
+            for value in server.movable() {
+                let variable = value.credential_name().unwrap_or_default().to_owned();
+                if value.fate == Fate::Moves {
+                    remove_env.push(variable.clone());
+                }
+                let asked = renamed.get(&variable).cloned().unwrap_or_else(|| variable.clone());
+                let name = name_for(&asked, value, &consumer, &mut moves, taken)?;
+                let source = match place.scope {
+                    Scope::Personal => BindingSource::Auto,
+                    Scope::Team => BindingSource::TeamSecret,
+                    Scope::Org => BindingSource::OrgSecret,
+                };
+                bindings.push(GivenBinding {
+                    credential: (name != variable).then_some(name),
+                    source: Some(source),
+                    team: (place.scope == Scope::Team).then(|| place.team.clone()).flatten(),
+                    variable,
+                    ..GivenBinding::default()
+                });
+            }
+            let input = RegisterConsumer {
+                name: consumer.clone(),
+                kind: Some(ConsumerKind::McpServer),
+                scope: Some(place.scope),
+                team: place.team.clone(),
+                command: Some(std::iter::once(launch.command).chain(launch.args).collect()),
+                bindings: Some(bindings),
+                ..RegisterConsumer::default()
+            };
+            jobs.push(Job { server, consumer, input, remove_env });
+        }
+        Ok((jobs, moves))
+    }
+
+    fn renamed(&self) -> Result<BTreeMap<String, String>> {
+        let mut all = BTreeMap::new();
+        for pair in &self.names {
+            let (from, to) = pair.split_once('=').ok_or_else(|| invalid("--name is written FROM=TO"))?;
+            all.insert(from.to_owned(), CredentialName::parse(to)?.to_string());
+        }
+        Ok(all)
+    }
+}
+
+/// What is there already.
+struct Taken {
+    consumers: Vec<String>,
+    /// Names of credentials in that place.
+    credentials: Vec<String>,
+}
+
+async fn taken(session: &super::Session, place: &Place) -> Result<Taken> {
+    let (mut consumers, mut credentials) = (Vec::new(), Vec::new());
+    for (operation, list, into) in [
+        ("list_consumers", "/consumers", &mut consumers),
+        ("list_credentials", "/credentials", &mut credentials),
+    ] {
+        let mut cursor = serde_json::Value::Null;
+        loop {
+            let asked = json!({ "scope": place.scope, "cursor": cursor });
+            let page = session.call(operation, asked).await?;
+            let rows = super::output::items(&page, list);
+            into.extend(rows.iter().map(|row| super::output::at(row, "/name")));
+            cursor = page["next_cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+        }
+    }
+    Ok(Taken { consumers, credentials })
+}
+
+/// `name`, or it with a number, whichever is free.
+fn free(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (2..).map(|n| format!("{name}-{n}"));
+    std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
+}
+
+/// The credential for `value`: one that holds the same already, else a new one under a name that is free.
+fn name_for<'a>(
+    asked: &str,
+    value: &'a FoundValue,
+    consumer: &str,
+    moves: &mut Vec<Move<'a>>,
+    taken: &Taken,
+) -> Result<String> {
+    if let Some(same) = moves.iter().find(|one| one.name.starts_with(asked) && one.value == &value.value) {
+        return Ok(same.name.clone());
+    }
+    let is_taken = |name: &str| {
+        taken.credentials.iter().any(|other| other.eq_ignore_ascii_case(name))
+            || moves.iter().any(|one| one.name.eq_ignore_ascii_case(name))
+    };
+    let own = consumer.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    let candidates = [asked.to_owned(), format!("{asked}_{own}")];
+    let numbered = (2..100).map(|n| format!("{asked}_{n}"));
+    let name = candidates
+        .into_iter()
+        .chain(numbered)
+        .find(|name| !is_taken(name))
+        .ok_or_else(|| internal("no name is free for a value"))?;
+    let name = CredentialName::parse(&name)?.to_string();
+    moves.push(Move { name: name.clone(), value: &value.value, service: value.service.clone() });
+    Ok(name)
+}
+
+fn entry(one: &Move<'_>, place: &Place) -> Entry {
+    let create = CreateCredential {
+        name: one.name.clone(),
+        scope: Some(place.scope),
+        team: place.team.clone(),
+        service: one.service.clone(),
+        ..CreateCredential::default()
+    };
+    let value = one.value.expose(|text| SecretBytes::copied(text.as_bytes()));
+    Entry {
+        target: Target::New(Box::new(create)),
+        values: vec![("value".to_owned(), value)],
+        file_name: String::new(),
+    }
+}
+
+/// A client does not hand its shell's variables on: another vault than the usual one is named in the file.
+fn rewrite(job: &Job<'_>, program: &str) -> Rewrite {
+    let own = [program.to_owned(), "mcp".to_owned(), job.consumer.clone()];
+    let home = std::env::var("UNSAID_HOME").ok().filter(|home| !home.is_empty());
+    let words: Vec<String> = match home {
+        None => own.into(),
+        Some(home) => ["env".to_owned(), format!("UNSAID_HOME={home}")].into_iter().chain(own).collect(),
+    };
+    let mut words = words.into_iter();
+    Rewrite {
+        server: job.server.index,
+        program: words.next().unwrap_or_default(),
+        args: words.collect(),
+        remove_env: job.remove_env.clone(),
+    }
+}
+
+/// Names only.
+fn tell_plan(config: &Config, jobs: &[Job<'_>]) -> Result<()> {
+    let plan = config.plan();
+    let mut table = Table::new(&["SERVER", "CONSUMER", "MOVES INTO THE VAULT", "STAYS"]);
+    for planned in &plan.servers {
+        let job = jobs.iter().find(|job| job.server.index == planned.server);
+        let moves: Vec<_> = match job {
+            Some(_) => planned.moves.iter().map(|v| v.name.clone()).collect(),
+            None => Vec::new(),
+        };
+        let mut stays: Vec<_> = planned.stays.iter().map(|v| v.name.clone()).collect();
+        stays.extend(planned.references.iter().map(|v| format!("{} (reference)", v.name)));
+        stays.extend(planned.cannot.iter().map(|v| format!("{} ({})", v.name, v.why)));
+        stays.extend(planned.obstacles.iter().cloned());
+        let consumer = job.map_or_else(|| planned.kind.to_owned(), |job| job.consumer.clone());
+        table.row([planned.name.clone(), consumer, moves.join(", "), stays.join(", ")]);
+    }
+    table.text("There is no server in this file.").lines().for_each(note);
+    plan.notes.iter().for_each(|text| note(text));
+    for planned in &plan.servers {
+        planned.notes.iter().for_each(|text| note(&format!("{}: {text}", planned.name)));
+    }
+    Ok(())
+}
+
+/// The servers whose secrets stay in the file, for whichever reason.
+fn left_over(config: &Config, jobs: &[Job<'_>]) -> Vec<String> {
+    let plan = config.plan();
+    let stays = |s: &&wrap::PlannedServer| {
+        let is_done = jobs.iter().any(|job| job.server.index == s.server);
+        !s.cannot.is_empty() || (!is_done && !s.moves.is_empty())
+    };
+    plan.servers.iter().filter(stays).map(|s| s.name.clone()).collect()
+}
+
+/// Puts the newest backup back.
+pub fn take_back(path: &Path, now: crate::clock::Millis) -> Result<()> {
+    let backup = backups(path)?.pop().ok_or_else(|| no_backup(path))?;
+    let other = undo(path, &backup, now)?;
+    // What was wrapped holds nothing that the vault does not.
+    forget(&other)?;
+    forget(&backup)?;
+    put(&line(&format!(
+        "{} is as it was before. The vault keeps the values and the consumers: `unsaid consumer list`.",
+        path.display()
+    )))
+}
+
+/// Wipes every backup.
+pub fn forget_all(path: &Path) -> Result<()> {
+    let all = backups(path)?;
+    if all.is_empty() {
+        return Err(no_backup(path));
+    }
+    for backup in &all {
+        forget(backup)?;
+    }
+    put(&line(&format!(
+        "{} backups of {} are wiped. A disk that moves what it writes, a snapshot or a backup of the machine may still have a copy.",
+        all.len(),
+        path.display()
+    )))
+}
+
+fn no_backup(path: &Path) -> Error {
+    Error::new(Code::NothingToDo, format!("there is no backup of {}", path.display()))
+}
