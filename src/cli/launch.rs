@@ -2,13 +2,15 @@
 use super::Context;
 use super::lending::Lending;
 use super::output::note;
+use super::watching::{Reaction, Watching};
 use crate::error::{Code, Error, Result, internal, invalid};
-use crate::inject::{self, Delivery, Injected, Launch, Masking};
-use crate::ops::hand_over::{ForConsumer, Handed, hand_over_to};
+use crate::inject::{self, Control, Delivery, Injected, Launch, Masking};
+use crate::ops::hand_over::{ForConsumer, Handed, Wanting, hand_over_to, holding};
 use crate::store::SlotRecord;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What goes into a child's environment.
 pub struct Bundle {
@@ -17,6 +19,7 @@ pub struct Bundle {
     pub plain: Vec<(String, String)>,
     /// Variables that open the vault.
     pub strip: Vec<String>,
+    pub control: Option<Control>,
 }
 
 /// Refuses to hand values to who only acts as their user.
@@ -39,39 +42,64 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 /// Starts `argv`, or the consumer's own command, with what the consumer is bound to.
-pub fn run_consumer(cx: &Context, consumer: &str, argv: Vec<OsString>, masking: Masking) -> Result<ExitCode> {
+///
+/// With `watch` the vault is looked at while it runs: what is replaced there is picked up as that says.
+pub fn run_consumer(
+    cx: &Context,
+    consumer: &str,
+    given: &[OsString],
+    masking: Masking,
+    watch: Option<Reaction>,
+) -> Result<ExitCode> {
     expect_oneself(cx)?;
-    let runtime = runtime()?;
-    let app = cx.open()?;
-    let program = program_name(&argv);
-    let (mut started, slots) = runtime.block_on(async {
-        let caller = cx.caller(&app).await?;
-        let started = hand_over_to(&app, &caller, consumer, &program).await?;
-        Ok::<_, Error>((started, app.store.read_here(|tx| tx.slots()).await?))
-    })?;
-    drop(runtime);
-    let argv = command_of(&started, argv)?;
-    let mut bundle = Bundle {
-        injected: deliver(std::mem::take(&mut started.handed)),
-        plain: std::mem::take(&mut started.plain),
-        strip: ours(&slots),
-    };
-    // Without the broker the vault is closed while the program runs, however long that is.
-    let lending = match started.headers.is_empty() {
-        true => {
-            drop(app);
-            None
+    loop {
+        let runtime = runtime()?;
+        let app = cx.open()?;
+        let program = program_name(given);
+        let (mut started, slots) = runtime.block_on(async {
+            let caller = cx.caller(&app).await?;
+            let started = hand_over_to(&app, &caller, consumer, &program).await?;
+            Ok::<_, Error>((started, app.store.read_here(|tx| tx.slots()).await?))
+        })?;
+        drop(runtime);
+        let argv = command_of(&started, given.to_vec())?;
+        let held = holding(&started.handed);
+        let mut bundle = Bundle {
+            injected: deliver(std::mem::take(&mut started.handed)),
+            plain: std::mem::take(&mut started.plain),
+            strip: ours(&slots),
+            control: None,
+        };
+        let app = Arc::new(app);
+        let lending = match started.headers.is_empty() {
+            true => None,
+            false => {
+                let mut lending = Lending::start(cx, app.clone(), &started)?;
+                bundle.injected.append(&mut lending.injected);
+                bundle.plain.append(&mut lending.plain);
+                Some(lending)
+            }
+        };
+        let watching = match watch {
+            None => None,
+            Some(reaction) => {
+                let wanting = Wanting::Consumer(started.consumer.id.clone());
+                let (watching, control) =
+                    Watching::start(app.clone(), started.caller.clone(), wanting, held, reaction)?;
+                bundle.control = Some(control);
+                Some(watching)
+            }
+        };
+        // Without broker and watcher the vault is closed while the program runs, however long that is.
+        drop(app);
+        let ended = start(cx, argv, bundle, masking);
+        drop(lending);
+        if watching.is_some_and(Watching::asks_for_another_start) && ended.is_ok() {
+            note("unsaid: a value was replaced; the program is started again");
+            continue;
         }
-        false => Some(Lending::start(cx, app, &started)?),
-    };
-    let lending = lending.map(|mut lending| {
-        bundle.injected.append(&mut lending.injected);
-        bundle.plain.append(&mut lending.plain);
-        lending
-    });
-    let ended = start(cx, argv, bundle, masking);
-    drop(lending);
-    ended
+        return ended;
+    }
 }
 
 /// As a child gets them: a value that has a file name goes into a file.
@@ -100,6 +128,7 @@ pub fn start(cx: &Context, argv: Vec<OsString>, bundle: Bundle, masking: Masking
             &cx.config.places.data,
         ),
         strip: bundle.strip,
+        control: bundle.control,
     };
     if launch.injected.iter().any(|one| one.delivery != Delivery::Environment) {
         inject::sweep(&launch.scratch)?;

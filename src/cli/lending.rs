@@ -41,13 +41,12 @@ impl Drop for Lending {
 
 impl Lending {
     /// Starts it for what `started` is lent, on a port of its own of this machine.
-    pub fn start(cx: &Context, app: App, started: &ForConsumer) -> Result<Self> {
+    pub fn start(cx: &Context, app: Arc<App>, started: &ForConsumer) -> Result<Self> {
         let mut random = Zeroizing::new([0u8; 32]);
         getrandom::fill(&mut random[..])
             .map_err(|_| internal("the operating system gave no random bytes"))?;
         let text = Zeroizing::new(token::write(&random));
         let ours = || SecretBytes::copied(text.as_bytes());
-        let app = Arc::new(app);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

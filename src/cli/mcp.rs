@@ -22,6 +22,6 @@ pub struct Mcp {
 
 impl Mcp {
     pub fn run(self, cx: &Context) -> Result<ExitCode> {
-        launch::run_consumer(cx, &self.consumer, Vec::new(), Masking::On)
+        launch::run_consumer(cx, &self.consumer, &[], Masking::On, None)
     }
 }

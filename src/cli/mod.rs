@@ -51,6 +51,7 @@ mod unshare;
 mod usage;
 mod user;
 mod value;
+mod watching;
 mod wrap;
 
 pub use context::{Context, Session};

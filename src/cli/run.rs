@@ -1,15 +1,18 @@
 //! `unsaid run -- cmd …`: hands values to a program's environment and masks them in its output.
 use super::launch::{self, Bundle};
+use super::output::note;
 use super::terminal::{Terminal, needs_terminal};
+use super::watching::{Reaction, Watching};
 use super::{Context, project};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::inject::{Delivery, Injected, Masking};
 use crate::model::credential::Environment;
-use crate::ops::hand_over::{HandOver, Handed, hand_over};
+use crate::ops::hand_over::{HandOver, Handed, Wanting, hand_over, holding};
 use clap::Args;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 const EXAMPLES: &str = "\
 Without --only and --all the names come from the nearest .unsaid.toml at or above this folder:
@@ -23,7 +26,8 @@ Examples:
   unsaid run --only GITHUB_TOKEN -- gh pr list
   unsaid run --env prod -- ./deploy.sh
   unsaid run --only GCP_KEY --file GCP_KEY -- ./upload
-  unsaid run --consumer nightly -- ./nightly.sh";
+  unsaid run --consumer nightly -- ./nightly.sh
+  unsaid run --only TLS_KEY --file TLS_KEY --watch=HUP -- nginx -g 'daemon off;'";
 
 /// Run a program with values in its environment, and mask them in its output
 #[derive(Args)]
@@ -56,6 +60,10 @@ pub struct Run {
     /// Hand over what this consumer is bound to, and nothing else
     #[arg(long, value_name = "NAME", conflicts_with_all = ["only", "all", "account", "env", "team", "files"])]
     consumer: Option<String>,
+    /// While it runs, pick up what is replaced in the vault: restart, or a signal (HUP, USR1, USR2) after its files were
+    /// renewed
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "restart")]
+    watch: Option<Reaction>,
     /// The program and its arguments; a consumer may have its own
     #[arg(last = true, required_unless_present = "consumer", value_name = "CMD")]
     command: Vec<OsString>,
@@ -66,20 +74,43 @@ impl Run {
         launch::expect_oneself(cx)?;
         let masking = self.masking()?;
         if let Some(consumer) = self.consumer {
-            return launch::run_consumer(cx, &consumer, self.command, masking);
+            return launch::run_consumer(cx, &consumer, &self.command, masking, self.watch);
         }
-        let runtime = launch::runtime()?;
-        let app = cx.open()?;
-        let wanted = self.wanted(&app)?;
-        let (handed, strip) = runtime.block_on(async {
-            let caller = cx.caller(&app).await?;
-            let slots = app.store.read_here(|tx| tx.slots()).await?;
-            Ok::<_, Error>((hand_over(&app, &caller, wanted).await?, launch::ours(&slots)))
-        })?;
-        let bundle = Bundle { injected: self.deliveries(handed)?, plain: Vec::new(), strip };
-        // The vault is closed while the program runs, however long that is.
-        drop((app, runtime));
-        launch::start(cx, self.command, bundle, masking)
+        loop {
+            let runtime = launch::runtime()?;
+            let app = cx.open()?;
+            let wanted = self.wanted(&app)?;
+            let asked = wanted.clone();
+            let (handed, strip, caller) = runtime.block_on(async {
+                let caller = cx.caller(&app).await?;
+                let slots = app.store.read_here(|tx| tx.slots()).await?;
+                Ok::<_, Error>((hand_over(&app, &caller, asked).await?, launch::ours(&slots), caller))
+            })?;
+            drop(runtime);
+            let held = holding(&handed);
+            let mut bundle =
+                Bundle { injected: self.deliveries(handed)?, plain: Vec::new(), strip, control: None };
+            let watching = match self.watch {
+                None => {
+                    drop(app);
+                    None
+                }
+                Some(reaction) => {
+                    let wanting = Wanting::Names(wanted);
+                    let (watching, control) =
+                        Watching::start(Arc::new(app), caller, wanting, held, reaction)?;
+                    bundle.control = Some(control);
+                    Some(watching)
+                }
+            };
+            // Without a watcher the vault is closed by now, however long the program runs.
+            let ended = launch::start(cx, self.command.clone(), bundle, masking);
+            if watching.is_some_and(Watching::asks_for_another_start) && ended.is_ok() {
+                note("unsaid: a value was replaced; the program is started again");
+                continue;
+            }
+            return ended;
+        }
     }
 
     fn masking(&self) -> Result<Masking> {

@@ -1,17 +1,19 @@
 //! The child itself: its environment, its streams, the signals it gets, and its end.
 use super::keyboard::Keyboard;
+use super::relay::Lazy;
 use super::spawn::{self, Arrived, Signals};
 use super::streams::{Sizes, Started, Streams};
-use super::{Delivery, Ended, Launch, files, is_stripped};
+use super::{Control, Delivery, Ended, Launch, Order, files, is_stripped};
 use crate::error::{Code, Error, Result, internal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use std::ffi::OsStr;
-use std::io::{self, PipeReader};
+use std::io::{self, PipeReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::TryRecvError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is passed on to the child.
 const FORWARDED: [i32; 6] =
@@ -20,7 +22,8 @@ const FORWARDED: [i32; 6] =
 /// Signal handlers belong to the process, so one child is launched at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-pub(super) fn run(launch: Launch, warn: &dyn Fn(&str)) -> Result<Ended> {
+pub(super) fn run(mut launch: Launch, warn: &dyn Fn(&str)) -> Result<Ended> {
+    let control = launch.control.take();
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let listened = [&FORWARDED[..], &[libc::SIGCHLD, libc::SIGWINCH, libc::SIGCONT]].concat();
     // Before the first file exists: a signal in between finds it removed.
@@ -35,8 +38,8 @@ pub(super) fn run(launch: Launch, warn: &dyn Fn(&str)) -> Result<Ended> {
         return Ok(Ended { exit_code: 128 + early.signal });
     }
     let (child, started) = streams.start(command, launch)?;
-    let Started { keyboard, sizes, relays, child_alive, output } = started;
-    let mut running = Running { child, signals, keyboard, sizes, is_interactive };
+    let Started { keyboard, sizes, relays, child_alive, output, lazy } = started;
+    let mut running = Running { child, signals, keyboard, sizes, is_interactive, control, files, lazy };
     let status = running.wait().map_err(failed)?;
     drop(child_alive);
     // `running` still lives: the last output was made for a raw terminal.
@@ -107,6 +110,10 @@ struct Running {
     keyboard: Option<Keyboard>,
     sizes: Option<Sizes>,
     is_interactive: bool,
+    control: Option<Control>,
+    /// Gone when the run is.
+    files: Option<files::Files>,
+    lazy: Arc<Lazy>,
 }
 
 impl Running {
@@ -117,6 +124,7 @@ impl Running {
             }
             self.follow_a_stop();
             let keys = self.wait_for_something();
+            self.obey();
             for arrived in self.signals.arrived() {
                 self.pass_on(arrived);
             }
@@ -130,10 +138,54 @@ impl Running {
     fn wait_for_something(&self) -> bool {
         let signals = PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN);
         let mut awaited = vec![signals];
-        awaited.extend(self.keyboard.as_ref().and_then(Keyboard::awaited));
+        let keys = self.keyboard.as_ref().and_then(Keyboard::awaited);
+        let has_keys = keys.is_some();
+        awaited.extend(keys);
+        awaited.extend(self.control.as_ref().map(|control| PollFd::new(&control.bell, PollFlags::IN)));
         // An interrupted wait looks again, like any other.
         let _ = poll(&mut awaited, None);
-        awaited.get(1).is_some_and(|keys| !keys.revents().is_empty())
+        has_keys && awaited.get(1).is_some_and(|keys| !keys.revents().is_empty())
+    }
+
+    /// Does what was ordered meanwhile. Whoever orders no more is not waited for.
+    fn obey(&mut self) {
+        let Some(control) = &mut self.control else { return };
+        let mut orders = Vec::new();
+        loop {
+            match control.orders.try_recv() {
+                Ok(order) => orders.push(order),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    self.control = None;
+                    break;
+                }
+            }
+        }
+        if let (Some(control), false) = (&mut self.control, orders.is_empty()) {
+            // One byte for each order: what is left over only wakes us once more.
+            let _ = control.bell.read(&mut vec![0; orders.len()]);
+        }
+        for order in orders {
+            let signal = match order {
+                Order::Signal(signal) => signal,
+                Order::Renew { values, signal } => {
+                    // Masked before the program can have it.
+                    let renewed = self.files.as_ref().map_or(Ok(()), |files| files.check_renewable(&values));
+                    self.lazy.renew(&values);
+                    if let Some(files) = &self.files
+                        && let Err(e) = renewed.and_then(|()| files.renew(&values))
+                    {
+                        tracing::error!(code = e.code.name(), "the files of a program could not be renewed");
+                        continue;
+                    }
+                    signal
+                }
+            };
+            if let Some(signal) = Signal::from_named_raw(signal) {
+                // Not yet waited for, so this is still its process id; it may have ended, which is fine.
+                let _ = rustix::process::kill_process(pid_of(&self.child), signal);
+            }
+        }
     }
 
     /// After the child has ended, waits until its output is through; returns a signal that comes before, for

@@ -110,6 +110,33 @@ impl Files {
         self.variables.iter().zip(names).map(|(variable, name)| (variable.as_str(), self.folder.join(name)))
     }
 
+    /// Whether all of `values` are among the files: another set of them needs another start.
+    pub(super) fn check_renewable(&self, values: &[Injected]) -> Result<()> {
+        let is_there = |one: &Injected| self.variables.contains(&one.variable);
+        match values.iter().filter(|one| one.delivery != Delivery::Environment).all(is_there) {
+            true => Ok(()),
+            false => Err(crate::error::internal("a file came that the program does not know of")),
+        }
+    }
+
+    /// Writes the new values in the place of the old ones, each file in one step: who reads it sees one or the other.
+    pub(super) fn renew(&self, values: &[Injected]) -> Result<()> {
+        for (variable, name) in self.variables.iter().zip(&self.names) {
+            let Some(one) = values.iter().find(|one| one.variable == *variable) else { continue };
+            let mut next = name.clone();
+            next.push(".next");
+            let renewed = self
+                .write_one(&next, one)
+                .and_then(|()| Ok(rustix::fs::renameat(&self.opened, &next, &self.opened, name)?));
+            if let Err(e) = renewed {
+                // It holds the value: away with it, whatever became of it.
+                let _ = rustix::fs::unlinkat(&self.opened, &next, AtFlags::empty());
+                return Err(unusable(&self.folder, e));
+            }
+        }
+        Ok(())
+    }
+
     fn write_one(&self, name: &OsStr, one: &Injected) -> std::io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.opened, name, flags, Mode::RUSR | Mode::WUSR)?;

@@ -17,8 +17,10 @@ use crate::error::{Code, Error, Result, invalid};
 use crate::secret::SecretBytes;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
+use std::io::{PipeReader, PipeWriter, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender};
 
 pub use encodings::MASKED_FROM_BYTES;
 pub use files::{scratch_folder, sweep};
@@ -61,6 +63,42 @@ pub struct Launch {
     pub scratch: PathBuf,
     /// Variables of ours that the child must not see; `UNSAID_*` names all that begin so.
     pub strip: Vec<String>,
+    /// What to do with the child while it runs.
+    pub control: Option<Control>,
+}
+
+/// Orders for a child that runs, from another thread.
+pub struct Control {
+    orders: Receiver<Order>,
+    bell: PipeReader,
+}
+
+/// The other end of a [`Control`].
+pub struct Controller {
+    orders: Sender<Order>,
+    bell: PipeWriter,
+}
+
+/// What to do.
+pub enum Order {
+    /// Send it this signal.
+    Signal(i32),
+    /// Write these values into the files that it has of them, then send it this signal.
+    Renew { values: Vec<Injected>, signal: i32 },
+}
+
+/// A pair of them.
+pub fn control() -> Result<(Controller, Control)> {
+    let (read, write) = std::io::pipe().map_err(child::failed)?;
+    let (send, receive) = std::sync::mpsc::channel();
+    Ok((Controller { orders: send, bell: write }, Control { orders: receive, bell: read }))
+}
+
+impl Controller {
+    /// Has it done; `false` where the child has ended.
+    pub fn order(&mut self, order: Order) -> bool {
+        self.orders.send(order).is_ok() && self.bell.write_all(&[1]).is_ok()
+    }
 }
 
 /// How the child ended.

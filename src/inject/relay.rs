@@ -4,11 +4,13 @@
 //! grandchild that keeps the stream open.
 use super::mask::{Masker, Patterns};
 use super::spawn;
+use crate::secret::SecretBytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -24,14 +26,43 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Builds the patterns when the first byte comes; a child that prints nothing costs nothing.
 pub(super) struct Lazy {
-    pub launch: super::Launch,
-    pub patterns: OnceLock<Arc<Patterns>>,
+    injected: Vec<super::Injected>,
+    /// Values that came later, and the patterns of all.
+    state: Mutex<State>,
+    /// Counts the times that values came.
+    generation: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    later: Vec<(String, SecretBytes)>,
+    patterns: Option<Arc<Patterns>>,
 }
 
 impl Lazy {
+    pub(super) fn new(injected: Vec<super::Injected>) -> Self {
+        Self { injected, state: Mutex::default(), generation: AtomicU64::new(0) }
+    }
+
     fn masker(&self) -> Masker {
-        let values = || self.launch.injected.iter().map(|one| (one.label.as_str(), &one.value));
-        Masker::new(Arc::clone(self.patterns.get_or_init(|| Arc::new(Patterns::new(values())))))
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { later, patterns } = &mut *state;
+        let patterns = patterns.get_or_insert_with(|| {
+            let first = self.injected.iter().map(|one| (one.label.as_str(), &one.value));
+            Arc::new(Patterns::new(first.chain(later.iter().map(|(label, value)| (label.as_str(), value)))))
+        });
+        Masker::new(Arc::clone(patterns))
+    }
+
+    /// Masks these as well from now on; the former ones go on being masked.
+    pub(super) fn renew(&self, values: &[super::Injected]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in values {
+            let copy = one.value.expose(SecretBytes::copied);
+            state.later.push((one.label.clone(), copy));
+        }
+        state.patterns = None;
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -62,7 +93,7 @@ impl Relay {
         let mut out = Vec::with_capacity(CHUNK_BYTES + 1024);
         let mut masker: Option<Masker> = None;
         let mut since: Option<Instant> = None;
-        let (mut drained, mut is_seen) = (0, true);
+        let (mut drained, mut is_seen, mut generation) = (0, true, 0);
         loop {
             let may_pause = self.is_terminal && masker.as_ref().is_some_and(Masker::has_more_to_show);
             let timeout = match since {
@@ -91,6 +122,12 @@ impl Relay {
                 Ok(0) | Err(_) => break,
                 Ok(size) => size,
             };
+            let now = lazy.generation.load(Ordering::SeqCst);
+            if std::mem::replace(&mut generation, now) != now
+                && let Some(mut former) = masker.take()
+            {
+                former.finish(&mut out);
+            }
             masker.get_or_insert_with(|| lazy.masker()).push(&chunk[..size], &mut out);
             is_seen = is_seen && write_all(&self.to, &out);
             out.clear();

@@ -8,7 +8,7 @@ use crate::error::Result;
 use std::io::{self, IsTerminal as _, PipeReader, PipeWriter};
 use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// What the child's three handles are to be; `None` is our own.
@@ -52,6 +52,8 @@ pub(super) struct Started {
     pub child_alive: PipeWriter,
     /// Hangs up when the last relay is done.
     pub output: PipeReader,
+    /// What the relays mask.
+    pub lazy: Arc<Lazy>,
 }
 
 impl Streams {
@@ -123,10 +125,11 @@ impl Streams {
         let program = launch.argv[0].clone();
         let (alive, child_alive) = io::pipe().map_err(failed)?;
         let (output, done) = io::pipe().map_err(failed)?;
-        let relays = start_relays(self.lines, alive, done, launch).map_err(failed)?;
+        let lazy = Arc::new(Lazy::new(launch.injected));
+        let relays = start_relays(self.lines, alive, done, &lazy).map_err(failed)?;
         // Dropping `command` and `session` closes our copies of the child's ends, or no stream would ever end.
         let child = command.spawn().map_err(|cause| not_started(&program, cause))?;
-        Ok((child, Started { keyboard: self.keyboard, sizes: self.sizes, relays, child_alive, output }))
+        Ok((child, Started { keyboard: self.keyboard, sizes: self.sizes, relays, child_alive, output, lazy }))
     }
 }
 
@@ -141,14 +144,13 @@ fn start_relays(
     lines: Vec<Line>,
     alive: PipeReader,
     done: PipeWriter,
-    launch: Launch,
+    lazy: &Arc<Lazy>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let lazy = Arc::new(Lazy { launch, patterns: OnceLock::new() });
     let mut relays = Vec::new();
     for Line { from, to, is_terminal } in lines {
         let (child_alive, done) = (alive.try_clone()?, done.try_clone()?);
         let relay = Relay { from, to, child_alive, _done: done, is_terminal };
-        relays.push(relay.start(Arc::clone(&lazy))?);
+        relays.push(relay.start(Arc::clone(lazy))?);
     }
     Ok(relays)
 }

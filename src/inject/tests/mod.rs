@@ -13,7 +13,6 @@ mod terminals;
 
 use super::*;
 use serde::{Deserialize, Serialize};
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -56,6 +55,7 @@ impl Scene {
         let values = self.injected.into_iter();
         Launch {
             plain: Vec::new(),
+            control: None,
             argv: self.argv.into_iter().map(OsString::from).collect(),
             injected: values
                 .map(|(name, value, file)| injected(&name, value.as_bytes(), delivery(file)))

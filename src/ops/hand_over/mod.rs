@@ -16,7 +16,7 @@ use super::reach;
 use super::refusal::remember;
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
-use crate::ids::CredentialId;
+use crate::ids::{ConsumerId, CredentialId};
 use crate::model::access::{Caller, Standing, access};
 use crate::model::consumer::{Binding, Delivery};
 use crate::model::credential::{Credential, CredentialType, Environment, SealedField, Source, Version};
@@ -180,6 +180,48 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
         }
     }
     Ok(handed)
+}
+
+/// Which version of what each variable would hold now. Nothing is handed over, so nothing is recorded.
+pub type Holding = Vec<(String, CredentialId, i64)>;
+
+/// What `handed` is, to be held against what would be handed over later.
+pub fn holding(handed: &[Handed]) -> Holding {
+    let mut all: Holding =
+        handed.iter().map(|h| (h.variable.clone(), h.credential.clone(), h.version)).collect();
+    all.sort();
+    all
+}
+
+/// As [`hand_over`] and [`hand_over_to`] would do it now. Fails as they do.
+pub async fn would_hand(app: &App, caller: &Caller, wanted: &Wanting) -> Result<Holding> {
+    let asked = match wanted {
+        Wanting::Names(wanted) => Asked::Names(wanted.clone()),
+        Wanting::Consumer(id) => Asked::Consumer { id: id.clone(), command: String::new() },
+    };
+    let asking = caller.clone();
+    app.store
+        .read_here(move |tx| {
+            let who = tx.standing(&asking)?;
+            let mut all: Holding = Vec::new();
+            for wish in asked.wishes(tx, &asking, &who)? {
+                let Some(one) = choose(tx, &asking, &who, wish)? else { continue };
+                for field in &one.fields {
+                    all.push((one.variable(&field.name), one.credential.id.clone(), one.version.number));
+                }
+            }
+            all.sort();
+            all.dedup();
+            Ok(all)
+        })
+        .await
+}
+
+/// What somebody goes on wanting.
+#[derive(Clone)]
+pub enum Wanting {
+    Names(HandOver),
+    Consumer(ConsumerId),
 }
 
 /// Refreshes the connections among what will be handed over that have too little of their life left. What cannot be used
