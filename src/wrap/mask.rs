@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use jsonc_parser::ast::{Comment, Value};
+use jsonc_parser::ast::{Comment, ObjectProp, Value};
 use jsonc_parser::common::Ranged as _;
 use similar::TextDiff;
 use zeroize::Zeroizing;
@@ -16,7 +16,8 @@ use super::Knowledge;
 use super::document::{parse, range};
 use super::found::{FoundServer, Guess, Where};
 use super::judge::Judge;
-use super::server::{comments, is_only_references};
+use super::notes::comments;
+use super::server::is_only_references;
 use crate::error::{Result, internal};
 use crate::model::suspicion::Kind;
 use crate::model::text::is_unseen;
@@ -24,6 +25,8 @@ use crate::model::text::is_unseen;
 const MASK: &str = "••••••";
 /// A longer line of a diff is cut: somebody's file may be one line.
 const LONGEST_LINE_CHARS: usize = 240;
+/// How many unchanged lines a diff shows before and after a change.
+const CONTEXT_LINES: usize = 3;
 /// A shorter secret is hidden where it was found only: it may be part of any word.
 const SHORTEST_REPEATED_BYTES: usize = 5;
 
@@ -50,16 +53,28 @@ impl<'a> Masker<'a> {
         Ok(Self { known, repeated })
     }
 
-    /// `text`, of which `servers` were read, as it may be shown.
-    pub fn masked(&self, text: &str, servers: &[FoundServer]) -> Result<String> {
+    /// `text`, of which `servers` were read, as it may be shown: the lines of the servers `changed` and those around
+    /// them. Every other line is blank, for nobody has looked at it.
+    pub fn masked(&self, text: &str, servers: &[FoundServer], changed: &[usize]) -> Result<String> {
+        let mut windows: Vec<Range<usize>> = changed
+            .iter()
+            .filter_map(|at| servers.get(*at))
+            .map(|server| around(text, &server.range))
+            .collect();
+        windows.sort_by_key(|window| window.start);
+        let in_sight = |range: &Range<usize>| {
+            windows.iter().any(|window| range.start < window.end && window.start < range.end)
+        };
         let parsed = parse(text)?;
         let judge = Judge { known: self.known, definition: None };
         let mut hidden: Vec<(Range<usize>, String)> = Vec::new();
         let always = always_hidden(text, servers);
         if let Some(value) = &parsed.value {
-            self.walk(&judge, value, &always, &mut hidden);
+            self.walk(&judge, value, &always, &in_sight, &mut hidden);
         }
-        for comment in comments(&parsed) {
+        for comment in
+            comments(&parsed).into_iter().filter(|comment| in_sight(&(comment.start()..comment.end())))
+        {
             if matches!(judge.text(comment.text()), Guess::Yes(_)) || self.repeated.is_match(comment.text()) {
                 let shown = match comment {
                     Comment::Line(_) => format!("// {MASK}"),
@@ -69,13 +84,22 @@ impl<'a> Masker<'a> {
             }
         }
         hidden.sort_by_key(|(range, _)| range.start);
-        let (mut shown, mut at) = (String::with_capacity(text.len()), 0);
-        for (range, with) in hidden {
-            write_out(&text[at..range.start], &mut shown);
-            write_out(&with, &mut shown);
-            at = range.end;
+        let (mut shown, mut at) = (String::new(), 0);
+        let mut hidden = hidden.into_iter().peekable();
+        for window in windows {
+            // Windows may overlap; what was shown is not shown again.
+            let start = window.start.max(at);
+            shown.extend(text[at..start].matches('\n'));
+            at = start;
+            while let Some((range, with)) = hidden.next_if(|(range, _)| range.start < window.end) {
+                write_out(text.get(at..range.start).unwrap_or_default(), &mut shown);
+                write_out(&with, &mut shown);
+                at = range.end.max(at);
+            }
+            write_out(text.get(at..window.end).unwrap_or_default(), &mut shown);
+            at = window.end.max(at);
         }
-        write_out(&text[at..], &mut shown);
+        shown.extend(text[at..].matches('\n'));
         Ok(shown)
     }
 
@@ -84,15 +108,20 @@ impl<'a> Masker<'a> {
         judge: &Judge<'_>,
         value: &Value<'_>,
         always: &HashMap<usize, String>,
+        in_sight: &dyn Fn(&Range<usize>) -> bool,
         hidden: &mut Vec<(Range<usize>, String)>,
     ) {
+        if !in_sight(&range(value)) {
+            return;
+        }
         if let Some(with) = always.get(&value.start()) {
             hidden.push((range(value), with.clone()));
             return;
         }
         match value {
             Value::Object(object) => {
-                for property in &object.properties {
+                let seen = |property: &&ObjectProp<'_>| in_sight(&(property.range.start..property.range.end));
+                for property in object.properties.iter().filter(seen) {
                     let name = property.name.as_str();
                     let kind = self.known.detector.check_text(name, Kind::Identifier);
                     if kind.is_some() || self.repeated.is_match(name) {
@@ -106,12 +135,12 @@ impl<'a> Masker<'a> {
                             let with = with.unwrap_or_else(|| format!("\"{MASK}\""));
                             hidden.push((text.range.start..text.range.end, with));
                         }
-                        other => self.walk(judge, other, always, hidden),
+                        other => self.walk(judge, other, always, in_sight, hidden),
                     }
                 }
             }
             Value::Array(array) => {
-                array.elements.iter().for_each(|element| self.walk(judge, element, always, hidden));
+                array.elements.iter().for_each(|element| self.walk(judge, element, always, in_sight, hidden));
             }
             Value::StringLit(text) => {
                 let suspect = matches!(judge.text(&text.value), Guess::Yes(_));
@@ -122,6 +151,13 @@ impl<'a> Masker<'a> {
             Value::NumberLit(_) | Value::BooleanLit(_) | Value::NullKeyword(_) => {}
         }
     }
+}
+
+/// The lines of `range`, and as many around it as a diff shows and one more.
+fn around(text: &str, range: &Range<usize>) -> Range<usize> {
+    let before = text[..range.start].rmatch_indices('\n').nth(CONTEXT_LINES + 1);
+    let after = text[range.end..].match_indices('\n').nth(CONTEXT_LINES + 1);
+    before.map_or(0, |(at, _)| at + 1)..after.map_or(text.len(), |(at, _)| range.end + at + 1)
 }
 
 /// Where the values of the servers begin, and what is shown there.
@@ -175,7 +211,7 @@ pub(super) fn diff(name: &str, before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
     let mut header = String::new();
     write_out(&name.replace(['\n', '\t'], " "), &mut header);
-    let whole = diff.unified_diff().context_radius(3).header(&header, &header).to_string();
+    let whole = diff.unified_diff().context_radius(CONTEXT_LINES).header(&header, &header).to_string();
     let mut shown = String::with_capacity(whole.len());
     for line in whole.lines() {
         match line.char_indices().nth(LONGEST_LINE_CHARS) {

@@ -14,6 +14,7 @@ mod document;
 mod found;
 mod judge;
 mod mask;
+mod notes;
 mod place;
 mod plan;
 mod rewrite;

@@ -51,6 +51,7 @@ impl Config {
             check(server, rewrite)?;
             order.push((server, rewrite));
         }
+        let changed: Vec<usize> = order.iter().map(|(server, _)| server.index).collect();
         order.sort_by_key(|(server, _)| std::cmp::Reverse(server.range.start));
 
         let mut text = self.text.clone();
@@ -63,8 +64,11 @@ impl Config {
         let (servers, _) = server::find_all(&text, self.client, known)
             .map_err(|e| internal("the file as rewritten could not be read again").because(e))?;
         let masker = Masker::new(known, &self.servers)?;
-        let diff =
-            diff(file_name, &masker.masked(&self.text, &self.servers)?, &masker.masked(&text, &servers)?);
+        let diff = diff(
+            file_name,
+            &masker.masked(&self.text, &self.servers, &changed)?,
+            &masker.masked(&text, &servers, &changed)?,
+        );
         let mark: &[u8] = if self.has_bom { b"\xEF\xBB\xBF" } else { b"" };
         let text = SecretBytes::new([mark, text.as_bytes()].concat());
         Ok(Rewritten { text, diff })

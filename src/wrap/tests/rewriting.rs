@@ -221,3 +221,18 @@ fn the_servers_of_every_project_are_rewritten_where_they_stand() {
     assert!(!done.text.contains(&token));
     assert_eq!(json(&done.text)["projects"]["/b"]["mcpServers"]["s"]["args"][0], "mcp");
 }
+
+#[test]
+fn a_diff_of_a_long_file_has_the_lines_around_the_change_only_and_their_numbers() {
+    let token = github_token();
+    let filler = format!("  \"far\": \"{}\",\n", "words and words ".repeat(3)).repeat(500);
+    let server = format!("{{\n    \"command\": \"x\",\n    \"env\": {{\"A\": \"{token}\"}}\n  }}");
+    let text =
+        format!("{{\n{filler}  \"mcpServers\": {{\"s\": {server}}},\n{filler}  \"end\": \"{token}\"\n}}\n");
+
+    let done = wrapped(&read_text(&text));
+
+    assert!(done.diff.contains("@@ -500,"), "{}", done.diff);
+    assert!(done.diff.lines().count() < 16 && done.diff.contains("words and words"), "{}", done.diff);
+    assert!(!done.diff.contains(&token));
+}
