@@ -9,6 +9,7 @@ mod command_line;
 mod crashing;
 mod handing_over;
 mod house;
+mod importing;
 #[cfg(target_os = "linux")]
 mod io_faults;
 mod leak_args;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// Where something stands in a file, counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum At {
     Line(usize),
     Entry(usize),

@@ -177,14 +177,20 @@ pub(super) fn account(user: &str, looks_secret: LooksSecret<'_>) -> String {
 
 /// `name` with the first number behind it that is free. Fails as `is_taken` does.
 pub fn numbered(name: &str, is_taken: impl Fn(&str) -> Result<bool>) -> Result<String> {
-    let base = &name[..name.len().min(58)];
     for n in 2u32.. {
-        let name = format!("{base}_{n}");
-        if CredentialName::parse(&name).is_ok() && !is_taken(&name)? {
+        if let Some(name) = with_number(name, n)
+            && !is_taken(&name)?
+        {
             return Ok(name);
         }
     }
     Err(internal("every number is taken"))
+}
+
+/// `name` and `n` as a name. `SSH_2` is reserved, as all names that begin so: that one is `SSH2`.
+fn with_number(name: &str, n: u32) -> Option<String> {
+    let base = &name[..name.len().min(53)];
+    [format!("{base}_{n}"), format!("{base}{n}")].into_iter().find(|name| CredentialName::parse(name).is_ok())
 }
 
 /// Tells items of one name apart: by their users, or else by a number.
@@ -194,7 +200,7 @@ pub(super) fn tell_apart(batch: &mut Batch) {
         *count.entry(item.name.to_ascii_uppercase()).or_default() += 1;
     }
     let mut used: HashSet<(String, String)> = HashSet::new();
-    let mut next: HashMap<String, usize> = HashMap::new();
+    let mut next: HashMap<String, u32> = HashMap::new();
     let mut remarks = Vec::new();
     for item in &mut batch.items {
         let key = item.name.to_ascii_uppercase();
@@ -202,17 +208,16 @@ pub(super) fn tell_apart(batch: &mut Batch) {
             item.account = std::mem::take(&mut item.account_hint);
         }
         if !used.insert((key.clone(), item.account.clone())) {
-            let n = next.entry(key.clone()).or_insert(1);
-            loop {
+            let n = next.entry(key).or_insert(1);
+            let free = |name: &String| !count.contains_key(&name.to_ascii_uppercase());
+            let name = loop {
                 *n += 1;
-                let name = format!("{}_{n}", &item.name[..item.name.len().min(57)]);
-                let fresh = name.to_ascii_uppercase();
-                if !count.contains_key(&fresh) && CredentialName::parse(&name).is_ok() {
-                    used.insert((fresh, item.account.clone()));
-                    item.name = name;
-                    break;
+                if let Some(name) = with_number(&item.name, *n).filter(free) {
+                    break name;
                 }
-            }
+            };
+            item.name = name;
+            used.insert((item.name.to_ascii_uppercase(), item.account.clone()));
             remarks.push((item.at, item.name.clone()));
         }
     }

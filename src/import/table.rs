@@ -56,14 +56,14 @@ pub(super) fn read(format: Format, text: &str, options: &Options<'_>, batch: &mu
     let columns = columns(header, layout)?;
     let size = header.len();
     let mut row = csv::StringRecord::new();
+    let mut lines = Lines { text: text.as_bytes(), at: 0, line: 1 };
     loop {
-        let line = reader.position().line() as usize;
+        let line = lines.of(reader.position().byte());
         match reader.read_record(&mut row) {
             Ok(false) => break,
             Ok(true) => {}
             Err(_) => return Err(broken(line, "this is no row of comma-separated values")),
         }
-        let line = row.position().map_or(line, |p| p.line() as usize);
         if row.len() != size {
             return Err(broken(line, &format!("the row has {} columns, the header has {size}", row.len()))
                 .next("Export the file again: it was cut off, or its values are not quoted."));
@@ -82,6 +82,26 @@ pub(super) fn read(format: Format, text: &str, options: &Options<'_>, batch: &mu
         );
     }
     Ok(())
+}
+
+/// Counts lines as it goes. The reader's own count is one behind where lines end in CRLF.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line of the row that begins at or right behind this byte; rows come in order.
+    fn of(&mut self, byte: u64) -> usize {
+        let mut to = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
+        while matches!(self.text.get(to), Some(b'\r' | b'\n')) {
+            to += 1;
+        }
+        self.line += self.text[self.at.min(to)..to].iter().filter(|b| **b == b'\n').count();
+        self.at = to;
+        self.line
+    }
 }
 
 /// The columns by their names in lower case.
@@ -122,8 +142,11 @@ fn check_quotes(text: &str, backslash: bool) -> Result<()> {
         After,
     }
     let (mut state, mut line, mut opened) = (In::Start, 1, 1);
-    let mut bytes = text.bytes();
+    let mut bytes = text.bytes().peekable();
     while let Some(byte) = bytes.next() {
+        if byte == b'\r' && state != In::Quotes && bytes.peek() != Some(&b'\n') {
+            return Err(broken(line, "a carriage return that ends no line"));
+        }
         state = match (state, byte) {
             (In::Start, b'"') => {
                 opened = line;
