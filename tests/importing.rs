@@ -1,5 +1,6 @@
 //! Files of other programs are taken over whole, or not at all; nothing of them is ever told but names and places.
 use crate::support::imports::*;
+use crate::support::shell::Shell;
 use crate::support::world::World;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -622,4 +623,117 @@ async fn attachments_of_keepass_are_files_and_its_bin_is_left_out() {
     let all = stored(&w).await;
     let file = all.iter().find(|s| s.name == "GITHUB_A_TXT").unwrap();
     assert!(file.fields["content"] == b"zipped content" && file.file_name == "a.txt");
+}
+
+/// A .env file for a shell, with a value that must not show.
+fn env_file(shell: &Shell, name: &str) -> (std::path::PathBuf, String) {
+    let value = format!("value-{}", "7f3k".repeat(4));
+    (shell.file(name, &format!("A={value}\nB=other-{value}\n")), value)
+}
+
+#[test]
+fn a_file_is_shredded_only_where_all_of_it_is_in_the_vault() {
+    let shell = Shell::new();
+    let (whole, value) = env_file(&shell, "whole.env");
+    let part = shell.file("part.env", "C=one\nPATH=/x\n");
+
+    let done = shell.run(&["import", "whole.env", "--yes", "--shred"], "");
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("whole.env is shredded") && done.err.contains("backup may keep it"));
+    assert!(!whole.exists() && !format!("{}{}", done.out, done.err).contains(&value));
+
+    let done = shell.run(&["import", "part.env", "--yes", "--shred"], "");
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.err.contains("is not shredded: 1 entries are in it only"), "{}", done.err);
+    assert!(part.exists());
+}
+
+#[test]
+fn links_and_standard_input_are_never_shredded_and_then_nothing_is_imported() {
+    let shell = Shell::new();
+    let (file, _) = env_file(&shell, "real.env");
+    std::os::unix::fs::symlink(&file, shell.folder().join("soft.env")).unwrap();
+
+    for (name, says) in [("soft.env", "symbolic link"), ("-", "standard input")] {
+        let done = shell.run(&["import", name, "--yes", "--shred"], "A=x\n");
+        assert_eq!(done.code, 2, "{name}: {}", done.err);
+        assert!(done.err.contains(says), "{name}: {}", done.err);
+    }
+    std::fs::hard_link(&file, shell.folder().join("hard.env")).unwrap();
+    let done = shell.run(&["import", "hard.env", "--yes", "--shred"], "");
+    assert_eq!((done.code, done.error()), (2, "invalid_file"));
+    assert!(done.err.contains("hard links"), "{}", done.err);
+
+    assert!(file.exists());
+    assert!(shell.ok(&["list"], "").contains("no credential"));
+}
+
+#[test]
+fn without_a_terminal_what_is_there_stays_and_is_told() {
+    let shell = Shell::new();
+    let (_, value) = env_file(&shell, "x.env");
+    shell.ok(&["set", "A"], "before");
+
+    let done = shell.run(&["import", "x.env", "--yes"], "");
+    assert!(done.err.contains("A") && done.err.contains("is there already"), "{}", done.err);
+    assert!(done.out.contains("1 credentials imported") && done.out.contains("1 entries were not"));
+    let again = shell.run(&["import", "x.env", "--yes", "--on-clash", "rename", "--json"], "");
+    let answer: Value = serde_json::from_str(&again.out).unwrap();
+    assert_eq!((&answer["imported"], &answer["plan"][0]["name"]), (&Value::from(2), &Value::from("A_2")));
+    let versions = shell.ok(&["import", "x.env", "--yes", "--replace", "--only", "A"], "");
+    assert!(versions.contains("1 credentials imported"));
+
+    let check = format!("test \"$A\" = '{value}' && test \"$A_2\" = '{value}' && echo same");
+    let run = shell.run(&["run", "--only", "A,A_2", "--", "sh", "-c", &check], "");
+    assert_eq!(run.out, "same\n", "{}", run.err);
+}
+
+#[test]
+fn at_a_terminal_clashes_are_asked_about_and_the_file_is_offered_to_be_shredded() {
+    let shell = Shell::new();
+    let (file, value) = env_file(&shell, "x.env");
+    shell.ok(&["set", "A"], "before");
+
+    let mut screen = shell.at_terminal(&["import", "x.env"]);
+    screen.until("[s]kip/[r]eplace/[b]oth/[o]ne by one");
+    screen.keys("b\r");
+    screen.until("import 2 credentials of a .env file into personal?");
+    screen.keys("y\r");
+    screen.until("shred x.env?");
+    screen.keys("y\r");
+    let (code, text) = screen.end();
+
+    assert_eq!(code, 0, "{text}");
+    assert!(!text.contains(&value) && !file.exists());
+    assert!(shell.ok(&["list"], "").contains("A_2"));
+}
+
+#[test]
+fn a_file_that_is_no_known_export_is_refused_in_words() {
+    let shell = Shell::new();
+    for (name, content, says) in [
+        ("x.csv", "one,two\nhunter22,b\n", "header of no export"),
+        ("x.yaml", "A: hunter22\n", "YAML is not read"),
+        ("x.json", "{\"mcpServers\":{\"x\":{\"env\":{\"K\":\"hunter22\"}}}}", "MCP client"),
+        ("y.json", "{\"encrypted\":true,\"data\":\"hunter22\"}", "encrypted"),
+    ] {
+        shell.file(name, content);
+        let done = shell.run(&["import", name, "--yes"], "");
+        assert_eq!((done.code, done.error()), (2, "invalid_file"), "{name}");
+        assert!(done.err.contains(says) && !done.err.contains("hunter22"), "{name}: {}", done.err);
+    }
+    let done = shell.run(&["import", "x.csv", "--from", "excel"], "");
+    assert_eq!(done.code, 2);
+}
+
+#[tokio::test]
+async fn names_that_no_number_may_follow_still_get_one() {
+    let w = World::new().await;
+    let text = b"name,url,username,password\nSSH,x,u,p1\nSSH,x,u,p2\n";
+
+    for expected in [["SSH", "SSH2"], ["SSH3", "SSH2_2"]] {
+        let plan = planned(&w, "x.csv", Format::Browser, text).await.unwrap();
+        let done = imported(&w, plan, OnClash::Rename).await.unwrap();
+        assert_eq!(done.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), expected);
+    }
 }
