@@ -5,6 +5,8 @@ mod support;
 
 mod audit_log;
 mod bit_rot;
+mod broker_attacks;
+mod brokering;
 mod command_line;
 mod crashing;
 mod handing_over;

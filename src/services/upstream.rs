@@ -174,6 +174,11 @@ impl Upstream {
     pub async fn send(&self, base: &Url, mut request: Request<Sent>) -> Result<Response<Incoming>, Failed> {
         let key = base.origin().ascii_serialization();
         let flooded = limit_interim(&mut request);
+        // The library says nothing where there is nothing, and some services then wait (RFC 9110 §8.6).
+        let is_reading = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        if matches!(request.body(), Sent::Nothing) && !is_reading {
+            request.headers_mut().insert(header::CONTENT_LENGTH, header::HeaderValue::from_static("0"));
+        }
         let progress = request.body().progress();
         loop {
             let kept = self.idle.take(&key);
