@@ -1,7 +1,7 @@
 //! What the journeys share.
 pub mod arguments;
-pub mod imports;
 pub mod brokered;
+pub mod imports;
 pub mod rig;
 pub mod shell;
 pub mod world;
