@@ -105,7 +105,7 @@ fn arrows_only_point_down() {
 const CRATES: &[(&str, &[&str])] = &[
     ("rmcp::", &["src/mcp/"]),
     ("rusqlite::", &["src/store/link.rs"]),
-    ("axum::", &["src/front/", "src/mcp/http/", "src/web/", "src/cli/serve_http.rs"]),
+    ("axum::", &["src/front/", "src/mcp/http/", "src/web/", "src/cli/serve_http.rs", "src/cli/broker.rs"]),
     ("reqwest::", &["src/services/client.rs", "src/services/wire.rs"]),
     ("maud::", &["src/web/"]),
     ("clap::", &["src/cli/", "src/main.rs"]),

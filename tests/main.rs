@@ -8,6 +8,7 @@ mod bit_rot;
 mod broker_attacks;
 mod brokering;
 mod command_line;
+mod consumers;
 mod crashing;
 mod handing_over;
 mod house;

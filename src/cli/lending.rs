@@ -93,7 +93,7 @@ fn point(
             delivery: Delivery::Environment,
         });
         let at = format!("{base}{PREFIX}{}/{}", started.consumer.name, lent.service);
-        let preset = app.catalogue.find_service(&lent.catalogue_id).and_then(|service| service.broker());
+        let preset = app.catalogue.find_service(&lent.service).and_then(|service| service.broker());
         if let Some(preset) = preset {
             let suffix = preset.base_url_suffix.unwrap_or_default();
             plain.extend(preset.base_url_env.into_iter().map(|name| (name, format!("{at}{suffix}"))));

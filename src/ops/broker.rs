@@ -71,10 +71,8 @@ impl Keeper {
 /// The service of the catalogue, and where and how requests of it are sent.
 fn destination(app: &App, meant: &Meant) -> Result<(Route, Placement)> {
     let c = &meant.credential;
-    let id = if c.service.is_empty() { &meant.binding.service } else { &c.service };
-    let service: Arc<Service> = app.catalogue.service(id).map_err(|e| {
-        e.next(format!("Say which service {} is of: `unsaid edit {} --service ID`.", c.name, c.name))
-    })?;
+    // The binding's, which a person agreed to; never what the credential says of itself.
+    let service: Arc<Service> = app.catalogue.service(&meant.binding.service)?;
     let preset = service.broker().ok_or_else(|| {
         invalid(format!("the catalogue does not say how {} takes its credential in a request", service.name))
             .next("Bind it with delivery env instead, or describe the service in a manifest of your own.")
@@ -154,12 +152,8 @@ impl Doorkeeper for Keeper {
         }
         let (app, c) = (used.app.clone(), &used.meant.credential);
         ensure_fresh(&app, &used.caller, &c.org_id, &c.id, Wanted::Instead(used.meant.generation)).await?;
-        let service = match used.meant.binding.service.is_empty() {
-            true => c.service.clone(),
-            false => used.meant.binding.service.clone(),
-        };
         let consumer = used.meant.consumer.id.0.clone();
-        let meant = meant(&app, &used.caller, &consumer, &service).await?;
+        let meant = meant(&app, &used.caller, &consumer, &used.meant.binding.service).await?;
         let (_, placement) = destination(&app, &meant)?;
         let caller = used.caller.clone();
         pass(app, caller, meant, used.operation.clone(), way.clone(), placement, true).await.map(Some)

@@ -64,6 +64,7 @@ fn input_schema<O: Operation>() -> Map<String, Value> {
         .into_generator()
         .into_root_schema_for::<O>();
     let mut map = tidy(schema.to_value());
+    map.values_mut().for_each(without_null);
     map.entry("properties").or_insert_with(|| Value::Object(Map::new()));
     map.insert("additionalProperties".into(), Value::Bool(false));
     if O::EFFECT != Effect::Reads
@@ -72,6 +73,27 @@ fn input_schema<O: Operation>() -> Map<String, Value> {
         properties.insert("idempotency_key".into(), serde_json::json!({ "type": "string", "maxLength": 64 }));
     }
     map
+}
+
+/// What may be left out need not be given as null: that it may costs more than a kilobyte in all. It is taken all the same.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|one| one != "null");
+                if let [one] = &types[..] {
+                    let one = one.clone();
+                    map.insert("type".into(), one);
+                }
+            }
+            if let Some(Value::Array(words)) = map.get_mut("enum") {
+                words.retain(|word| !word.is_null());
+            }
+            map.values_mut().for_each(without_null);
+        }
+        Value::Array(all) => all.iter_mut().for_each(without_null),
+        _ => {}
+    }
 }
 
 fn output_schema<O: Operation>() -> Map<String, Value> {

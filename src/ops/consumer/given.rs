@@ -2,22 +2,22 @@
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::ids::{ConsumerId, CredentialId};
-use crate::model::access::{Caller, Standing};
+use crate::model::access::{Caller, Standing, access};
 use crate::model::consumer::{
     Binding, BindingSource, Delivery, MOST_BINDINGS, MOST_TEXT, parse_method, parse_variable,
 };
 use crate::model::credential::Environment;
 use crate::model::name::CredentialName;
 use crate::model::suspicion::Kind;
-use crate::model::text::{Label, clean};
+use crate::model::text::{Label, clean, shown};
 use crate::ops::credential::explain::own_team;
 use crate::ops::people_only;
-use crate::services::PathPattern;
+use crate::services::{Catalogue, PathPattern};
 use crate::store::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One binding, as a tool is given it.
+// One binding, as a tool is given it. No doc comment: it would stand in every schema.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 #[serde(deny_unknown_fields)]
@@ -43,7 +43,7 @@ pub struct GivenBinding {
     pub text: Option<String>,
     /// header: only the broker adds it
     pub delivery: Option<Delivery>,
-    /// The broker's name for it
+    /// Where the broker sends it; default the credential's
     #[schemars(length(max = 64))]
     pub service: Option<String>,
     #[schemars(length(max = 7), inner(length(max = 8)))]
@@ -75,6 +75,7 @@ impl GivenBinding {
     /// programs run, `secret_in_argument` for plain text that looks like a secret, `team_not_found`.
     pub(super) fn binding(
         &self,
+        catalogue: &Catalogue,
         tx: &Reader<'_>,
         caller: &Caller,
         who: &Standing,
@@ -131,10 +132,13 @@ impl GivenBinding {
             None => String::new(),
             Some(team) => own_team(tx, caller, who, &team)?,
         };
-        let service = given(&self.service).unwrap_or_default();
-        if !service.is_empty() && !is_slug(&service) {
-            return Err(wrong("service has lower-case letters, digits and hyphens"));
-        }
+        let service = match delivery {
+            Delivery::Header => {
+                let wanted = if credential.is_empty() { &variable } else { &credential };
+                lent_to(catalogue, tx, caller, who, wanted, given(&self.service))?
+            }
+            _ => String::new(),
+        };
         let field = given(&self.field).unwrap_or_default();
         if !field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return Err(wrong("field is a field's name"));
@@ -170,8 +174,52 @@ impl GivenBinding {
     }
 }
 
-fn is_slug(text: &str) -> bool {
-    text.len() <= 64 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+/// The service that the broker adds it for, and sends it to: as given, or what the credential of that name is of now.
+/// It is kept with the binding, so that whoever changes the credential later does not change where it goes.
+///
+/// Fails with `service_not_found`, and `invalid_input` where nothing says which, or the catalogue does not say how.
+fn lent_to(
+    catalogue: &Catalogue,
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    wanted: &str,
+    given: Option<String>,
+) -> Result<String> {
+    let id = match given {
+        Some(id) => id,
+        None => {
+            let places = crate::ops::reach::places(who);
+            let mut found = tx.candidates(&caller.org, &wanted.to_ascii_uppercase(), &places)?;
+            found.extend(tx.find_credential(&caller.org, &CredentialId::from(wanted))?);
+            let mut services = Vec::new();
+            for c in found {
+                let is_seen = access(who, &c, &tx.grants_on(&caller.org, &c.id)?).sees();
+                if is_seen && !c.service.is_empty() && !services.contains(&c.service) {
+                    services.push(c.service);
+                }
+            }
+            match (services.pop(), services.is_empty()) {
+                (Some(id), true) => id,
+                _ => {
+                    return Err(invalid(format!(
+                        "{}: say for which service the broker adds it",
+                        shown(wanted)
+                    ))
+                    .next("Set service to an id of list_services."));
+                }
+            }
+        }
+    };
+    let service = catalogue.service(&id)?;
+    match service.broker() {
+        Some(_) => Ok(service.id.clone()),
+        None => Err(invalid(format!(
+            "the catalogue does not say how {} takes its credential in a request",
+            service.name
+        ))
+        .next("Use delivery env, or describe the service in a manifest of your own.")),
+    }
 }
 
 /// Plain text without what cannot be seen.
@@ -223,6 +271,7 @@ pub(super) fn screen(app: &App, bindings: &[GivenBinding], command: &[String], u
 
 /// All of them, no variable twice. Fails as [`GivenBinding::binding`] does.
 pub(super) fn parse_all(
+    catalogue: &Catalogue,
     tx: &Reader<'_>,
     caller: &Caller,
     who: &Standing,
@@ -234,13 +283,27 @@ pub(super) fn parse_all(
     }
     let mut all: Vec<Binding> = Vec::with_capacity(given.len());
     for one in given {
-        let binding = one.binding(tx, caller, who, consumer)?;
+        let binding = one.binding(catalogue, tx, caller, who, consumer)?;
         if all.iter().any(|b| b.variable.eq_ignore_ascii_case(&binding.variable)) {
             return Err(invalid(format!("{} is bound twice", binding.variable)));
         }
         all.push(binding);
     }
+    expect_one_a_service(&all)?;
     Ok(all)
+}
+
+/// The broker knows a credential by its service, so there is one for each.
+pub(super) fn expect_one_a_service<'a>(all: impl IntoIterator<Item = &'a Binding>) -> Result<()> {
+    let mut seen: Vec<&str> = Vec::new();
+    for b in all.into_iter().filter(|b| b.delivery == Delivery::Header) {
+        if seen.contains(&b.service.as_str()) {
+            return Err(invalid(format!("two bindings are for the broker and {}", b.service))
+                .next("Register another consumer for the other one."));
+        }
+        seen.push(&b.service);
+    }
+    Ok(())
 }
 
 /// A program and its arguments, as they are run.

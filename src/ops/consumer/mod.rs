@@ -212,6 +212,9 @@ pub(super) fn told(b: &Binding) -> String {
         source => format!("{source} {}", b.credential),
     };
     let mut text = format!("{} = {from} ({})", b.variable, b.delivery);
+    if !b.service.is_empty() {
+        text.push_str(&format!(", added by the broker for {}", b.service));
+    }
     for (what, list) in [("methods", &b.methods), ("paths", &b.paths)] {
         if !list.is_empty() {
             text.push_str(&format!(", {what} {}", list.join(" ")));

@@ -6,13 +6,14 @@ use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::ids::ConsumerId;
 use crate::model::access::{Caller, Standing};
-use crate::model::consumer::{Binding, BindingSource, Consumer, ConsumerKind, Delivery, parse_name};
+use crate::model::consumer::{Binding, BindingSource, Consumer, ConsumerKind, parse_name};
 use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::text::{Description, Label, Reason};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::credential::create::place;
 use crate::ops::{Effect, Operation, Permission, Toolset, people_only, reach, refusal};
+use crate::services::Catalogue;
 use crate::services::servers::{CredentialField, Place, ServerDefinition, Transport};
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
@@ -77,7 +78,13 @@ impl RegisterConsumer {
             Transport::Stdio { command, args } if self.command.is_none() => {
                 filled.command = Some(std::iter::once(command).chain(args).cloned().collect());
             }
-            Transport::Http { url } if self.url.is_none() => filled.url = Some(url.clone()),
+            Transport::Http { .. } => {
+                return Err(invalid(format!(
+                    "{} is a remote server: its client talks to it, and nothing of ours starts it",
+                    definition.name
+                ))
+                .next("Let the client sign in to it by OAuth, or register one that runs here (`unsaid consumer servers`)."));
+            }
             _ => {}
         }
         let bindings = filled.bindings.get_or_insert_default();
@@ -98,7 +105,7 @@ impl RegisterConsumer {
         screen(app, bindings.unwrap_or_default(), command.unwrap_or_default(), url)
     }
 
-    fn plan(&self, tx: &Reader<'_>, caller: &Caller) -> Result<Plan> {
+    fn plan(&self, catalogue: &Catalogue, tx: &Reader<'_>, caller: &Caller) -> Result<Plan> {
         let (who, org) = reach::who(tx, caller)?;
         let name = parse_name(&self.name)?;
         let scope = self.scope.unwrap_or(Scope::Personal);
@@ -134,7 +141,7 @@ impl RegisterConsumer {
             revision: 0,
         };
         let given = self.bindings.as_deref().unwrap_or_default();
-        let bindings = parse_all(tx, caller, &who, &consumer.id, given)?;
+        let bindings = parse_all(catalogue, tx, caller, &who, &consumer.id, given)?;
         Ok(Plan { who, consumer, bindings })
     }
 
@@ -162,8 +169,13 @@ impl RegisterConsumer {
         }
     }
 
-    fn write(&self, tx: &mut Writer<'_>, caller: &Caller) -> Result<(Event, ConsumerAnswer)> {
-        let Plan { who, mut consumer, mut bindings } = self.plan(tx, caller)?;
+    fn write(
+        &self,
+        catalogue: &Catalogue,
+        tx: &mut Writer<'_>,
+        caller: &Caller,
+    ) -> Result<(Event, ConsumerAnswer)> {
+        let Plan { who, mut consumer, mut bindings } = self.plan(catalogue, tx, caller)?;
         tx.insert(&mut consumer)?;
         for binding in &mut bindings {
             tx.insert(binding)?;
@@ -183,21 +195,18 @@ impl RegisterConsumer {
 fn of_field(definition: &ServerDefinition, field: &CredentialField) -> Result<Option<GivenBinding>> {
     let name = field.credential_name().to_owned();
     if field.secret {
-        let delivery = match field.place {
-            Place::Env => None,
-            Place::Header => Some(Delivery::Header),
-            Place::Arg => {
-                return Err(invalid(format!(
-                    "{} takes {name} as an argument only, where every process of this machine can read it",
-                    definition.name
-                ))
-                .next("Choose another server for it, or register this one by its command with a wrapper of your own that reads the variable."));
-            }
-        };
+        if field.place != Place::Env {
+            return Err(invalid(format!(
+                "{} takes {name} as an argument only, where every process of this machine can read it",
+                definition.name
+            ))
+            .next(
+                "Choose another server for it, or register a program of your own that reads the variable.",
+            ));
+        }
         return Ok(Some(GivenBinding {
             variable: name,
             required: Some(field.required),
-            delivery,
             ..GivenBinding::default()
         }));
     }
@@ -251,10 +260,10 @@ impl Operation for RegisterConsumer {
     async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
         let input = self.filled(app)?;
         input.screen(app)?;
-        let asking = caller.clone();
+        let (asking, catalogue) = (caller.clone(), app.catalogue);
         app.store
             .read(move |tx| {
-                let plan = input.plan(tx, &asking)?;
+                let plan = input.plan(catalogue, tx, &asking)?;
                 Ok(match input.needs_person() {
                     true => Confirm::Person(input.question(&plan)),
                     false => Confirm::Nothing,
@@ -266,10 +275,10 @@ impl Operation for RegisterConsumer {
     async fn run(self, app: &App, caller: &Caller) -> Result<ConsumerAnswer> {
         let input = self.filled(app)?;
         input.screen(app)?;
-        let asking = caller.clone();
+        let (asking, catalogue) = (caller.clone(), app.catalogue);
         app.store
             .write(caller, move |tx| {
-                let (event, answer) = input.write(tx, &asking)?;
+                let (event, answer) = input.write(catalogue, tx, &asking)?;
                 tx.record(event, answer)
             })
             .await
@@ -285,14 +294,14 @@ pub async fn register_all(
     people_only(caller)?;
     let all = all.iter().map(|one| one.filled(app)).collect::<Result<Vec<_>>>()?;
     all.iter().try_for_each(|one| one.screen(app))?;
-    let asking = caller.clone();
+    let (asking, catalogue) = (caller.clone(), app.catalogue);
     let done = app
         .store
         .write(caller, move |tx| {
             let mut answers = Vec::with_capacity(all.len());
             let mut last = None;
             for one in &all {
-                let (event, answer) = one.write(tx, &asking)?;
+                let (event, answer) = one.write(catalogue, tx, &asking)?;
                 if let Some(before) = last.replace(event) {
                     tx.note(before)?;
                 }

@@ -250,8 +250,9 @@ async fn a_binding_that_does_not_fit_together_is_refused_and_nothing_is_kept() {
         json!({"variable": "KEY", "text": "x", "delivery": "file"}),
         json!({"variable": "KEY", "text": "x", "credential": "OTHER"}),
         json!({"variable": "KEY", "methods": ["GET"]}),
-        json!({"variable": "KEY", "delivery": "header", "methods": ["TRACE"]}),
-        json!({"variable": "KEY", "delivery": "header", "paths": ["/a/../b"]}),
+        json!({"variable": "KEY", "delivery": "header", "service": "github", "methods": ["TRACE"]}),
+        json!({"variable": "KEY", "delivery": "header", "service": "github", "paths": ["/a/../b"]}),
+        json!({"variable": "KEY", "delivery": "header"}),
         json!({"variable": "KEY", "credential": "not a name"}),
         json!({"variable": "1KEY"}),
     ] {
@@ -508,4 +509,63 @@ async fn a_rotated_token_goes_on_for_the_overlap_and_not_longer() {
     assert_eq!(verified(&w, &old, Purpose::Consumer).await.unwrap_err(), Code::TokenInvalid);
     verified(&w, &new, Purpose::Consumer).await.unwrap();
     assert_eq!(rotate("mia", 0).await.unwrap_err(), Code::TokenNotFound);
+}
+
+async fn lent(w: &World, who: &str) -> Result<String, Code> {
+    let (row, _) = token(w, who, "bot").await?;
+    drop(row);
+    let started = hand_over_to(&w.app, &w.person(who), "bot", "sh").await.map_err(|e| e.code)?;
+    let meant =
+        crate::ops::hand_over::meant(&w.app, &started.caller, "bot", "github").await.map_err(|e| e.code)?;
+    let (fields, _) = crate::ops::hand_over::open_for_request(
+        &w.app,
+        &started.caller,
+        &meant,
+        "GET /user".into(),
+        "api.github.com".into(),
+    )
+    .await
+    .map_err(|e| e.code)?;
+    Ok(fields[0].value.expose(|v| String::from_utf8_lossy(v).into_owned()))
+}
+
+#[tokio::test]
+async fn what_the_broker_adds_is_never_handed_over_and_each_use_is_on_record() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "GITHUB_TOKEN", "mine").await;
+    let bindings = json!([{"variable": "GITHUB_TOKEN", "delivery": "header", "paths": ["/user"]}]);
+    add(&w, "mia", json!({"name": "bot", "bindings": bindings})).await.unwrap();
+
+    assert_eq!(start(&w, &w.person("mia"), "bot").await.unwrap(), Vec::<String>::new());
+    assert_eq!(lent(&w, "mia").await.unwrap(), "mine");
+
+    let log = uses(&w).await;
+    assert!(log.len() == 1 && log[0].0 == "ok" && !log[0].1.is_empty(), "{log:?}");
+}
+
+#[tokio::test]
+async fn whoever_renames_a_credentials_service_does_not_send_it_elsewhere() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "GITHUB_TOKEN", "mine").await;
+    let bindings = json!([{"variable": "GITHUB_TOKEN", "delivery": "header", "service": "github"}]);
+    add(&w, "mia", json!({"name": "bot", "bindings": bindings})).await.unwrap();
+    lent(&w, "mia").await.unwrap();
+
+    let set = json!({"credential": "GITHUB_TOKEN", "service": "openai"});
+    w.call(&w.caller("mia"), "update_credential", set).await.unwrap();
+
+    assert_eq!(lent(&w, "mia").await.unwrap_err(), Code::NotAllowed);
+    let started = hand_over_to(&w.app, &w.person("mia"), "bot", "sh").await.map_err(|e| e.code);
+    assert_eq!(started.map(|_| ()).unwrap_err(), Code::NotAllowed);
+    let twice = json!([
+        {"variable": "A_KEY", "delivery": "header", "service": "github"},
+        {"variable": "B_KEY", "delivery": "header", "service": "github"},
+    ]);
+    let e = add(&w, "mia", json!({"name": "two", "bindings": twice})).await.unwrap_err();
+    assert_eq!(e.code, Code::InvalidInput);
+    let nowhere = json!([{"variable": "A_KEY", "delivery": "header", "service": "no-such-service"}]);
+    assert_eq!(
+        add(&w, "mia", json!({"name": "c", "bindings": nowhere})).await.unwrap_err().code,
+        Code::ServiceNotFound
+    );
 }

@@ -1,5 +1,5 @@
 //! `update_consumer`: one thing at a time or all at once; what is not named stays as it is.
-use super::given::{GivenBinding, command, parse_all, remote, screen};
+use super::given::{GivenBinding, command, expect_one_a_service, parse_all, remote, screen};
 use super::register::answer;
 use super::{ConsumerAnswer, about, managed, parse_runners, told};
 use crate::app::App;
@@ -9,6 +9,7 @@ use crate::model::consumer::{Binding, Consumer, MOST_BINDINGS, parse_name};
 use crate::model::text::{Description, Reason, clean};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::{Effect, Operation, Permission, Toolset};
+use crate::services::Catalogue;
 use crate::store::Reader;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -69,7 +70,7 @@ impl UpdateConsumer {
         screen(app, bindings.unwrap_or_default(), command.unwrap_or_default(), url)
     }
 
-    fn plan(&self, tx: &Reader<'_>, caller: &Caller) -> Result<Plan> {
+    fn plan(&self, catalogue: &Catalogue, tx: &Reader<'_>, caller: &Caller) -> Result<Plan> {
         let (who, before) = managed(tx, caller, &self.consumer)?;
         let mut after = before.clone();
         if let Some(name) = &self.new_name {
@@ -106,8 +107,14 @@ impl UpdateConsumer {
             after.url = remote(url)?;
         }
         let have = tx.bindings(&caller.org, &before.id)?;
-        let mut set =
-            parse_all(tx, caller, &who, &before.id, self.set_bindings.as_deref().unwrap_or_default())?;
+        let mut set = parse_all(
+            catalogue,
+            tx,
+            caller,
+            &who,
+            &before.id,
+            self.set_bindings.as_deref().unwrap_or_default(),
+        )?;
         let mut replaced = Vec::new();
         let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
         for new in &mut set {
@@ -131,6 +138,9 @@ impl UpdateConsumer {
             }
             removed.push(old.clone());
         }
+        let is_kept =
+            |old: &&Binding| !removed.contains(*old) && !set.iter().any(|new| new.variable == old.variable);
+        expect_one_a_service(have.iter().filter(is_kept).chain(&set))?;
         if have.len() + set.len() - replaced.len().min(set.len()) - removed.len() > MOST_BINDINGS {
             return Err(invalid(format!("a consumer has at most {MOST_BINDINGS} bindings")));
         }
@@ -186,10 +196,10 @@ impl Operation for UpdateConsumer {
 
     async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
         self.screen(app)?;
-        let (asking, input) = (caller.clone(), self.clone());
+        let (asking, input, catalogue) = (caller.clone(), self.clone(), app.catalogue);
         app.store
             .read(move |tx| {
-                let plan = input.plan(tx, &asking)?;
+                let plan = input.plan(catalogue, tx, &asking)?;
                 let question = input.question(&plan);
                 Ok(match (plan.redirects(), plan.removed.is_empty()) {
                     (true, _) => Confirm::Person(question),
@@ -202,10 +212,10 @@ impl Operation for UpdateConsumer {
 
     async fn run(self, app: &App, caller: &Caller) -> Result<ConsumerAnswer> {
         self.screen(app)?;
-        let asking = caller.clone();
+        let (asking, catalogue) = (caller.clone(), app.catalogue);
         app.store
             .write(caller, move |tx| {
-                let plan = self.plan(tx, &asking)?;
+                let plan = self.plan(catalogue, tx, &asking)?;
                 let mut c = plan.after;
                 c.updated_at = tx.now();
                 tx.save(&mut c)?;

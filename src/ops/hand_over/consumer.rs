@@ -24,10 +24,8 @@ pub struct ForConsumer {
 /// A credential that a consumer uses by the broker, and never holds.
 pub struct Lent {
     pub variable: String,
-    /// As the broker's path names it.
+    /// The service of the catalogue, as the broker's path names it.
     pub service: String,
-    /// The service of the catalogue.
-    pub catalogue_id: String,
 }
 
 /// Everything that the broker would add, or why it could not.
@@ -44,10 +42,8 @@ fn lent(
         let found = wish.look(tx, caller, who)?;
         match found.winner() {
             Some(winner) => {
-                let catalogue_id =
-                    if winner.service.is_empty() { b.service.clone() } else { winner.service.clone() };
-                let service = if b.service.is_empty() { catalogue_id.clone() } else { b.service.clone() };
-                all.push(Lent { variable: b.variable.clone(), service, catalogue_id });
+                super::request::expect_of_service(winner, b)?;
+                all.push(Lent { variable: b.variable.clone(), service: b.service.clone() });
             }
             None => {
                 let e = wish.problem(&found);

@@ -47,27 +47,18 @@ pub async fn meant(app: &App, caller: &Caller, name: &str, service: &str) -> Res
             if c.name_key != name.to_ascii_lowercase() && c.id.as_str() != name {
                 return Err(Error::new(Code::ConsumerNotFound, "this token is of another consumer"));
             }
-            let mut refused = None;
             for b in tx.bindings(&asking.org, &c.id)? {
                 if b.delivery != Delivery::Header || b.source == BindingSource::Static {
                     continue;
                 }
-                if !b.service.is_empty() && b.service != service {
+                if b.service != service {
                     continue;
                 }
                 let wish = Wish::bound(c.clone(), b.clone());
                 let mut found = wish.look(tx, &asking, &who)?;
-                let Some(winner) = found.resolved.winner else {
-                    // It may be the one that is meant: what is wrong with it is told if no other is.
-                    let is_it =
-                        !b.service.is_empty() || found.candidates.iter().any(|c| c.service == service);
-                    refused = refused.or(is_it.then(|| wish.problem(&found)));
-                    continue;
-                };
+                let Some(winner) = found.resolved.winner else { return Err(wish.problem(&found)) };
                 let credential = found.candidates.swap_remove(winner);
-                if b.service.is_empty() && credential.service != service {
-                    continue;
-                }
+                expect_of_service(&credential, &b)?;
                 let connection = match credential.source {
                     Source::OAuth => tx.connection(&credential.org_id, &credential.id)?,
                     Source::Manual => None,
@@ -76,13 +67,11 @@ pub async fn meant(app: &App, caller: &Caller, name: &str, service: &str) -> Res
                 let generation = connection.map_or(0, |c| c.generation);
                 return Ok(Meant { consumer: c, binding: b, credential, generation, is_stale });
             }
-            Err(refused.unwrap_or_else(|| {
-                Error::new(
-                    Code::Unresolved,
-                    format!("{} is bound to nothing that the broker adds for {}", c.name, shown(&service)),
-                )
-                .next("Bind a credential of that service with delivery header: `unsaid consumer bind`.")
-            }))
+            Err(Error::new(
+                Code::Unresolved,
+                format!("{} is bound to nothing that the broker adds for {}", c.name, shown(&service)),
+            )
+            .next("Bind a credential of that service with delivery header: `unsaid consumer bind`."))
         })
         .await
 }
@@ -164,7 +153,22 @@ fn again(
         .find(|b| b.variable == variable && b.delivery == Delivery::Header)
         .ok_or_else(changed)?;
     let chosen = choose(tx, caller, &who, Wish::bound(c, b))?.ok_or_else(changed)?;
+    if let Some(b) = &chosen.binding {
+        expect_of_service(&chosen.credential, b)?;
+    }
     if chosen.credential.id == *expected { Ok(chosen) } else { Err(changed()) }
+}
+
+/// A credential goes to the service that a person agreed to. What somebody calls it later does not send it elsewhere.
+pub(super) fn expect_of_service(c: &Credential, b: &Binding) -> Result<()> {
+    match c.service.is_empty() || c.service == b.service {
+        true => Ok(()),
+        false => Err(Error::new(
+            Code::NotAllowed,
+            format!("{} is of {}, and {} is bound for {}", c.name, c.service, b.variable, b.service),
+        )
+        .next("Bind it anew for its own service: `unsaid consumer bind`.")),
+    }
 }
 
 /// Fields as templates name them: where there is one value it is the `token`.

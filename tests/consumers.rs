@@ -1,0 +1,182 @@
+//! A person gives agents and servers what they are bound to: on the command line, with the real binary.
+use crate::support::shell::Shell;
+use std::time::Duration;
+
+/// Made here, so that nothing that looks live stands in the source.
+fn live(letter: &str) -> String {
+    format!("ghp_{}", letter.repeat(4) + &"aB3dE6gH".repeat(4))
+}
+
+/// A person at the terminal agrees.
+fn registered(shell: &Shell, args: &[&str]) {
+    let mut screen = shell.at_terminal(&[&["consumer", "add"], args].concat());
+    screen.take_challenge();
+    let (code, text) = screen.end();
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
+fn a_server_starts_with_what_it_is_bound_to_and_what_it_repeats_is_masked() {
+    let (shell, value) = (Shell::new(), live("x"));
+    shell.ok(&["set", "GITHUB_TOKEN"], &value);
+    shell.ok(&["set", "OTHER_TOKEN"], &live("y"));
+    let script = "echo $GH $LEVEL; test ${#GH} = 40 && test -z \"$OTHER_TOKEN\" && echo right";
+    let bind = ["github", "--bind", "GH=GITHUB_TOKEN", "--text", "LEVEL=debug", "--", "sh", "-c", script];
+    registered(&shell, &bind);
+
+    let started = shell.run(&["mcp", "github"], "");
+
+    assert_eq!((started.code, started.out.as_str()), (0, "[unsaid:GITHUB_TOKEN] debug\nright\n"));
+    for args in [&["consumer", "list"][..], &["consumer", "show", "github"], &["log", "export"], &["doctor"]]
+    {
+        let done = shell.run(args, "");
+        assert!(!format!("{}{}", done.out, done.err).contains(&value), "{args:?}");
+    }
+}
+
+#[test]
+fn what_is_missing_stops_the_start_before_anything_runs() {
+    let shell = Shell::new();
+    registered(&shell, &["bot", "--bind", "A_KEY", "--bind", "B_KEY?", "--", "touch", "ran"]);
+
+    let refused = shell.run(&["mcp", "bot"], "");
+
+    assert_eq!((refused.code, refused.error()), (125, "unresolved"));
+    assert!(refused.err.contains("A_KEY") && refused.err.contains("unsaid set A_KEY"), "{}", refused.err);
+    assert!(!refused.err.contains("B_KEY"), "{}", refused.err);
+    assert!(!shell.folder().join("ran").exists());
+    assert_eq!(shell.run(&["mcp", "nobody"], "").error(), "consumer_not_found");
+    let without = shell.run(&["run", "--consumer", "nobody", "--only", "A_KEY", "--", "true"], "");
+    assert_eq!(without.code, 125);
+}
+
+#[test]
+fn nothing_is_bound_where_nobody_can_be_asked() {
+    let shell = Shell::new();
+
+    for args in [
+        &["consumer", "add", "bot", "--bind", "A_KEY"][..],
+        &["consumer", "add", "bot", "--", "sh"],
+        &["consumer", "add", "bot", "--server", "github"],
+        &["consumer", "add", "bot", "--text", "LEVEL=debug"],
+    ] {
+        let refused = shell.run(args, "");
+        assert_eq!((refused.code, refused.error()), (3, "approval_required"), "{args:?}");
+    }
+    assert_eq!(shell.run(&["consumer", "show", "bot"], "").error(), "consumer_not_found");
+}
+
+#[test]
+fn a_known_server_needs_its_name_alone() {
+    let shell = Shell::new();
+
+    registered(&shell, &["gh", "--server", "github"]);
+
+    let shown = shell.ok(&["consumer", "show", "gh"], "");
+    assert!(shown.contains("@modelcontextprotocol/server-github"), "{shown}");
+    assert!(shown.contains("GITHUB_PERSONAL_ACCESS_TOKEN"), "{shown}");
+    assert_eq!(shell.run(&["consumer", "add", "x", "--server", "no-such"], "").error(), "service_not_found");
+    // It takes its secret as an argument, where every process could read it.
+    let argument = shell.run(&["consumer", "add", "x", "--server", "postgres"], "");
+    assert!(argument.err.contains("argument"), "{}", argument.err);
+}
+
+/// Waits until the program's file has this line.
+fn seen(shell: &Shell, name: &str, line: &str) -> bool {
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while std::time::Instant::now() < until {
+        let text = std::fs::read_to_string(shell.folder().join(name)).unwrap_or_default();
+        if text.lines().any(|l| l == line) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+#[test]
+fn a_replaced_value_starts_the_program_again_where_it_asks_for_that() {
+    let shell = Shell::new();
+    shell.ok(&["set", "A_KEY"], &live("x"));
+    // Sees its value by its end, which says nothing.
+    let script = "echo \"start ${A_KEY#ghp_}\" | cut -c1-7 >> seen; while [ ! -e done ]; do sleep 0.05; done";
+
+    std::thread::scope(|all| {
+        let run =
+            all.spawn(|| shell.run(&["run", "--only", "A_KEY", "--watch", "--", "sh", "-c", script], ""));
+        assert!(seen(&shell, "seen", "start x"));
+        shell.ok(&["set", "A_KEY"], &live("y"));
+        assert!(seen(&shell, "seen", "start y"));
+        shell.file("done", "");
+        let done = run.join().unwrap();
+        assert_eq!(done.code, 0, "{}", done.err);
+        assert!(done.err.contains("started again"), "{}", done.err);
+    });
+}
+
+#[test]
+fn a_replaced_value_is_in_the_file_before_the_signal_comes_and_masked_from_then_on() {
+    let shell = Shell::new();
+    shell.ok(&["set", "A_KEY"], &live("x"));
+    let script = "trap 'cut -c5 < $A_KEY >> seen; cat $A_KEY; echo' HUP; echo up >> seen; while [ ! -e done ]; do sleep 0.05; done";
+
+    let args = ["run", "--only", "A_KEY", "--file", "A_KEY", "--watch=HUP", "--", "sh", "-c", script];
+    std::thread::scope(|all| {
+        let run = all.spawn(|| shell.run(&args, ""));
+        assert!(seen(&shell, "seen", "up"));
+        shell.ok(&["set", "A_KEY"], &live("y"));
+        assert!(seen(&shell, "seen", "y"));
+        shell.file("done", "");
+        let done = run.join().unwrap();
+        assert_eq!((done.code, done.out.as_str()), (0, "[unsaid:A_KEY]\n"), "{}", done.err);
+    });
+}
+
+#[test]
+fn a_program_keeps_what_it_has_where_nothing_else_could_be_handed_over() {
+    let shell = Shell::new();
+    shell.ok(&["set", "A_KEY"], &live("x"));
+    let script = "echo up >> seen; while [ ! -e done ]; do sleep 0.05; done";
+
+    std::thread::scope(|all| {
+        let run =
+            all.spawn(|| shell.run(&["run", "--only", "A_KEY", "--watch", "--", "sh", "-c", script], ""));
+        assert!(seen(&shell, "seen", "up"));
+        shell.ok(&["rm", "A_KEY", "--yes"], "");
+        std::thread::sleep(Duration::from_millis(600));
+        shell.file("done", "");
+        let done = run.join().unwrap();
+        assert_eq!(done.code, 0);
+        assert!(done.err.contains("keeps the values it has"), "{}", done.err);
+    });
+}
+
+#[test]
+fn a_configuration_is_wrapped_after_a_diff_and_a_challenge_and_put_back_byte_for_byte() {
+    let (shell, value) = (Shell::new(), live("x"));
+    let before = format!(
+        "{{\n  // mine\n  \"mcpServers\": {{\n    \"gh\": {{ \"command\": \"sh\", \"args\": [\"-c\", \"echo $GITHUB_TOKEN\"],\n      \"env\": {{ \"GITHUB_TOKEN\": \"{value}\", \"LEVEL\": \"debug\" }} }}\n  }}\n}}\n"
+    );
+    let path = shell.file("mcp.json", &before);
+    let file = path.to_str().unwrap();
+
+    let dry = shell.run(&["mcp-config", "--wrap", file, "--dry-run"], "");
+    assert!(dry.code == 0 && !dry.err.contains(&value) && dry.err.contains("+++ mcp.json"), "{}", dry.err);
+    let nobody = shell.run(&["mcp-config", "--wrap", file], "");
+    assert_eq!(nobody.error(), "needs_terminal");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+    assert_eq!(shell.run(&["consumer", "show", "gh"], "").error(), "consumer_not_found");
+
+    let mut screen = shell.at_terminal(&["mcp-config", "--wrap", file, "--scope", "personal"]);
+    screen.take_challenge();
+    let (code, text) = screen.end();
+    assert!(code == 0 && !text.contains(&value), "{text}");
+    let wrapped = std::fs::read_to_string(&path).unwrap();
+    assert!(!wrapped.contains(&value) && wrapped.contains("// mine") && wrapped.contains("\"mcp\", \"gh\""));
+    assert_eq!(shell.run(&["mcp", "gh"], "").out, "[unsaid:GITHUB_TOKEN]\n");
+    assert_eq!(shell.run(&["mcp-config", "--wrap", file], "").error(), "nothing_to_do");
+
+    shell.ok(&["mcp-config", "--undo", file], "");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+    assert_eq!(shell.run(&["mcp-config", "--forget", file], "").error(), "nothing_to_do");
+}
