@@ -149,7 +149,7 @@ enum Command {
     Approve(approve::Approve),
     /// Read, check and export the audit log
     Log(log::Log),
-    /// Take over the variables of a .env file
+    /// Take over what a .env file, a password manager's export or a secret store's JSON holds
     Import(import::Import),
     /// Write an encrypted backup of the vault
     Backup(backup::Backup),

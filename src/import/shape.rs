@@ -51,14 +51,14 @@ pub(super) fn take(mut record: Record, options: &Options<'_>, batch: &mut Batch)
     }
     let parts = std::mem::take(&mut record.parts);
     if !parts.iter().any(|p| is_secret(p, secret)) {
-        if !batch.items.last().is_some_and(|item| item.at == at) {
+        if batch.items.last().is_none_or(|item| item.at != at) {
             batch.leave(at, Some(name), NO_SECRET);
         }
         return;
     }
     let roles: Vec<_> = parts.iter().map(|p| p.role).collect();
     let hint = hint(&parts, secret);
-    let (kind, fields) = if !record.keeps_labels && parts.len() == 1 {
+    let (kind, fields) = if !record.keeps_labels && matches!(roles[..], [role] if role != Role::Note) {
         (CredentialType::ApiKey, named(parts, |_, _| "value".into(), secret))
     } else if is_login(&roles) {
         let by_role = |p: &Part, _| if p.role == Role::User { "username".into() } else { "password".into() };
@@ -251,7 +251,7 @@ fn take_file(file: Attached, record: &Record, name: &str, options: &Options<'_>,
 fn take_note(record: Record, name: String, options: &Options<'_>, batch: &mut Batch) {
     let secret = options.looks_secret;
     let Some(note) = record.parts.iter().find(|p| p.role == Role::Note) else {
-        if !batch.items.last().is_some_and(|item| item.at == record.at) {
+        if batch.items.last().is_none_or(|item| item.at != record.at) {
             batch.leave(record.at, Some(name), NO_SECRET);
         }
         return;

@@ -32,9 +32,9 @@ const LAYOUTS: &[Layout] = &[
 pub(super) fn detect(first_line: &str) -> Option<Format> {
     let names: Vec<String> =
         first_line.trim_end().split(',').map(|name| name.trim_matches('"').to_ascii_lowercase()).collect();
-    let has = |name: &&str| names.iter().any(|n| n == name);
+    let has = |name: &str| names.iter().any(|n| n == name);
     let fits = |l: &&Layout| {
-        l.required.iter().all(|n| has(&n))
+        l.required.iter().all(|n| has(n))
             && names.iter().all(|n| l.required.contains(&n.as_str()) || l.optional.contains(&n.as_str()))
     };
     LAYOUTS.iter().find(fits).map(|l| l.format)
