@@ -178,5 +178,12 @@ fn a_configuration_is_wrapped_after_a_diff_and_a_challenge_and_put_back_byte_for
 
     shell.ok(&["mcp-config", "--undo", file], "");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+    // What stood there until then may have been edited: it is kept until it is wiped.
+    shell.ok(&["mcp-config", "--forget", file], "");
     assert_eq!(shell.run(&["mcp-config", "--forget", file], "").error(), "nothing_to_do");
+    let left: Vec<_> = std::fs::read_dir(shell.folder())
+        .unwrap()
+        .filter_map(|e| e.unwrap().file_name().into_string().ok())
+        .collect();
+    assert!(!left.iter().any(|name| name.contains("backup")), "{left:?}");
 }

@@ -106,7 +106,7 @@ impl ClientFile {
             let mut path = self.path.clone().into_os_string();
             path.push(match again {
                 0 => format!("{MARK}{stamp}"),
-                again => format!("{MARK}{stamp}-{again}"),
+                again => format!("{MARK}{stamp}-{again:02}"),
             });
             let path = PathBuf::from(path);
             let failed = |e: std::io::Error| unwritable(&path, e);

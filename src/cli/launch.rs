@@ -5,6 +5,7 @@ use super::output::note;
 use super::watching::{Reaction, Watching};
 use crate::error::{Code, Error, Result, internal, invalid};
 use crate::inject::{self, Control, Delivery, Injected, Launch, Masking};
+use crate::ops::consumer;
 use crate::ops::hand_over::{ForConsumer, Handed, Wanting, hand_over_to, holding};
 use crate::store::SlotRecord;
 use std::ffi::{OsStr, OsString};
@@ -170,18 +171,13 @@ pub fn command_of(started: &ForConsumer, given: Vec<OsString>) -> Result<Vec<OsS
     }
     let c = &started.consumer;
     match (c.command.is_empty(), c.url.is_empty()) {
-        (false, _) => Ok(c.command.iter().map(|word| OsString::from(filled(word, &started.plain))).collect()),
+        (false, _) => Ok(c.command.iter().map(|word| OsString::from(consumer::filled(word, &started.plain))).collect()),
         (true, true) => Err(invalid(format!("{} has no command", c.name)).next(format!(
             "Say which: `unsaid run --consumer {} -- COMMAND`, or give it one: `unsaid consumer edit {} -- COMMAND`.",
             c.name, c.name
         ))),
         (true, false) => Err(invalid(format!("{} is a remote server, which nothing starts", c.name))),
     }
-}
-
-/// `word` with plain configuration in the place of its `{NAME}`. A secret never goes into an argument.
-fn filled(word: &str, plain: &[(String, String)]) -> String {
-    plain.iter().fold(word.to_owned(), |word, (name, text)| word.replace(&format!("{{{name}}}"), text))
 }
 
 #[cfg(test)]

@@ -375,13 +375,13 @@ fn left_over(config: &Config, jobs: &[Job<'_>]) -> Vec<String> {
 /// Puts the newest backup back.
 pub fn take_back(path: &Path, now: crate::clock::Millis) -> Result<()> {
     let backup = backups(path)?.pop().ok_or_else(|| no_backup(path))?;
+    // What stood there may have been edited since: it is kept, and one more `--undo` brings it back.
     let other = undo(path, &backup, now)?;
-    // What was wrapped holds nothing that the vault does not.
-    forget(&other)?;
     forget(&backup)?;
     put(&line(&format!(
-        "{} is as it was before. The vault keeps the values and the consumers: `unsaid consumer list`.",
-        path.display()
+        "{} is as it was before. What stood there until now is in {}. The vault keeps the values and the consumers: `unsaid consumer list`.",
+        path.display(),
+        other.display()
     )))
 }
 

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::RDONLY);
 
+/// What a renewed file is called until it takes the old one's place.
+const NEXT: &str = ".next";
+
 /// Where temporary files go by preference: memory and not a disk.
 ///
 /// `runtime_dir` is `$XDG_RUNTIME_DIR`; without it `/dev/shm`, and without that `otherwise`.
@@ -90,7 +93,14 @@ impl Files {
         let failed = |errno: std::io::Error| unusable(&folder, errno);
         let c_path =
             |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(Errno::INVAL.into()));
-        let c_files = names.iter().map(|name| c_path(&folder.join(name))).collect::<Result<Vec<_>>>()?;
+        let both = |name: &OsString| {
+            let mut next = name.clone();
+            next.push(NEXT);
+            [name.clone(), next]
+        };
+        // A renewed value is written beside the old one first.
+        let c_files =
+            names.iter().flat_map(both).map(|name| c_path(&folder.join(name))).collect::<Result<Vec<_>>>()?;
         let reaper = spawn::fork_reaper(&c_files, &c_path(&folder)?).map_err(|error| {
             // Empty, so this succeeds; if not, the next sweep does.
             let _ = std::fs::remove_dir(&folder);
@@ -124,7 +134,7 @@ impl Files {
         for (variable, name) in self.variables.iter().zip(&self.names) {
             let Some(one) = values.iter().find(|one| one.variable == *variable) else { continue };
             let mut next = name.clone();
-            next.push(".next");
+            next.push(NEXT);
             let renewed = self
                 .write_one(&next, one)
                 .and_then(|()| Ok(rustix::fs::renameat(&self.opened, &next, &self.opened, name)?));

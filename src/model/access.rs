@@ -49,8 +49,20 @@ pub struct Caller {
     pub consumer: String,
     /// A person's yes to this very request: the approval's id.
     pub approval: Option<String>,
+    /// What was agreed to for this very call; `None` where no door asked, for what we do ourselves.
+    pub agreed: Option<Agreed>,
     /// The caller's own key for this request, with the digest of the request.
     pub idempotency: Option<Idempotency>,
+}
+
+/// Who said yes to a call, the stronger the later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Agreed {
+    /// Nobody was asked.
+    Nobody,
+    /// A form, which a client can forge.
+    Form,
+    Person,
 }
 
 /// A key under which a mutation happens at most once (24 h).
@@ -72,6 +84,7 @@ impl Caller {
             token: String::new(),
             consumer: String::new(),
             approval: None,
+            agreed: None,
             idempotency: None,
         }
     }

@@ -299,11 +299,17 @@ fn is_personal(tx: &Reader<'_>, a: &Approval) -> Result<bool> {
     let arguments: Map<String, Value> = serde_json::from_str(&a.arguments).unwrap_or_default();
     let text = |name: &str| arguments.get(name).and_then(Value::as_str);
     let personal = Scope::Personal.as_str();
-    if a.operation == "create_credential" {
+    if matches!(a.operation.as_str(), "create_credential" | "register_consumer") {
         return Ok(text("scope").unwrap_or(personal) == personal);
     }
-    let Some(wanted) = text("credential") else { return Ok(false) };
     let asker = Caller::new(a.org_id.clone(), a.requested_by.clone(), Door::System);
+    if let Some(wanted) = text("consumer")
+        && text("credential").is_none()
+    {
+        let found = tx.standing(&asker).and_then(|who| super::consumer::reach(tx, &asker, &who, wanted));
+        return Ok(found.map_or(true, |c| c.scope == Scope::Personal));
+    }
+    let Some(wanted) = text("credential") else { return Ok(false) };
     let found = tx
         .standing(&asker)
         .and_then(|who| reach::credential_or_deleted(tx, &asker, &who, wanted, reach::Need::See));

@@ -154,6 +154,10 @@ impl Doorkeeper for Keeper {
         ensure_fresh(&app, &used.caller, &c.org_id, &c.id, Wanted::Instead(used.meant.generation)).await?;
         let consumer = used.meant.consumer.id.0.clone();
         let meant = meant(&app, &used.caller, &consumer, &used.meant.binding.service).await?;
+        if meant.binding != used.meant.binding {
+            // What was let through was let through by the other one.
+            return Ok(None);
+        }
         let (_, placement) = destination(&app, &meant)?;
         let caller = used.caller.clone();
         pass(app, caller, meant, used.operation.clone(), way.clone(), placement, true).await.map(Some)

@@ -1,4 +1,6 @@
 //! Who must say yes before something happens (PRODUCT.md §2, "Who confirms").
+use crate::error::{Code, Error, Result};
+use crate::model::access::{Agreed, Caller};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
@@ -10,6 +12,37 @@ pub enum Confirm {
     Form(Question),
     /// A person, out of the model's reach.
     Person(Question),
+}
+
+impl Confirm {
+    fn needs(&self) -> Agreed {
+        match self {
+            Self::Nothing => Agreed::Nobody,
+            Self::Form(_) => Agreed::Form,
+            Self::Person(_) => Agreed::Person,
+        }
+    }
+
+    /// As things stand in the transaction that does it: fails with `changed_meanwhile` where it has come to need more
+    /// than what was agreed to. Between a question and its answer lies as long as somebody likes.
+    pub fn expect_agreed(&self, caller: &Caller) -> Result<()> {
+        match caller.agreed {
+            Some(agreed) if agreed < self.needs() => {
+                Err(Error::new(Code::Changed, "it would do more by now than what was agreed to"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it still asks what `before` did. The facts below a form's first line may move by themselves.
+    pub fn is_same(&self, before: &Confirm) -> bool {
+        match (self, before) {
+            (Self::Nothing, Self::Nothing) => true,
+            (Self::Form(a), Self::Form(b)) => a.summary == b.summary && a.pins == b.pins,
+            (Self::Person(a), Self::Person(b)) => a == b,
+            _ => false,
+        }
+    }
 }
 
 /// What a person is asked. Composed from structured fields only: never from a model's own words but the reason.

@@ -6,7 +6,7 @@ use super::confirm::{Answer, Confirm, Confirmer, Question, digest};
 use super::{Effect, Entry, Operation, Toolset, entry, refusal};
 use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, invalid};
-use crate::model::access::{Caller, Idempotency};
+use crate::model::access::{Agreed, Caller, Idempotency};
 use crate::model::event::Event;
 use crate::model::suspicion::{self, Detector};
 use futures_util::future::BoxFuture;
@@ -187,15 +187,29 @@ pub fn typed<'a, O: Operation>(
                 return offered::<O>(app, &caller, replay(&answer)?).await;
             }
         }
+        caller.agreed = Some(Agreed::Nobody);
         match operation.confirm(app, &caller).await? {
             Confirm::Nothing => {}
             _ if O::EFFECT == Effect::Reads => {
                 return Err(crate::error::internal("a reading operation asked for a confirmation"));
             }
             question => {
+                let asked = question.clone();
                 if let Some(reply) = settle::<O>(app, &caller, &bound, &kept, question, confirmer).await? {
                     return Ok(reply);
                 }
+                // Who is asked may think for as long as they like, and things move on.
+                if caller.approval.is_none() && !operation.confirm(app, &caller).await?.is_same(&asked) {
+                    return Err(Error::new(
+                        Code::Changed,
+                        "it would do something else now than what was agreed to",
+                    ));
+                }
+                caller.agreed = Some(match asked {
+                    Confirm::Person(_) => Agreed::Person,
+                    _ if caller.approval.is_some() => Agreed::Person,
+                    _ => Agreed::Form,
+                });
             }
         }
         let output = match operation.run(app, &caller).await {

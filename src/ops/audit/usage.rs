@@ -3,8 +3,8 @@ use super::Logins;
 use crate::app::App;
 use crate::clock::{DAY_MS, Millis};
 use crate::error::Result;
-use crate::ids::{ConsumerId, CredentialId, OrgId};
-use crate::model::access::Caller;
+use crate::ids::{CredentialId, OrgId};
+use crate::model::access::{Caller, Standing};
 use crate::model::pattern::{Unusual, Use, unusual};
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
@@ -106,8 +106,8 @@ impl Operation for GetUsage {
                     first_at: counted.first_at.filter(|_| !counted.is_partial),
                     last_at: total.last_at,
                     by_day: counted.days(),
-                    by_user: counted.users(tx, &caller.org)?,
-                    unusual: counted.unusual(tx, &caller.org)?,
+                    by_user: counted.users(tx, &who, &caller.org)?,
+                    unusual: counted.unusual(tx, &who, &caller.org)?,
                     is_partial: counted.is_partial,
                     message,
                 })
@@ -196,12 +196,12 @@ impl Counted {
         self.by_day.iter().map(row).collect()
     }
 
-    fn users(&self, tx: &Reader<'_>, org: &OrgId) -> Result<Vec<UserUse>> {
+    fn users(&self, tx: &Reader<'_>, who: &Standing, org: &OrgId) -> Result<Vec<UserUse>> {
         let mut users = Vec::new();
         for ((user, consumer), ((uses, failures), first_at, last_at)) in &self.by_user {
             users.push(UserUse {
                 user: user.clone(),
-                consumer: consumer_name(tx, org, consumer)?,
+                consumer: consumer_name(tx, who, org, consumer)?,
                 uses: *uses,
                 failures: *failures,
                 first_at: *first_at,
@@ -214,21 +214,21 @@ impl Counted {
     }
 
     /// What the rules of [`crate::model::pattern`] say, with names in place of ids.
-    fn unusual(&mut self, tx: &Reader<'_>, org: &OrgId) -> Result<Vec<Unusual>> {
+    fn unusual(&mut self, tx: &Reader<'_>, who: &Standing, org: &OrgId) -> Result<Vec<Unusual>> {
         self.uses.reverse();
         for one in &mut self.uses {
-            one.consumer = consumer_name(tx, org, &one.consumer)?;
+            one.consumer = consumer_name(tx, who, org, &one.consumer)?;
         }
         Ok(unusual(&self.uses, tx.now()))
     }
 }
 
 /// Its name, removed or not; empty for none.
-fn consumer_name(tx: &Reader<'_>, org: &OrgId, id: &str) -> Result<String> {
+fn consumer_name(tx: &Reader<'_>, who: &Standing, org: &OrgId, id: &str) -> Result<String> {
     if id.is_empty() {
         return Ok(String::new());
     }
-    Ok(tx.find_consumer(org, &ConsumerId::from(id))?.map_or_else(|| id.to_owned(), |c| c.name))
+    crate::ops::consumer::name_of(tx, who, org, id)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::model::consumer::{
 use crate::model::credential::Environment;
 use crate::model::name::CredentialName;
 use crate::model::suspicion::Kind;
-use crate::model::text::{Label, clean, shown};
+use crate::model::text::{Label, clean, is_unseen, shown};
 use crate::ops::credential::explain::own_team;
 use crate::ops::people_only;
 use crate::services::{Catalogue, PathPattern};
@@ -118,7 +118,10 @@ impl GivenBinding {
         let credential = given(&self.credential).unwrap_or_default();
         if !credential.is_empty() {
             let is_id = credential.len() == 26
-                && tx.find_credential(&caller.org, &CredentialId::from(credential.as_str()))?.is_some();
+                && match tx.find_credential(&caller.org, &CredentialId::from(credential.as_str()))? {
+                    Some(c) => access(who, &c, &tx.grants_on(&caller.org, &c.id)?).sees(),
+                    None => false,
+                };
             if !is_id {
                 CredentialName::parse(&credential).map_err(|e| {
                     invalid(format!("{variable}: the credential is no name ({})", e.message()))
@@ -314,8 +317,8 @@ pub(super) fn command(given: &[String]) -> Result<Vec<String>> {
     if given.first().is_some_and(|program| program.trim().is_empty()) {
         return Err(invalid("the command begins with a program"));
     }
-    if given.iter().any(|word| word.chars().any(char::is_control)) {
-        return Err(invalid("a word of the command holds a control character"));
+    if given.iter().any(|word| word.chars().any(|c| c.is_control() || is_unseen(c))) {
+        return Err(invalid("a word of the command holds a character that nobody sees"));
     }
     Ok(given.to_vec())
 }

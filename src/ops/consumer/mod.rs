@@ -28,7 +28,7 @@ use crate::error::{Code, Error, Result, invalid};
 use crate::ids::{ConsumerId, OrgId, TeamId, UserId};
 use crate::model::Word;
 use crate::model::access::{Caller, Standing};
-use crate::model::consumer::{Binding, Consumer, ConsumerKind};
+use crate::model::consumer::{Binding, BindingSource, Consumer, ConsumerKind};
 use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::org::Team;
@@ -186,11 +186,12 @@ pub fn run_by(tx: &Reader<'_>, caller: &Caller, who: &Standing, wanted: &str) ->
     }
 }
 
-/// What a grant's holder is called, removed or not.
-pub(in crate::ops) fn name_of(tx: &Reader<'_>, org: &OrgId, id: &str) -> Result<String> {
+/// What a consumer is called, removed or not, to somebody who may know of it.
+pub(in crate::ops) fn name_of(tx: &Reader<'_>, who: &Standing, org: &OrgId, id: &str) -> Result<String> {
     Ok(match tx.find_consumer(org, &ConsumerId::from(id))? {
-        Some(c) => format!("consumer {}", c.name),
-        None => format!("consumer {id}"),
+        Some(c) if c.is_seen_by(who) => c.name,
+        Some(_) => "a personal one".to_owned(),
+        None => id.to_owned(),
     })
 }
 
@@ -204,23 +205,76 @@ pub(super) fn about(operation: &str, c: &Consumer) -> Event {
     event
 }
 
-/// What goes where, a line each: for whoever agrees to it, and for the log. Names only.
-pub(super) fn told(b: &Binding) -> String {
+/// What goes where, a line each, with all that decides it: for whoever agrees to it, and for the log. Never a value.
+pub(super) fn told(tx: &Reader<'_>, b: &Binding) -> Result<String> {
     let from = match b.source {
-        crate::model::consumer::BindingSource::Static => "plain text".to_owned(),
+        BindingSource::Static => format!("plain text {:?}", b.text),
         source if b.credential.is_empty() => source.to_string(),
-        source => format!("{source} {}", b.credential),
+        source => match tx.find_credential(&b.org_id, &b.credential.as_str().into())? {
+            Some(c) => format!("{source} {} ({}, {})", c.label(), c.scope, c.id),
+            None => format!("{source} {}", b.credential),
+        },
     };
     let mut text = format!("{} = {from} ({})", b.variable, b.delivery);
-    if !b.service.is_empty() {
-        text.push_str(&format!(", added by the broker for {}", b.service));
-    }
-    for (what, list) in [("methods", &b.methods), ("paths", &b.paths)] {
-        if !list.is_empty() {
-            text.push_str(&format!(", {what} {}", list.join(" ")));
+    let team = match b.team_id.is_empty() {
+        true => String::new(),
+        false => {
+            tx.team(&b.org_id, &b.team_id.as_str().into()).map_or_else(|_| b.team_id.clone(), |t| t.name)
+        }
+    };
+    let environment = b.environment.map_or(String::new(), |e| e.to_string());
+    for (what, said) in [
+        ("added by the broker for", &b.service),
+        ("field", &b.field),
+        ("account", &b.account),
+        ("environment", &environment),
+        ("team", &team),
+        ("methods", &b.methods.join(" ")),
+        ("paths", &b.paths.join(" ")),
+    ] {
+        if !said.is_empty() {
+            text.push_str(&format!(", {what} {said}"));
         }
     }
-    text
+    if !b.is_required {
+        text.push_str(", optional");
+    }
+    Ok(text)
+}
+
+/// Who alone runs it, by name.
+pub(super) fn runners(tx: &Reader<'_>, c: &Consumer) -> String {
+    match c.run_by.is_empty() {
+        true => "everybody of its scope".to_owned(),
+        false => c.run_by.iter().map(|one| runner_name(tx, &c.org_id, one)).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A command as a shell would be given it, so that two commands never look alike.
+pub(super) fn shown_command(words: &[String]) -> String {
+    let is_plain = |word: &String| {
+        !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./:@=,+%".contains(c))
+    };
+    let quoted = |word: &String| match is_plain(word) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A command with plain configuration in the place of its `{NAME}`, as it is started.
+pub(super) fn filled_command(words: &[String], bindings: &[Binding]) -> Vec<String> {
+    let plain: Vec<_> = bindings
+        .iter()
+        .filter(|b| b.source == BindingSource::Static)
+        .map(|b| (b.variable.clone(), b.text.clone()))
+        .collect();
+    words.iter().map(|word| filled(word, &plain)).collect()
+}
+
+/// `word` with plain configuration in the place of its `{NAME}`. A secret never goes into an argument.
+pub fn filled(word: &str, plain: &[(String, String)]) -> String {
+    plain.iter().fold(word.to_owned(), |word, (name, text)| word.replace(&format!("{{{name}}}"), text))
 }
 
 /// The consumers of a team that is to be deleted.

@@ -1,7 +1,7 @@
 //! `register_consumer`: a new consumer with its bindings. Where one is bound or started, a person agrees.
 use super::check::check;
 use super::given::{GivenBinding, command, parse_all, remote, screen};
-use super::{ConsumerAnswer, about, parse_runners, row, told};
+use super::{ConsumerAnswer, about, filled_command, parse_runners, row, runners, shown_command, told};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::ids::ConsumerId;
@@ -146,27 +146,33 @@ impl RegisterConsumer {
     }
 
     /// What a person agrees to.
-    fn question(&self, plan: &Plan) -> Question {
+    fn question(&self, tx: &Reader<'_>, plan: &Plan) -> Result<Question> {
         let c = &plan.consumer;
         let mut impact = Vec::new();
         if !c.command.is_empty() {
-            impact.push(format!("runs: {}", c.command.join(" ")));
+            let command = filled_command(&c.command, &plan.bindings);
+            impact.push(format!("runs: {}", shown_command(&command)));
         }
         if !c.url.is_empty() {
             impact.push(format!("talks to: {}", c.url));
         }
-        impact.extend(plan.bindings.iter().map(|b| format!("gets: {}", told(b))));
+        for b in &plan.bindings {
+            impact.push(format!("gets: {}", told(tx, b)?));
+        }
+        if !c.run_by.is_empty() {
+            impact.push(format!("run by: {}", runners(tx, c)));
+        }
         impact.push(match c.scope {
             Scope::Personal => "runs for you alone".to_owned(),
             Scope::Team => "everybody in the team may run it, each with what they may use".to_owned(),
             Scope::Org => "everybody in the org may run it, each with what they may use".to_owned(),
         });
-        Question {
+        Ok(Question {
             summary: format!("register the consumer {} ({}, {})", c.name, c.kind, c.scope),
             impact,
             reason: self.reason.as_ref().map_or(String::new(), |reason| reason.as_str().to_owned()),
             pins: Vec::new(),
-        }
+        })
     }
 
     fn write(
@@ -185,7 +191,7 @@ impl RegisterConsumer {
             .with("kind", crate::model::Word::as_str(consumer.kind))
             .with("command", consumer.command.first().cloned().unwrap_or_default())
             .with("url", consumer.url.clone())
-            .with("bindings", bindings.iter().map(told).collect::<Vec<_>>());
+            .with("bindings", bindings.iter().map(|b| told(tx, b)).collect::<Result<Vec<_>>>()?);
         let answer = answer(tx, caller, &who, &consumer, &bindings)?;
         Ok((event, answer))
     }
@@ -265,7 +271,7 @@ impl Operation for RegisterConsumer {
             .read(move |tx| {
                 let plan = input.plan(catalogue, tx, &asking)?;
                 Ok(match input.needs_person() {
-                    true => Confirm::Person(input.question(&plan)),
+                    true => Confirm::Person(input.question(tx, &plan)?),
                     false => Confirm::Nothing,
                 })
             })

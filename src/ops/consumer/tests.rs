@@ -552,7 +552,8 @@ async fn whoever_renames_a_credentials_service_does_not_send_it_elsewhere() {
     lent(&w, "mia").await.unwrap();
 
     let set = json!({"credential": "GITHUB_TOKEN", "service": "openai"});
-    w.call(&w.caller("mia"), "update_credential", set).await.unwrap();
+    // Only with a person, as above; and then it stays where it was agreed to.
+    w.call_with(&w.person("mia"), "update_credential", set, &PersonYes).await.unwrap();
 
     assert_eq!(lent(&w, "mia").await.unwrap_err(), Code::NotAllowed);
     let started = hand_over_to(&w.app, &w.person("mia"), "bot", "sh").await.map_err(|e| e.code);
@@ -568,4 +569,198 @@ async fn whoever_renames_a_credentials_service_does_not_send_it_elsewhere() {
         add(&w, "mia", json!({"name": "c", "bindings": nowhere})).await.unwrap_err().code,
         Code::ServiceNotFound
     );
+}
+
+/// A form that is answered with yes, after a person did something else meanwhile.
+struct Meanwhile<'a> {
+    w: &'a World,
+    who: &'static str,
+    operation: &'static str,
+    input: Value,
+}
+
+impl crate::ops::Confirmer for Meanwhile<'_> {
+    fn form<'a>(
+        &'a self,
+        _: &'a crate::ops::Question,
+    ) -> futures_util::future::BoxFuture<'a, crate::ops::Answer> {
+        Box::pin(async {
+            let person = self.w.person(self.who);
+            self.w.call_with(&person, self.operation, self.input.clone(), &PersonYes).await.unwrap();
+            crate::ops::Answer::Yes
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_held_open_does_not_undo_what_a_person_narrowed_meanwhile() {
+    let w = World::new().await;
+    value(&w, "ada", "org", "KEY", "orgs").await;
+    github(&w, "ada", "org", json!([{"variable": "KEY"}, {"variable": "B_KEY", "required": false}])).await;
+    let again = json!({"consumer": "github", "remove_bindings": ["B_KEY"], "command": ["npx", "server"],
+        "set_bindings": [{"variable": "KEY"}]});
+    let narrowed = json!({"consumer": "github", "remove_bindings": ["KEY"], "command": ["npx", "safe"]});
+    let held = Meanwhile { w: &w, who: "ada", operation: "update_consumer", input: narrowed };
+
+    let e = w.call_with(&w.caller("ada"), "update_consumer", again, &held).await.unwrap_err();
+
+    assert_eq!(e.code, Code::Changed);
+    let seen = w.call(&w.caller("ada"), "get_consumer", json!({"consumer": "github"})).await.unwrap();
+    assert_eq!((&seen["command"], seen["checks"].as_array().unwrap().len()), (&json!(["npx", "safe"]), 1));
+
+    let id = w.add("ada", "org", "MOVED_KEY", "x").await;
+    let widened = json!({"credential": id, "scope": "org", "new_name": "OTHER_NAME"});
+    let taken = json!({"credential": id, "scope": "personal"});
+    let held = Meanwhile { w: &w, who: "ada", operation: "update_credential", input: taken };
+    let e = w.call_with(&w.caller("ada"), "update_credential", widened, &held).await.unwrap_err();
+    assert_eq!(e.code, Code::Changed);
+    let seen = w.call(&w.caller("ada"), "get_credential", json!({"credential": id})).await.unwrap();
+    assert_eq!(seen["scope"], "personal");
+}
+
+#[tokio::test]
+async fn what_a_transaction_has_come_to_do_needs_the_yes_for_that() {
+    use crate::model::access::Agreed;
+    use crate::ops::Operation as _;
+    let w = World::new().await;
+    github(&w, "mia", "personal", json!([])).await;
+    let input = || crate::ops::consumer::UpdateConsumer {
+        consumer: "github".into(),
+        command: Some(vec!["sh".into()]),
+        ..Default::default()
+    };
+    for (agreed, is_done) in [(Agreed::Nobody, false), (Agreed::Form, false), (Agreed::Person, true)] {
+        let caller = Caller { agreed: Some(agreed), ..w.person("mia") };
+        assert_eq!(input().run(&w.app, &caller).await.is_ok(), is_done, "{agreed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_something_is_started_or_found_by_changes_only_with_a_person() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "WEATHER_KEY", "sun").await;
+    value(&w, "mia", "personal", "BANK_KEY", "gold").await;
+    add(&w, "mia", json!({"name": "weather", "bindings": [{"variable": "WEATHER_KEY"}]})).await.unwrap();
+    for (operation, input) in [
+        ("update_consumer", json!({"consumer": "weather", "new_name": "deploy"})),
+        ("update_credential", json!({"credential": "WEATHER_KEY", "new_name": "OLD_KEY"})),
+        ("update_credential", json!({"credential": "BANK_KEY", "new_name": "WEATHER_KEY", "account": "x"})),
+        ("update_credential", json!({"credential": "WEATHER_KEY", "account": "another"})),
+        ("update_credential", json!({"credential": "WEATHER_KEY", "environment": "prod"})),
+    ] {
+        let e = w.call_with(&w.caller("mia"), operation, input.clone(), &FormYes).await.unwrap_err();
+        assert_eq!(e.code, Code::ApprovalRequired, "{input}");
+    }
+    let lent =
+        json!([{"variable": "A_KEY", "credential": "BANK_KEY", "delivery": "header", "service": "github"}]);
+    add(&w, "mia", json!({"name": "bot", "bindings": lent})).await.unwrap();
+    let service = json!({"credential": "BANK_KEY", "service": "github"});
+    let e = w.call_with(&w.caller("mia"), "update_credential", service, &FormYes).await.unwrap_err();
+    assert_eq!(e.code, Code::ApprovalRequired);
+    // What nothing is bound by is renamed with a form, as ever.
+    value(&w, "mia", "personal", "FREE_KEY", "x").await;
+    let free = json!({"credential": "FREE_KEY", "new_name": "FREER_KEY"});
+    w.call_with(&w.caller("mia"), "update_credential", free, &FormYes).await.unwrap();
+}
+
+async fn asked(w: &World, who: &str, operation: &str, input: Value) -> String {
+    let e = w.call(&w.caller(who), operation, input).await.unwrap_err();
+    let id = e.details().iter().find(|(name, _)| *name == "approval_id").expect("it asks").1.clone();
+    crate::ops::approval::show(&w.app, &w.person(who), &id).await.unwrap().impact
+}
+
+#[tokio::test]
+async fn who_agrees_sees_everything_that_decides_where_a_secret_goes() {
+    let w = World::new().await;
+    let id = w.add("mia", "personal", "BANK_KEY", "gold").await;
+    let new = json!({"name": "a", "scope": "org", "command": ["node", "{MODE}", "two words"], "run_by": ["tom"],
+        "bindings": [{"variable": "MODE", "text": "--import=evil"}, {"variable": "API_HOST_NAME", "text": "evil.example"},
+            {"variable": "LOG_KEY", "credential": id, "field": "value", "account": "prod", "environment": "prod"}]});
+    let text = {
+        let mut mine = new.clone();
+        mine["scope"] = json!("personal");
+        asked(&w, "mia", "register_consumer", mine).await
+    };
+    for part in [
+        "node --import=evil 'two words'",
+        "\"--import=evil\"",
+        "\"evil.example\"",
+        "BANK_KEY",
+        "field value",
+        "account prod",
+        "environment prod",
+        "run by: tom",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    github(&w, "ada", "org", json!([])).await;
+    let change =
+        json!({"consumer": "github", "run_by": ["tom"], "new_name": "gh", "description": "new words"});
+    let text = asked(&w, "ada", "update_consumer", change).await;
+    for part in
+        ["name after: gh", "description after: new words", "run by before: everybody", "run by after: tom"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let unseen = json!({"name": "b", "command": ["sh", "a\u{202e}b"]});
+    assert_eq!(add(&w, "mia", unseen).await.unwrap_err().code, Code::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_base_address_is_not_taken_away_by_a_form() {
+    let w = World::new().await;
+    let bindings =
+        json!([{"variable": "KEY"}, {"variable": "OPENAI_BASE_URL", "text": "https://proxy.example"}]);
+    add(&w, "mia", json!({"name": "a", "bindings": bindings})).await.unwrap();
+
+    let remove = json!({"consumer": "a", "remove_bindings": ["OPENAI_BASE_URL"]});
+    let e = w.call_with(&w.caller("mia"), "update_consumer", remove, &FormYes).await.unwrap_err();
+
+    assert_eq!(e.code, Code::ApprovalRequired);
+}
+
+#[tokio::test]
+async fn nobody_else_sees_or_decides_what_is_asked_for_a_personal_consumer() {
+    let w = World::new().await;
+    add(&w, "mia", json!({"name": "hers"})).await.unwrap();
+    for (operation, input) in [
+        ("register_consumer", json!({"name": "mias-bot", "bindings": [{"variable": "MIA_KEY"}]})),
+        ("update_consumer", json!({"consumer": "hers", "command": ["sh"]})),
+        ("remove_consumer", json!({"consumer": "hers"})),
+    ] {
+        let e = w.call(&w.caller("mia"), operation, input).await.unwrap_err();
+        let id = e.details().iter().find(|(name, _)| *name == "approval_id").unwrap().1.clone();
+
+        let seen = w.call(&w.person("ada"), "list_approvals", json!({"all": true})).await.unwrap();
+        assert_eq!(seen["approvals"], json!([]), "{operation}");
+        let e = crate::ops::approval::approve(&w.app, &w.person("ada"), &id).await.unwrap_err();
+        assert_eq!(e.code, Code::ApprovalNotFound);
+    }
+    let log = w.call(&w.caller("ada"), "search_audit_log", json!({})).await.unwrap().to_string();
+    assert!(!log.contains("mias-bot") && !log.contains("hers"), "{log}");
+}
+
+#[tokio::test]
+async fn an_admin_gets_no_token_that_acts_for_somebody_else_and_no_name_of_a_personal_consumer() {
+    let w = World::new().await;
+    github(&w, "ada", "org", json!([])).await;
+    add(&w, "mia", json!({"name": "mias-bot"})).await.unwrap();
+    let (id, _) = token(&w, "mia", "mias-bot").await.unwrap();
+    let for_mia = crate::ops::token::NewToken {
+        label: "x".into(),
+        user: Some("mia".into()),
+        purpose: crate::model::token::Purpose::Consumer,
+        consumer: Some("github".into()),
+        toolsets: Vec::new(),
+        read_only: false,
+        is_assured: false,
+        expires_at: None,
+    };
+
+    let made = crate::ops::token::create(&w.app, &w.person("ada"), for_mia).await.map(|_| ());
+    assert_eq!(made.unwrap_err().code, Code::NotAllowed);
+    let next = crate::ops::token::rotate(&w.app, &w.person("ada"), &id, 0, None).await.map(|_| ());
+    assert_eq!(next.unwrap_err().code, Code::NotAllowed);
+    let listed = w.call(&w.person("ada"), "list_tokens", json!({"all": true})).await.unwrap().to_string();
+    assert!(!listed.contains("mias-bot"), "{listed}");
 }

@@ -1,11 +1,11 @@
 //! `update_consumer`: one thing at a time or all at once; what is not named stays as it is.
 use super::given::{GivenBinding, command, expect_one_a_service, parse_all, remote, screen};
 use super::register::answer;
-use super::{ConsumerAnswer, about, managed, parse_runners, told};
+use super::{ConsumerAnswer, about, managed, parse_runners, runners, shown_command, told};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::{Caller, Standing};
-use crate::model::consumer::{Binding, Consumer, MOST_BINDINGS, parse_name};
+use crate::model::consumer::{Binding, BindingSource, Consumer, MOST_BINDINGS, parse_name};
 use crate::model::text::{Description, Reason, clean};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::{Effect, Operation, Permission, Toolset};
@@ -55,11 +55,12 @@ struct Plan {
 }
 
 impl Plan {
+    /// Something else is started, or something else goes where it starts: by its name clients start it.
     fn redirects(&self) -> bool {
-        !self.set.is_empty()
-            || self.after.command != self.before.command
-            || self.after.url != self.before.url
-            || self.widens
+        let (a, b) = (&self.before, &self.after);
+        !self.set.is_empty() || a.command != b.command || a.url != b.url || a.name != b.name || self.widens
+            // What is left of the secrets may go elsewhere without it: a base address, a proxy.
+            || self.removed.iter().any(|b| b.source == BindingSource::Static)
     }
 }
 
@@ -152,11 +153,31 @@ impl UpdateConsumer {
         Ok(Plan { who, before, after, set, replaced, removed, widens })
     }
 
-    fn question(&self, plan: &Plan) -> Question {
+    fn confirmation(&self, tx: &Reader<'_>, plan: &Plan) -> Result<Confirm> {
+        let question = self.question(tx, plan)?;
+        Ok(match (plan.redirects(), plan.removed.is_empty()) {
+            (true, _) => Confirm::Person(question),
+            (false, false) => Confirm::Form(question),
+            (false, true) => Confirm::Nothing,
+        })
+    }
+
+    fn question(&self, tx: &Reader<'_>, plan: &Plan) -> Result<Question> {
+        let (before, after) = (&plan.before, &plan.after);
         let mut impact = Vec::new();
+        for (what, a, b) in [
+            ("name", &before.name, &after.name),
+            ("description", &before.description, &after.description),
+            ("stack", &before.stack, &after.stack),
+        ] {
+            if a != b {
+                impact.push(format!("{what} before: {a}"));
+                impact.push(format!("{what} after: {b}"));
+            }
+        }
         if plan.after.command != plan.before.command {
-            impact.push(format!("runs before: {}", plan.before.command.join(" ")));
-            impact.push(format!("runs after: {}", plan.after.command.join(" ")));
+            impact.push(format!("runs before: {}", shown_command(&plan.before.command)));
+            impact.push(format!("runs after: {}", shown_command(&plan.after.command)));
         }
         if plan.after.url != plan.before.url {
             impact.push(format!("talks to before: {}", plan.before.url));
@@ -164,23 +185,21 @@ impl UpdateConsumer {
         }
         for new in &plan.set {
             if let Some(old) = plan.replaced.iter().find(|old| old.variable == new.variable) {
-                impact.push(format!("before: {}", told(old)));
+                impact.push(format!("before: {}", told(tx, old)?));
             }
-            impact.push(format!("gets: {}", told(new)));
-            if !new.text.is_empty() {
-                impact.push(format!("text of {}: {}", new.variable, new.text));
-            }
+            impact.push(format!("gets: {}", told(tx, new)?));
         }
         impact.extend(plan.removed.iter().map(|b| format!("no longer gets: {}", b.variable)));
-        if plan.widens {
-            impact.push("more people may run it than before".into());
+        if before.run_by != after.run_by {
+            impact.push(format!("run by before: {}", runners(tx, before)));
+            impact.push(format!("run by after: {}", runners(tx, after)));
         }
-        Question {
+        Ok(Question {
             summary: format!("change the consumer {} ({})", plan.before.name, plan.before.scope),
             impact,
             reason: self.reason.as_ref().map_or(String::new(), |reason| reason.as_str().to_owned()),
             pins: vec![("consumer", plan.before.id.0.clone())],
-        }
+        })
     }
 }
 
@@ -200,12 +219,7 @@ impl Operation for UpdateConsumer {
         app.store
             .read(move |tx| {
                 let plan = input.plan(catalogue, tx, &asking)?;
-                let question = input.question(&plan);
-                Ok(match (plan.redirects(), plan.removed.is_empty()) {
-                    (true, _) => Confirm::Person(question),
-                    (false, false) => Confirm::Form(question),
-                    (false, true) => Confirm::Nothing,
-                })
+                input.confirmation(tx, &plan)
             })
             .await
     }
@@ -216,13 +230,15 @@ impl Operation for UpdateConsumer {
         app.store
             .write(caller, move |tx| {
                 let plan = self.plan(catalogue, tx, &asking)?;
+                self.confirmation(tx, &plan)?.expect_agreed(&asking)?;
                 let mut c = plan.after;
                 c.updated_at = tx.now();
                 tx.save(&mut c)?;
                 for old in &plan.removed {
                     tx.remove::<Binding>(&[c.id.as_str(), &old.variable])?;
                 }
-                let set: Vec<_> = plan.set.iter().map(told).collect();
+                let set = plan.set.iter().map(|b| told(tx, b)).collect::<Result<Vec<_>>>()?;
+                let replaced = plan.replaced.iter().map(|b| told(tx, b)).collect::<Result<Vec<_>>>()?;
                 for mut new in plan.set {
                     match new.revision {
                         0 => tx.insert(&mut new)?,
@@ -232,7 +248,7 @@ impl Operation for UpdateConsumer {
                 let event = about(Self::NAME, &c)
                     .because(self.reason.as_ref().map_or("", Reason::as_str))
                     .with("set", set)
-                    .with("replaced", plan.replaced.iter().map(told).collect::<Vec<_>>())
+                    .with("replaced", replaced)
                     .with("removed", plan.removed.iter().map(|b| b.variable.clone()).collect::<Vec<_>>())
                     .with("command", c.command.first().cloned().unwrap_or_default())
                     .with("url", c.url.clone());

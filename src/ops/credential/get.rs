@@ -201,7 +201,9 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         let who = match grant.grantee_kind {
             GranteeKind::User => names.user(&grant.grantee_id)?,
             GranteeKind::Team => format!("team {}", names.team(&grant.grantee_id)?),
-            GranteeKind::Consumer => crate::ops::consumer::name_of(tx, &org.id, &grant.grantee_id)?,
+            GranteeKind::Consumer => {
+                format!("consumer {}", crate::ops::consumer::name_of(tx, &who, &org.id, &grant.grantee_id)?)
+            }
         };
         holders.push(Holder {
             who,

@@ -121,7 +121,15 @@ impl Operation for UnshareCredential {
                             format!("team {}", names.team(&g.grantee_id)?)
                         }
                         GranteeKind::Consumer => {
-                            crate::ops::consumer::name_of(tx, &asking.org, &g.grantee_id)?
+                            format!(
+                                "consumer {}",
+                                crate::ops::consumer::name_of(
+                                    tx,
+                                    &tx.standing(&asking)?,
+                                    &asking.org,
+                                    &g.grantee_id
+                                )?
+                            )
                         }
                         GranteeKind::User => names.user(&g.grantee_id)?,
                     };

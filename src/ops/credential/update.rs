@@ -13,6 +13,7 @@ use crate::model::org::Org;
 use crate::model::status::{StatusReport, status};
 use crate::model::text::{Description, Label, Reason};
 use crate::ops::confirm::{Confirm, Question};
+use crate::ops::consumer;
 use crate::ops::reach::{self, Need, Reached};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::services::Catalogue;
@@ -169,7 +170,8 @@ impl UpdateCredential {
             }
             _ => Vec::new(),
         };
-        if !plan.moves() && !plan.renames() && shadowed.is_empty() {
+        let repoints = repoints(tx, plan)?;
+        if !plan.moves() && !plan.renames() && shadowed.is_empty() && !repoints {
             return Ok(Confirm::Nothing);
         }
         let c = &plan.before.credential;
@@ -197,6 +199,21 @@ impl UpdateCredential {
         for text in described(tx, caller, &shadowed)? {
             impact.push(format!("comes before {text} in your sessions"));
         }
+        if repoints {
+            impact
+                .push("consumers are bound by these names: they get another credential then, or none".into());
+            for c in [&plan.before.credential, &plan.after] {
+                for (consumer, variable) in consumer::bound_to(tx, &plan.who, c)? {
+                    impact.push(format!("{} is bound to {} as {variable}", consumer.name, c.label()));
+                }
+            }
+            if plan.before.credential.service != plan.after.service {
+                impact.push(format!(
+                    "service before: {}; after: {}",
+                    plan.before.credential.service, plan.after.service
+                ));
+            }
+        }
         let reason =
             self.reason.as_deref().map(Reason::parse).transpose()?.map_or(String::new(), |r| r.to_string());
         let question = Question {
@@ -205,12 +222,32 @@ impl UpdateCredential {
             reason,
             pins: vec![("credential", c.id.0.clone())],
         };
-        Ok(if plan.widens() || plan.takes_away() {
+        Ok(if plan.widens() || plan.takes_away() || repoints {
             Confirm::Person(question)
         } else {
             Confirm::Form(question)
         })
     }
+}
+
+/// Whether a binding of anybody's names what it is called before or after, so that another secret goes there, or this one
+/// goes elsewhere (SECURITY.md §1 c).
+fn repoints(tx: &Reader<'_>, plan: &Plan) -> Result<bool> {
+    let (before, after) = (&plan.before.credential, &plan.after);
+    let is_moved = plan.renames() || plan.moves() || before.service != after.service;
+    if !is_moved {
+        return Ok(false);
+    }
+    for key in [&before.name_key, &after.name_key] {
+        let named = tx.bindings_naming(&before.org_id, key, before.id.as_str())?;
+        let is_met = |b: &crate::model::consumer::Binding| {
+            plan.renames() || plan.moves() || b.delivery == crate::model::consumer::Delivery::Header
+        };
+        if named.iter().any(is_met) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Operation for UpdateCredential {
@@ -240,6 +277,7 @@ impl Operation for UpdateCredential {
                 // Taken inside: the transaction has followed every key rotation by now.
                 let vault = keys.vault();
                 let plan = self.plan(catalogue, tx, &asking)?;
+                self.question(tx, &asking, &plan)?.expect_agreed(&asking)?;
                 let now = tx.now();
                 let mut c = plan.after.clone();
                 c.updated_at = now;

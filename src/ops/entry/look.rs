@@ -155,7 +155,7 @@ fn value(tx: &Reader<'_>, caller: &Caller, row: &EntryLink) -> Result<EntryView>
             view.warnings.push(format!("In your sessions it comes before {text}."));
         }
     }
-    view.used_by = used_by(tx, c, &found.grants, &mut names)?;
+    view.used_by = used_by(tx, &tx.standing(caller)?, c, &found.grants, &mut names)?;
     view.is_file = c.kind == CredentialType::File;
     if view.is_file {
         view.most_bytes = MOST_FILE_BYTES;
@@ -178,6 +178,7 @@ fn value(tx: &Reader<'_>, caller: &Caller, row: &EntryLink) -> Result<EntryView>
 
 fn used_by(
     tx: &Reader<'_>,
+    who: &crate::model::access::Standing,
     c: &Credential,
     grants: &[crate::model::access::Grant],
     names: &mut Names<'_, '_>,
@@ -189,7 +190,9 @@ fn used_by(
             GranteeKind::Team => {
                 format!("team {} (granted: {})", names.team(&grant.grantee_id)?, grant.level)
             }
-            GranteeKind::Consumer => crate::ops::consumer::name_of(tx, &c.org_id, &grant.grantee_id)?,
+            GranteeKind::Consumer => {
+                format!("consumer {}", crate::ops::consumer::name_of(tx, who, &c.org_id, &grant.grantee_id)?)
+            }
         });
     }
     let usage = tx.usage(&c.id)?;

@@ -88,7 +88,12 @@ pub async fn hand_over_to(app: &App, caller: &Caller, consumer: &str, command: &
             let own =
                 consumer.command.first().map_or("", |program| program.rsplit('/').next().unwrap_or_default());
             let command = if command.is_empty() { own } else { command };
-            let asked = Asked::Consumer { id: consumer.id.clone(), command: command.to_owned() };
+            let asked = Asked::Consumer {
+                id: consumer.id.clone(),
+                scope: consumer.scope,
+                owner: consumer.owner_id.clone(),
+                command: command.to_owned(),
+            };
             hand(app, &caller, asked).await?
         }
         false => Vec::new(),

@@ -19,7 +19,9 @@ use crate::error::{Code, Error, Result, invalid};
 use crate::ids::{ConsumerId, CredentialId};
 use crate::model::access::{Caller, Standing, access};
 use crate::model::consumer::{Binding, Delivery};
-use crate::model::credential::{Credential, CredentialType, Environment, SealedField, Source, Version};
+use crate::model::credential::{
+    Credential, CredentialType, Environment, Scope, SealedField, Source, Version,
+};
 use crate::model::event::Event;
 use crate::model::name::Reserved;
 use crate::model::suspicion::Kind;
@@ -197,7 +199,12 @@ pub fn holding(handed: &[Handed]) -> Holding {
 pub async fn would_hand(app: &App, caller: &Caller, wanted: &Wanting) -> Result<Holding> {
     let asked = match wanted {
         Wanting::Names(wanted) => Asked::Names(wanted.clone()),
-        Wanting::Consumer(id) => Asked::Consumer { id: id.clone(), command: String::new() },
+        Wanting::Consumer(id) => Asked::Consumer {
+            id: id.clone(),
+            scope: Scope::Personal,
+            owner: String::new(),
+            command: String::new(),
+        },
     };
     let asking = caller.clone();
     app.store

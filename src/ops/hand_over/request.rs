@@ -94,17 +94,13 @@ pub async fn open_for_request(
             return Err(e);
         }
     }
-    let (asking, consumer, variable, expected) = (
-        caller.clone(),
-        meant.consumer.id.clone(),
-        meant.binding.variable.clone(),
-        meant.credential.id.clone(),
-    );
+    let (asking, consumer, agreed, expected) =
+        (caller.clone(), meant.consumer.id.clone(), meant.binding.clone(), meant.credential.id.clone());
     let (told_operation, told_host) = (operation.clone(), host.clone());
     let chosen = app
         .store
         .write(caller, move |tx| {
-            let chosen = again(tx, &asking, &consumer, &variable, &expected)?;
+            let chosen = again(tx, &asking, &consumer, &agreed, &expected)?;
             tx.count_use(&chosen.credential.id, true)?;
             let binding =
                 chosen.binding.as_ref().ok_or_else(|| crate::error::internal("a bound use has a binding"))?;
@@ -141,17 +137,13 @@ fn again(
     tx: &crate::store::Reader<'_>,
     caller: &Caller,
     consumer: &ConsumerId,
-    variable: &str,
+    agreed: &Binding,
     expected: &CredentialId,
 ) -> Result<Chosen> {
     let changed = || Error::new(Code::Changed, "the binding was changed while the request was read");
     let who = tx.standing(caller)?;
     let c = run_by(tx, caller, &who, consumer.as_str())?;
-    let b = tx
-        .bindings(&caller.org, consumer)?
-        .into_iter()
-        .find(|b| b.variable == variable && b.delivery == Delivery::Header)
-        .ok_or_else(changed)?;
+    let b = tx.bindings(&caller.org, consumer)?.into_iter().find(|b| b == agreed).ok_or_else(changed)?;
     let chosen = choose(tx, caller, &who, Wish::bound(c, b))?.ok_or_else(changed)?;
     if let Some(b) = &chosen.binding {
         expect_of_service(&chosen.credential, b)?;

@@ -4,6 +4,7 @@ use crate::error::{Code, Error, Result, invalid};
 use crate::ids::ConsumerId;
 use crate::model::access::{Caller, Standing};
 use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
+use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::resolution::Narrowing;
@@ -19,6 +20,8 @@ pub(super) enum Asked {
     /// What this consumer is bound to, and nothing else. `header`: by the broker, what only it may add.
     Consumer {
         id: ConsumerId,
+        scope: Scope,
+        owner: String,
         command: String,
     },
 }
@@ -47,9 +50,13 @@ impl Asked {
     pub fn started(&self) -> Result<Event> {
         match self {
             Self::Names(_) => Err(invalid("no credential is named")),
-            Self::Consumer { id, command } => Ok(Event::of("start_consumer")
-                .about("consumer", id.as_str(), "")
-                .with("command", command.as_str())),
+            Self::Consumer { id, scope, owner, command } => {
+                let mut event = Event::of("start_consumer").about("consumer", id.as_str(), "");
+                // Of a personal one only its owner reads it.
+                event.object.scope = Some(*scope);
+                event.object.owner.clone_from(owner);
+                Ok(event.with("command", command.as_str()))
+            }
         }
     }
 

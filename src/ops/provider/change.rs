@@ -228,6 +228,9 @@ impl Operation for UpdateOauthProvider {
         app.store
             .write(caller, move |tx| {
                 let plan = self.plan(tx, &asking, catalogue, &own_callback, &allow)?;
+                if plan.needs_person || plan.voids_secret {
+                    Confirm::Person(Question::default()).expect_agreed(&asking)?;
+                }
                 let mut p = plan.after;
                 p.updated_at = tx.now();
                 tx.save(&mut p)?;

@@ -150,6 +150,7 @@ fn describe(
 /// Who may use it: its place, then whoever it was granted to.
 fn holders(tx: &Reader<'_>, caller: &Caller, found: &Reached, logins: &mut Logins) -> Result<Vec<String>> {
     let c = &found.credential;
+    let who = tx.standing(caller)?;
     let mut holders = vec![match c.scope {
         Scope::Personal => format!("only {}", logins.of(tx, &c.org_id, &c.owner_id)?),
         Scope::Team => format!("team {}", team_name(tx, c, &c.owner_id)?),
@@ -159,11 +160,12 @@ fn holders(tx: &Reader<'_>, caller: &Caller, found: &Reached, logins: &mut Login
         let holder = match grant.grantee_kind {
             GranteeKind::User => format!("user {}", logins.of(tx, &c.org_id, &grant.grantee_id)?),
             GranteeKind::Team => format!("team {}", team_name(tx, c, &grant.grantee_id)?),
-            GranteeKind::Consumer => crate::ops::consumer::name_of(tx, &c.org_id, &grant.grantee_id)?,
+            GranteeKind::Consumer => {
+                format!("consumer {}", crate::ops::consumer::name_of(tx, &who, &c.org_id, &grant.grantee_id)?)
+            }
         };
         holders.push(format!("{holder} ({})", grant.level));
     }
-    let who = tx.standing(caller)?;
     for (consumer, variable) in crate::ops::consumer::bound_to(tx, &who, c)?.into_iter().take(HOLDERS) {
         holders.push(format!("consumer {} as {variable}", consumer.name));
     }

@@ -88,7 +88,7 @@ async fn make(app: &App, caller: &Caller, new: NewToken) -> Result<(TokenRow, Se
                 Some(held) => event.with("consumer", held.consumer_id.0.clone()),
                 None => event,
             };
-            let row = TokenRow::of(tx, &token, login)?;
+            let row = TokenRow::of(tx, &tx.standing(&asking)?, &token, login)?;
             tx.record_step(event, row)
         })
         .await?;
@@ -134,9 +134,15 @@ fn insert(
         Some(wanted) => {
             // Seen by who makes it, and run by whom it is for: it never lets anybody at more than they may start.
             let c = consumer::reach(tx, asking, &who, wanted)?;
-            let theirs = Caller { user: user.id.clone(), ..asking.clone() };
-            let they = tx.standing(&theirs)?;
-            Some(consumer::run_by(tx, &theirs, &they, c.id.as_str())?)
+            // It opens what is personal to its user: nobody else is given one of it.
+            if user.id != who.user {
+                return Err(Error::new(
+                    Code::NotAllowed,
+                    "a consumer's token is made by the person it acts for",
+                )
+                .next("Ask them to run `unsaid token create NAME --consumer CONSUMER` themselves."));
+            }
+            Some(consumer::run_by(tx, asking, &who, c.id.as_str())?)
         }
     };
     let now = tx.now();
@@ -218,6 +224,13 @@ async fn rotated(
         .store
         .write(caller, move |tx| {
             let mut old = super::revoke::theirs(tx, &asking, &wanted)?;
+            if old.user_id != asking.user {
+                return Err(Error::new(
+                    Code::NotAllowed,
+                    "only the person whose token it is gets the next one",
+                )
+                .next("End it with `unsaid token revoke`; its person makes a new one."));
+            }
             let now = tx.now();
             if !old.is_live(now) {
                 return Err(Error::new(Code::TokenNotFound, format!("{} has ended already", old.label))
@@ -255,7 +268,7 @@ async fn rotated(
                 .with("before", old.id.0.clone())
                 .with("before_ends_at", old.expires_at.to_string())
                 .with("expires_at", token.expires_at.to_string());
-            let row = TokenRow::of(tx, &token, login)?;
+            let row = TokenRow::of(tx, &tx.standing(&asking)?, &token, login)?;
             tx.record_step(event, row)
         })
         .await?;

@@ -3,7 +3,7 @@ use crate::app::App;
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::TokenId;
-use crate::model::access::Caller;
+use crate::model::access::{Caller, Standing};
 use crate::model::org::Role;
 use crate::model::token::{Purpose, Token};
 use crate::ops::{Effect, Operation, Permission, Toolset, people_only};
@@ -44,10 +44,10 @@ pub struct TokenList {
 }
 
 impl TokenRow {
-    pub(super) fn of(tx: &Reader<'_>, t: &Token, user: String) -> Result<Self> {
+    pub(super) fn of(tx: &Reader<'_>, who: &Standing, t: &Token, user: String) -> Result<Self> {
         let now = tx.now();
         let consumer = match tx.consumer_of_token(&t.org_id, &t.id)? {
-            Some(held) => tx.find_consumer(&t.org_id, &held.consumer_id)?.map_or(String::new(), |c| c.name),
+            Some(held) => crate::ops::consumer::name_of(tx, who, &t.org_id, held.consumer_id.as_str())?,
             None => String::new(),
         };
         let state = match t.revoked_at {
@@ -92,7 +92,7 @@ impl Operation for ListTokens {
                 for token in tx.tokens(&asking.org, (!everybody).then_some(&who.user))? {
                     if token.is_live(now) || self.ended == Some(true) {
                         let user = tx.user(&asking.org, &token.user_id).map(|u| u.login).unwrap_or_default();
-                        tokens.push(TokenRow::of(tx, &token, user)?);
+                        tokens.push(TokenRow::of(tx, &who, &token, user)?);
                     }
                 }
                 Ok(TokenList { tokens })

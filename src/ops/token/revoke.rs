@@ -49,7 +49,7 @@ impl Operation for RevokeToken {
                 let user = tx.user(&asking.org, &token.user_id).map(|u| u.login).unwrap_or_default();
                 let event = about(Self::NAME, "token", token.id.as_str(), &token.label, token.revision)
                     .with("user", token.user_id.0.clone());
-                let token = TokenRow::of(tx, &token, user)?;
+                let token = TokenRow::of(tx, &tx.standing(&asking)?, &token, user)?;
                 tx.record(event, Revoked { token })
             })
             .await
