@@ -60,15 +60,15 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
-struct Open(String);
+/// The one service, for everybody.
+struct Open(Arc<Route>, Arc<Limits>);
 
 impl Doorkeeper for Open {
     type Use = ();
 
     async fn admit(&self, asked: &Asked<'_>) -> Result<Passage<()>> {
-        let route = Route { base: self.0.parse().unwrap(), paths: Vec::new() };
         Ok(Passage {
-            way: asked.way(&route, &Limits::default())?,
+            way: asked.way(&self.0, &self.1)?,
             placement: Placement::bearer(),
             values: vec![Given {
                 field: "token".into(),
@@ -91,7 +91,10 @@ impl Doorkeeper for Open {
 async fn broker(base: String, ca_file: PathBuf) {
     let host = base.strip_prefix("https://").unwrap().to_owned();
     let outbound = Outbound { allow: vec![host], ca_file: Some(ca_file), proxy: None };
-    let broker = Broker::new(Open(base), Settings { outbound, ..Settings::default() });
+    let broker = Broker::new(
+        Open(Arc::new(Route::new(base.parse().unwrap(), Vec::new()).unwrap()), Arc::default()),
+        Settings { outbound, ..Settings::default() },
+    );
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
     let address = listener.local().unwrap();
     let place = Place { listen: address, public_url: None, has_tls: false, behind_proxy: false };
@@ -142,7 +145,7 @@ fn nginx(folder: &Path, name: &str, server: &str) -> Running {
 
 /// A certificate of 127.0.0.1's, in files.
 fn certificate(folder: &Path) -> rcgen::CertifiedKey<rcgen::KeyPair> {
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1", "localhost"].map(str::to_owned)).unwrap();
     std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
     std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     made
@@ -168,15 +171,17 @@ fn compare(folder: &Path) {
             "upstream service {{ server 127.0.0.1:{service}; keepalive 64; keepalive_requests 100000000; }}\n\
              server {{ listen 127.0.0.1:{proxy}; location / {{ proxy_pass https://service; proxy_http_version 1.1;\n\
              proxy_set_header Connection ''; proxy_set_header Authorization 'Bearer other'; proxy_ssl_verify on;\n\
-             proxy_ssl_name 127.0.0.1; proxy_ssl_trusted_certificate {at}/cert.pem; }} }}"
+             proxy_ssl_name localhost; proxy_ssl_trusted_certificate {at}/cert.pem; }} }}"
         ),
     );
     let (_broker, ours) = start_broker(&format!("https://127.0.0.1:{service}"), &folder.join("cert.pem"));
     let bare: SocketAddr = ([127, 0, 0, 1], proxy).into();
     let load = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     load.block_on(async {
-        while TcpStream::connect(bare).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        for port in [service, proxy] {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         for connections in [64, 1] {
             let mut turns = [Vec::new(), Vec::new()];

@@ -329,7 +329,10 @@ async fn a_long_answer_that_breaks_off_breaks_off_for_the_caller_too() {
 
         let answer = broker.get("/v1/x").await;
 
-        assert!(answer.contains("first") && !answer.ends_with("0\r\n\r\n"), "{answer}");
+        assert!(
+            !answer.ends_with("0\r\n\r\n") && !answer.to_ascii_lowercase().contains("content-length"),
+            "{answer}"
+        );
         assert_eq!(broker.ended(1).await[0].outcome, Outcome::Failed("the answer broke off"));
     }
 }

@@ -152,6 +152,48 @@ mod tests {
         assert!(error.message().contains("no regular file"), "{error}");
     }
 
+    const BROKER: &str = r#"
+        [broker]
+        base_url = "http://127.0.0.1:8099/api"
+        paths = ["/api/v1/**"]
+        base_url_env = ["ACME_BASE_URL"]
+        base_url_suffix = "/v1"
+        auth = { in = "header", name = "X-Key", format = "{token}" }
+    "#;
+
+    #[test]
+    fn a_service_of_ones_own_can_be_brokered_on_this_machine() {
+        let folder = folder_with("acme.toml", &format!("{OWN}{BROKER}"));
+
+        let acme = Catalogue::with_folder(folder.path()).expect("good").service("acme").expect("added");
+
+        let preset = acme.broker().expect("reached");
+        let base = acme.broker_base(&preset, &Default::default()).expect("an address");
+        assert_eq!(base.as_str(), "http://127.0.0.1:8099/api");
+        assert!(preset.paths[0].fits("/api/v1/x") && !preset.paths[0].fits("/api/v2"));
+        assert_eq!((preset.base_url_env.len(), preset.base_url_suffix.as_deref()), (1, Some("/v1")));
+    }
+
+    #[test]
+    fn a_broker_section_that_could_mean_two_things_is_refused() {
+        for (good, bad, field) in [
+            ("http://127.0.0.1:8099/api", "http://u:p@127.0.0.1:8099/api", "broker.base_url"),
+            ("http://127.0.0.1:8099/api", "http://127.0.0.1:8099/api/", "broker.base_url"),
+            ("http://127.0.0.1:8099/api", "http://{host}/api", "broker.base_url"),
+            ("http://127.0.0.1:8099/api", "ftp://127.0.0.1/api", "broker.base_url"),
+            ("/api/v1/**", "/api/../**", "broker.paths[0]"),
+            ("ACME_BASE_URL", "ACME=BASE", "broker.base_url_env"),
+            ("\"/v1\"", "\"v1\"", "broker.base_url_suffix"),
+            ("in = \"header\", name = \"X-Key\", format = \"{token}\"", "in = \"path\"", "broker.auth"),
+        ] {
+            let folder = folder_with("acme.toml", &format!("{OWN}{}", BROKER.replace(good, bad)));
+
+            let error = Catalogue::with_folder(folder.path()).err().expect("refused");
+
+            assert!(error.message().contains(field), "{field}: {error}");
+        }
+    }
+
     #[test]
     fn a_bad_file_is_named_with_its_field_and_never_with_its_content() {
         let planted = "planted-".repeat(3);

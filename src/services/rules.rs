@@ -184,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn our_own_services_are_brokered_by_https_alone_and_each_variable_is_one_services() {
+        let mut seen = HashSet::new();
+        for service in Catalogue::embedded().services() {
+            let Some(broker) = service.broker() else { continue };
+            assert!(broker.base_url.starts_with("https://"), "{}", service.id);
+            for name in broker.base_url_env {
+                assert!(seen.insert(name.clone()), "{name} twice");
+            }
+        }
+        assert!(seen.contains("OPENAI_BASE_URL") && seen.contains("ANTHROPIC_BASE_URL"));
+    }
+
+    #[test]
     fn no_example_is_recognised_as_another_services() {
         let catalogue = Catalogue::embedded();
         for service in catalogue.services() {

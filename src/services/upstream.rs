@@ -5,21 +5,23 @@
 //! redirect is followed, nothing is unpacked, no proxy of the environment is used. A connection is kept for half a
 //! second without use: it has the credential in its buffers, and nothing may be found there a second later.
 use super::client::Outbound;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, invalid};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, Response, Uri, header};
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
@@ -134,15 +136,39 @@ pub struct Failed {
     pub is_forbidden: bool,
 }
 
+const FLOODED: Failed = Failed::malformed("it sends interim answers without end");
+
 impl Failed {
-    fn new(why: &'static str) -> Self {
+    const fn new(why: &'static str) -> Self {
         Self { why, is_late: false, is_malformed: false, is_forbidden: false }
     }
-    fn late(why: &'static str) -> Self {
-        Self { is_late: true, ..Self::new(why) }
+    const fn late(why: &'static str) -> Self {
+        Self { why, is_late: true, is_malformed: false, is_forbidden: false }
     }
-    fn malformed(why: &'static str) -> Self {
-        Self { is_malformed: true, ..Self::new(why) }
+    const fn malformed(why: &'static str) -> Self {
+        Self { why, is_late: false, is_malformed: true, is_forbidden: false }
+    }
+}
+
+/// Where a service is, with what every request to it needs.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub url: Url,
+    /// What `Host` says.
+    pub host: header::HeaderValue,
+    key: String,
+}
+
+impl Origin {
+    /// Fails with `invalid_input` for an address that has no host.
+    pub fn of(url: Url) -> Result<Self, Error> {
+        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        let host = header::HeaderValue::from_str(host)
+            .ok()
+            .filter(|_| url.has_host())
+            .ok_or_else(|| invalid("the service's address names no host"))?;
+        let key = url.origin().ascii_serialization();
+        Ok(Self { url, host, key })
     }
 }
 
@@ -158,7 +184,7 @@ pub struct Upstream {
 #[derive(Default)]
 struct Idle {
     /// By scheme, host and port; the last used is the first taken.
-    by_origin: Mutex<HashMap<String, Vec<(Instant, SendRequest<Sent>)>>>,
+    by_origin: Mutex<HashMap<String, Vec<(Instant, Connection)>>>,
     is_tidied: Mutex<bool>,
 }
 
@@ -167,13 +193,16 @@ impl Upstream {
         Self { outbound, patience, tls: OnceCell::new(), idle: Arc::default() }
     }
 
-    /// Sends `request`, whose target is a path, to the origin of `base`, and returns with the head of the answer.
+    /// Sends `request`, whose target is a path, to `origin`, and returns with the head of the answer.
     ///
     /// Whoever drops the future or the answer's body ends the request. It is sent twice only where the first surely did
     /// not arrive, or nothing is changed by it (RFC 9110 §9.2.2).
-    pub async fn send(&self, base: &Url, mut request: Request<Sent>) -> Result<Response<Incoming>, Failed> {
-        let key = base.origin().ascii_serialization();
-        let flooded = limit_interim(&mut request);
+    pub async fn send(
+        &self,
+        origin: &Origin,
+        mut request: Request<Sent>,
+    ) -> Result<Response<Answered>, Failed> {
+        let interim = count_interim(&mut request);
         // The library says nothing where there is nothing, and some services then wait (RFC 9110 §8.6).
         let is_reading = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         if matches!(request.body(), Sent::Nothing) && !is_reading {
@@ -181,23 +210,23 @@ impl Upstream {
         }
         let progress = request.body().progress();
         loop {
-            let kept = self.idle.take(&key);
+            let kept = self.idle.take(&origin.key);
             let is_kept = kept.is_some();
-            let mut sender = match kept {
-                Some(sender) => sender,
-                None => self.connect(base).await?,
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => self.connect(&origin.url).await?,
             };
             let again = is_kept.then(|| copy(&request)).flatten();
             let answered = tokio::select! {
-                answered = sender.try_send_request(request) => answered,
-                () = flooded.notified() => return Err(Failed::malformed("it sends interim answers without end")),
+                biased;
+                answered = connection.send(request, &interim) => answered.ok_or(FLOODED)?,
                 () = self.silence(&progress) => return Err(Failed::late("it did not answer in time")),
             };
             match answered {
                 Ok(response) => {
                     check(&response)?;
-                    self.idle.keep_once_ready(key, sender);
-                    return Ok(response);
+                    let home = Some((connection, origin.key.clone(), self.idle.clone()));
+                    return Ok(response.map(|coming| Answered { coming, home }));
                 }
                 Err(mut failed) => {
                     // It was closed while nobody looked: what did not go out may go out elsewhere.
@@ -221,14 +250,14 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, base: &Url) -> Result<SendRequest<Sent>, Failed> {
+    async fn connect(&self, base: &Url) -> Result<Connection, Failed> {
         match tokio::time::timeout(self.patience.connect, self.connected(base)).await {
             Ok(connected) => connected,
             Err(_) => Err(Failed::late("no connection in time")),
         }
     }
 
-    async fn connected(&self, base: &Url) -> Result<SendRequest<Sent>, Failed> {
+    async fn connected(&self, base: &Url) -> Result<Connection, Failed> {
         let is_plain = base.scheme() == "http";
         let prefix = if is_plain { "http://" } else { "" };
         let is_named = self.outbound.names(base, prefix);
@@ -249,7 +278,7 @@ impl Upstream {
     }
 
     /// By the configured proxy, which resolves the name (RFC 9110 §9.3.6).
-    async fn through(&self, proxy: &str, base: &Url, is_plain: bool) -> Result<SendRequest<Sent>, Failed> {
+    async fn through(&self, proxy: &str, base: &Url, is_plain: bool) -> Result<Connection, Failed> {
         let wrong = || Failed { is_forbidden: true, ..Failed::new("[outbound] proxy is no http:// address") };
         let proxy = Url::parse(proxy).ok().filter(|proxy| proxy.scheme() == "http").ok_or_else(wrong)?;
         let refused = || Failed::new("the proxy made no connection");
@@ -310,7 +339,7 @@ impl Upstream {
     }
 }
 
-async fn shake_hands<S>(stream: S) -> Result<SendRequest<Sent>, Failed>
+async fn shake_hands<S>(stream: S) -> Result<Connection, Failed>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -321,23 +350,106 @@ where
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|e| cause(&e))?;
-    tokio::spawn(async move {
-        // Its end is seen by whoever uses it.
-        let _ = connection.await;
-    });
-    Ok(sender)
+    // Its end is seen by whoever uses it.
+    let run = Box::pin(async move { drop(connection.await) });
+    Ok(Connection { sender, run: Some(run) })
 }
 
-/// Told when more interim answers came than anybody sends.
-fn limit_interim(request: &mut Request<Sent>) -> Arc<Notify> {
-    let (flooded, count) = (Arc::new(Notify::new()), AtomicUsize::new(0));
-    let tell = flooded.clone();
-    hyper::ext::on_informational(request, move |_| {
-        if count.fetch_add(1, Ordering::Relaxed) >= MOST_INTERIM {
-            tell.notify_one();
+/// A connection, which moves only while somebody who uses it waits: a task of its own would cost two changes of thread
+/// for each request. Dropping it closes it.
+struct Connection {
+    sender: SendRequest<Sent>,
+    /// Nothing once it has ended.
+    run: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Connection {
+    /// Nothing where it sends more `interim` answers than anybody does.
+    async fn send(
+        &mut self,
+        request: Request<Sent>,
+        interim: &AtomicUsize,
+    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Sent>>>> {
+        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+        poll_fn(|cx| {
+            self.run(cx);
+            match interim.load(Ordering::Relaxed) {
+                0..=MOST_INTERIM => answer.as_mut().poll(cx).map(Some),
+                _ => Poll::Ready(None),
+            }
+        })
+        .await
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) {
+        if self.run.as_mut().is_some_and(|run| run.as_mut().poll(cx).is_ready()) {
+            self.run = None;
         }
+    }
+
+    /// Whether it may be used again. Looks at what came meanwhile: its end, or what nobody asked for.
+    fn is_ready(&mut self) -> bool {
+        self.run(&mut Context::from_waker(Waker::noop()));
+        self.run.is_some() && self.sender.is_ready()
+    }
+}
+
+/// The body of an answer. Its connection is kept once it was read to the end.
+pub struct Answered {
+    coming: Incoming,
+    home: Option<(Connection, String, Arc<Idle>)>,
+}
+
+impl Body for Answered {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let mut polled = Pin::new(&mut this.coming).poll_frame(cx);
+        if polled.is_pending()
+            && let Some((connection, ..)) = &mut this.home
+        {
+            connection.run(cx);
+            polled = Pin::new(&mut this.coming).poll_frame(cx);
+        }
+        if matches!(polled, Poll::Ready(None)) {
+            this.go_home();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.coming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.coming.size_hint()
+    }
+}
+
+impl Answered {
+    /// Keeps the connection, if nothing more is to come; for an answer that has no body.
+    pub fn go_home(&mut self) {
+        if let Some((mut connection, key, idle)) = self.home.take()
+            && connection.is_ready()
+        {
+            idle.keep(key, connection);
+        }
+    }
+}
+
+/// How many interim answers (1xx) came.
+fn count_interim(request: &mut Request<Sent>) -> Arc<AtomicUsize> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    hyper::ext::on_informational(request, move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
     });
-    flooded
+    count
 }
 
 /// The same request where sending it twice changes nothing.
@@ -402,23 +514,24 @@ fn forbidden(e: &Error) -> Failed {
 
 impl Idle {
     /// One that can be used at once.
-    fn take(&self, origin: &str) -> Option<SendRequest<Sent>> {
-        let mut by_origin = self.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = by_origin.get_mut(origin)?;
-        std::iter::from_fn(|| kept.pop()).map(|(_, sender)| sender).find(SendRequest::is_ready)
+    fn take(&self, origin: &str) -> Option<Connection> {
+        loop {
+            let kept = {
+                let mut by_origin = self.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
+                by_origin.get_mut(origin)?.pop()?
+            };
+            let (_, mut connection) = kept;
+            if connection.is_ready() {
+                return Some(connection);
+            }
+        }
     }
 
-    /// Once its answer is read to the end; dropped where it is not, or closed.
-    fn keep_once_ready(self: &Arc<Self>, origin: String, mut sender: SendRequest<Sent>) {
-        let idle = self.clone();
-        tokio::spawn(async move {
-            if sender.ready().await.is_ok() {
-                let mut by_origin = idle.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
-                by_origin.entry(origin).or_default().push((Instant::now(), sender));
-                drop(by_origin);
-                idle.tidy();
-            }
-        });
+    fn keep(self: &Arc<Self>, origin: String, connection: Connection) {
+        let mut by_origin = self.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
+        by_origin.entry(origin).or_default().push((Instant::now(), connection));
+        drop(by_origin);
+        self.tidy();
     }
 
     /// Closes what was not used, until nothing is left.
@@ -433,7 +546,7 @@ impl Idle {
                 let mut is_tidied = idle.is_tidied.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut by_origin = idle.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
                 by_origin.retain(|_, kept| {
-                    kept.retain(|(since, sender)| since.elapsed() < KEPT && !sender.is_closed());
+                    kept.retain(|(since, _)| since.elapsed() < KEPT);
                     !kept.is_empty()
                 });
                 if by_origin.is_empty() {

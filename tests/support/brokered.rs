@@ -82,8 +82,8 @@ impl Doorkeeper for Door {
         if asked.service() != "acme" {
             return Err(Error::new(Code::NotAllowed, "nothing is bound for this service"));
         }
-        let route = Route { base: self.0.base.parse().unwrap(), paths: self.0.paths.clone() };
-        let way = asked.way(&route, &self.0.limits)?;
+        let route = Arc::new(Route::new(self.0.base.parse().unwrap(), self.0.paths.clone())?);
+        let way = asked.way(&route, &Arc::new(self.0.limits.clone()))?;
         self.0.admitted.lock().unwrap().push(asked.operation(&route));
         Ok(self.0.passage(way, 0))
     }

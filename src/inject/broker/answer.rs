@@ -38,7 +38,7 @@ pub(super) fn clean(headers: &mut HeaderMap, way: &Way, placement: &Placement) {
     let is_dropped = |name: &str| {
         DROPPED.binary_search(&name).is_ok()
             || DROPPED_STARTS.iter().any(|start| name.starts_with(start))
-            || (name == "set-cookie" && !way.cookies)
+            || (name == "set-cookie" && !way.limits.cookies)
     };
     let dropped: Vec<HeaderName> = headers.keys().filter(|name| is_dropped(name.as_str())).cloned().collect();
     dropped.iter().for_each(|name| while headers.remove(name).is_some() {});

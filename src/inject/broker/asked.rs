@@ -218,8 +218,8 @@ pub(super) fn clean(headers: &mut HeaderMap, placement: &Placement, cookies: boo
     };
     let is_dropped = |name: &str| {
         // Some servers read `x_api_key` as `x-api-key`.
-        let name = if name.contains('_') { name.replace('_', "-") } else { name.to_owned() };
-        DROPPED.binary_search(&name.as_str()).is_ok()
+        let name = if name.contains('_') { &name.replace('_', "-") } else { name };
+        DROPPED.binary_search(&name).is_ok()
             || DROPPED_STARTS.iter().any(|start| name.starts_with(start))
             || name.eq_ignore_ascii_case(ours)
             || (name == "cookie" && !cookies)

@@ -18,12 +18,12 @@ use crate::inject::Patterns;
 use crate::secret::SecretBytes;
 use crate::services::Placement;
 use crate::services::client::Outbound;
-use crate::services::upstream::{Failed, Inflow, Patience, Sent, Upstream};
+use crate::services::upstream::{Answered, Failed, Inflow, Patience, Sent, Upstream};
 use asked::Refused;
 use ending::Ending;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use places::{Place, Places};
 use scrub::Known;
 use std::collections::VecDeque;
@@ -263,9 +263,9 @@ impl<D: Doorkeeper> Engine<D> {
         values: Vec<Given>,
     ) -> Result<Round> {
         let patterns = self.known.patterns(&values)?;
-        asked::clean(&mut headers, &placement, way.cookies);
+        asked::clean(&mut headers, &placement, way.limits.cookies);
         let query = asked::put(&placement, &values, &mut headers, way.query.as_deref())?;
-        headers.insert(header::HOST, way.host.clone());
+        headers.insert(header::HOST, way.route.origin.host.clone());
         let mut target =
             Zeroizing::new(Vec::with_capacity(way.path.len() + 1 + query.as_ref().map_or(0, |q| q.len())));
         target.extend_from_slice(way.path.as_bytes());
@@ -287,12 +287,12 @@ impl<D: Doorkeeper> Engine<D> {
         mut round: Round,
         body: Sent,
         ending: Ending,
-    ) -> Result<(Response<Incoming>, Round, Ending), Refused> {
+    ) -> Result<(Response<Answered>, Round, Ending), Refused> {
         // Kept for its method alone: the credential goes with what is sent.
         let mut method_only = Request::new(());
         *method_only.method_mut() = round.head.method().clone();
         let request = std::mem::replace(&mut round.head, method_only).map(|()| body);
-        match self.upstream.send(&round.way.base, request).await {
+        match self.upstream.send(&round.way.route.origin, request).await {
             Ok(response) => Ok((response, round, ending)),
             Err(failed) => {
                 ending.failed(failed.why);
@@ -304,12 +304,12 @@ impl<D: Doorkeeper> Engine<D> {
 
 /// The service's answer as the caller gets it.
 async fn pass_on(
-    response: Response<Incoming>,
+    response: Response<Answered>,
     round: &Round,
     patterns: &[Arc<Patterns>],
     mut ending: Ending,
 ) -> Result<Response<Answer>, Refused> {
-    let (mut parts, body) = response.into_parts();
+    let (mut parts, mut body) = response.into_parts();
     ending.status = Some(parts.status.as_u16());
     let has_no_body = answer::has_no_body(parts.status, *round.head.method() == Method::HEAD);
     if !has_no_body && answer::is_packed(&parts.headers) {
@@ -329,10 +329,10 @@ async fn pass_on(
         if let Some(length) = length.filter(|_| parts.status != StatusCode::NO_CONTENT) {
             parts.headers.insert(header::CONTENT_LENGTH, length);
         }
+        body.go_home();
         return Ok(Response::from_parts(parts, Answer::whole(VecDeque::new(), patterns, ending)));
     }
     let size = body.size_hint().exact();
-    let mut body = body;
     let mut first = VecDeque::new();
     if size.is_some_and(|size| size <= WHOLE_ANSWER) {
         let read = tokio::time::timeout(WHOLE_PATIENCE, read_into(&mut body, &mut first)).await;
@@ -348,7 +348,7 @@ async fn pass_on(
     Ok(Response::from_parts(parts, Answer::stream(first, body, patterns, ending)))
 }
 
-async fn read_into(body: &mut Incoming, pieces: &mut VecDeque<Bytes>) -> Result<(), hyper::Error> {
+async fn read_into(body: &mut Answered, pieces: &mut VecDeque<Bytes>) -> Result<(), hyper::Error> {
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
         if let Ok(piece) = frame?.into_data() {
             pieces.push_back(piece);
@@ -401,7 +401,8 @@ fn refusal(refused: Refused, is_head: bool) -> Response<Answer> {
 /// The body that the caller sends.
 struct Inbound {
     first: VecDeque<Bytes>,
-    rest: Inflow,
+    /// Nothing where there is none.
+    rest: Option<Inflow>,
 }
 
 impl Inbound {
@@ -410,7 +411,8 @@ impl Inbound {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        Self { first: VecDeque::new(), rest: Box::pin(Boxed(Box::pin(body))) }
+        let rest = (!body.is_end_stream()).then(|| Box::pin(Boxed(Box::pin(body))) as Inflow);
+        Self { first: VecDeque::new(), rest }
     }
 
     /// Reads the first piece, and keeps it.
@@ -430,7 +432,8 @@ impl Inbound {
     async fn read(&mut self, pieces: usize) -> Result<(), Refused> {
         let reading = async {
             while self.first.len() < pieces
-                && let Some(frame) = poll_fn(|cx| self.rest.as_mut().poll_frame(cx)).await
+                && let Some(rest) = &mut self.rest
+                && let Some(frame) = poll_fn(|cx| rest.as_mut().poll_frame(cx)).await
             {
                 if let Ok(piece) = frame?.into_data() {
                     self.first.push_back(piece);
@@ -459,17 +462,17 @@ impl Body for Inbound {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.first.pop_front() {
             Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            None => self.rest.as_mut().poll_frame(cx),
+            None => self.rest.as_mut().map_or(Poll::Ready(None), |rest| rest.as_mut().poll_frame(cx)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && self.rest.is_end_stream()
+        self.first.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         let kept: u64 = self.first.iter().map(|piece| piece.len() as u64).sum();
-        let rest = self.rest.size_hint();
+        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), |rest| rest.size_hint());
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(kept));
         if let Some(upper) = rest.upper() {

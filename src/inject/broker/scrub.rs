@@ -4,10 +4,11 @@ use super::ending::Ending;
 use crate::error::{Result, invalid};
 use crate::inject::{MASKED_FROM_BYTES, Masker, Patterns};
 use crate::secret::looked_up_by;
+use crate::services::upstream::Answered;
 use http::HeaderMap;
 use http::header::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -123,7 +124,7 @@ pub struct Answer {
 
 enum Coming {
     Whole(Bytes),
-    Stream { first: VecDeque<Bytes>, rest: Option<Incoming>, maskers: Vec<Masker> },
+    Stream { first: VecDeque<Bytes>, rest: Option<Answered>, maskers: Vec<Masker> },
 }
 
 impl Answer {
@@ -151,7 +152,7 @@ impl Answer {
     /// What it sent first, and what follows.
     pub(super) fn stream(
         first: VecDeque<Bytes>,
-        rest: Incoming,
+        rest: Answered,
         patterns: &[Arc<Patterns>],
         ending: Ending,
     ) -> Self {

@@ -263,4 +263,29 @@ mod tests {
             assert_eq!(template(path), shown);
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(20_000))]
+
+        /// B-01: whatever is let through means the same to a reader of the WHATWG's rules, below the same origin.
+        #[test]
+        fn b_01_what_is_let_through_has_one_meaning(
+            rest in "(/|//|\\.|\\.\\.|%2[eEfF]|%5c|%25|%|@|:|;|\\\\|\\?|#|\t|[a-z0-9]|evil\\.example|http:|%[0-9a-f]{2}|\\PC){0,12}"
+        ) {
+            let Ok(uri) = format!("/b/bot/acme/{rest}").parse::<Uri>() else { return Ok(()) };
+            let Ok(target) = Target::parse(&uri) else { return Ok(()) };
+
+            for base in ["https://api.acme.example", "https://api.acme.example/v1"] {
+                let base = url::Url::parse(base).expect("an address");
+                let path = format!("{}{}", base.path().trim_end_matches('/'), target.path);
+                let read = url::Url::parse(&format!("{}{path}", base.origin().ascii_serialization())).expect("an address");
+                proptest::prop_assert_eq!(read.origin(), base.origin());
+                proptest::prop_assert_eq!(read.path(), &path);
+                proptest::prop_assert!(read.query().is_none() && read.fragment().is_none());
+            }
+            // Once spelt plainly it stays so.
+            let again = Target::parse(&format!("/b/bot/acme{}", target.path).parse::<Uri>().expect("a path")).expect("plain");
+            proptest::prop_assert_eq!(again.path, target.path);
+        }
+    }
 }

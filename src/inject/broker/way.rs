@@ -3,7 +3,9 @@ use super::target::{PREFIX, Target, template};
 use crate::error::{Code, Error, Result, internal};
 use crate::secret::SecretBytes;
 use crate::services::PathPattern;
+use crate::services::upstream::Origin;
 use http::{HeaderMap, HeaderValue, Method};
+use std::sync::Arc;
 use url::Url;
 
 /// A request before anybody decided on it. Nothing of it was sent.
@@ -17,9 +19,16 @@ pub struct Asked<'a> {
 /// Where a service is, and what of it is open to anybody.
 #[derive(Clone, Debug)]
 pub struct Route {
-    pub base: Url,
-    /// Empty for everything below `base`.
-    pub paths: Vec<PathPattern>,
+    pub(super) origin: Origin,
+    /// Empty for everything below its address.
+    paths: Vec<PathPattern>,
+}
+
+impl Route {
+    /// Below `base`; `paths` empty for everything there. Fails with `invalid_input` for an address without a host.
+    pub fn new(base: Url, paths: Vec<PathPattern>) -> Result<Self> {
+        Ok(Self { origin: Origin::of(base)?, paths })
+    }
 }
 
 /// What one binding may do with it. What is empty does not limit.
@@ -34,15 +43,12 @@ pub struct Limits {
 /// A request's address at its service, which is open to who asks. Only [`Asked::way`] makes one.
 #[derive(Clone, Debug)]
 pub struct Way {
-    pub(super) base: Url,
-    pub(super) host: HeaderValue,
+    pub(super) route: Arc<Route>,
+    pub(super) limits: Arc<Limits>,
     pub(super) path: String,
     pub(super) query: Option<String>,
-    pub(super) cookies: bool,
     /// `/b/<consumer>/<service>`.
     ours: String,
-    open: Vec<PathPattern>,
-    limits: Vec<PathPattern>,
 }
 
 impl Asked<'_> {
@@ -55,34 +61,31 @@ impl Asked<'_> {
 
     /// What is asked for, as a log may show it: the method, and the path without what names a thing of somebody's.
     pub fn operation(&self, route: &Route) -> String {
-        format!("{} {}", self.method, template(&joined(&route.base, &self.target.path)))
+        format!("{} {}", self.method, template(&joined(&route.origin.url, &self.target.path)))
     }
 
     /// Where the request would go. Fails with `not_allowed` where the service or the binding has it closed.
-    pub fn way(&self, route: &Route, limits: &Limits) -> Result<Way> {
-        let path = joined(&route.base, &self.target.path);
-        let is_closed =
-            |patterns: &[PathPattern]| !patterns.is_empty() && !patterns.iter().any(|p| p.fits(&path));
+    pub fn way(&self, route: &Arc<Route>, limits: &Arc<Limits>) -> Result<Way> {
+        let path = joined(&route.origin.url, &self.target.path);
         if !limits.methods.is_empty() && !limits.methods.contains(self.method) {
             return Err(closed(format!("{} is not among the methods that this binding allows", self.method)));
         }
-        if is_closed(&route.paths) || is_closed(&limits.paths) {
+        if !is_open(&route.paths, &path) || !is_open(&limits.paths, &path) {
             return Err(closed("this path is not among those that are open here".into()));
         }
-        let url = resolved(&route.base, &path)?;
-        let host = HeaderValue::from_str(&url[url::Position::BeforeHost..url::Position::AfterPort])
-            .map_err(|_| internal("a service's host cannot be named in a header"))?;
+        resolved(&route.origin.url, &path)?;
         Ok(Way {
-            base: route.base.clone(),
-            host,
+            route: route.clone(),
+            limits: limits.clone(),
             path,
             query: self.target.query.clone(),
-            cookies: limits.cookies,
             ours: format!("{PREFIX}{}/{}", self.target.consumer, self.target.service),
-            open: route.paths.clone(),
-            limits: limits.paths.clone(),
         })
     }
+}
+
+fn is_open(patterns: &[PathPattern], path: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| pattern.fits(path))
 }
 
 fn closed(why: String) -> Error {
@@ -107,26 +110,26 @@ fn resolved(base: &Url, path: &str) -> Result<Url> {
 impl Way {
     /// The service's host, for a message.
     pub fn host(&self) -> &str {
-        self.base.host_str().unwrap_or_default()
+        self.route.origin.url.host_str().unwrap_or_default()
     }
 
     /// A redirect's address as the caller can follow it: by way of the broker where it stays below what is open; as it is
     /// elsewhere, where nothing of ours goes along. `secret_parameter` is left out of it.
     pub(super) fn redirect(&self, said: &str, secret_parameter: Option<&str>) -> String {
-        let Ok(here) = resolved(&self.base, &self.path) else { return said.to_owned() };
+        let base = &self.route.origin.url;
+        let Ok(here) = resolved(base, &self.path) else { return said.to_owned() };
         let Ok(mut there) = here.join(said) else { return said.to_owned() };
-        if there.origin() != self.base.origin() || !there.username().is_empty() || there.password().is_some()
-        {
+        if there.origin() != base.origin() || !there.username().is_empty() || there.password().is_some() {
             return said.to_owned();
         }
         if let Some(name) = secret_parameter {
             strip(&mut there, name);
         }
-        let base = self.base.path().trim_end_matches('/');
-        let below = there.path().strip_prefix(base).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        let is_open = [&self.open, &self.limits]
-            .into_iter()
-            .all(|patterns| patterns.is_empty() || patterns.iter().any(|p| p.fits(there.path())));
+        let below = there
+            .path()
+            .strip_prefix(base.path().trim_end_matches('/'))
+            .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_open = is_open(&self.route.paths, there.path()) && is_open(&self.limits.paths, there.path());
         match below.filter(|_| is_open) {
             Some(rest) => format!("{}{rest}{}", self.ours, &there[url::Position::AfterPath..]),
             None => there.into(),
@@ -160,8 +163,8 @@ mod tests {
         let target =
             Target { consumer: "bot".into(), service: "acme".into(), path: path.into(), query: None };
         let token = SecretBytes::new(Vec::new());
-        let route = Route { base: base.parse().expect("an address"), paths: patterns(open) };
-        Asked { token: &token, method: &method, target: &target }.way(&route, &limits)
+        let route = Arc::new(Route::new(base.parse().expect("an address"), patterns(open))?);
+        Asked { token: &token, method: &method, target: &target }.way(&route, &Arc::new(limits))
     }
 
     #[test]
@@ -171,7 +174,7 @@ mod tests {
         assert_eq!(way("https://api.acme.example", "/v1/x").path, "/v1/x");
         assert_eq!(way("https://api.acme.example/v2", "/x").path, "/v2/x");
         assert_eq!(way("https://api.acme.example/v2", "/").path, "/v2/");
-        assert_eq!(way("https://api.acme.example:8443", "/").host, "api.acme.example:8443");
+        assert_eq!(way("https://api.acme.example:8443", "/").route.origin.host, "api.acme.example:8443");
     }
 
     #[test]
