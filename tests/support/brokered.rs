@@ -233,10 +233,11 @@ impl Service {
                 tokio::spawn(async move {
                     match tls {
                         None => this.talk(stream, &*answer, &count).await,
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => this.talk(stream, &*answer, &count).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                this.talk(stream, &*answer, &count).await;
+                            }
+                        }
                     }
                 });
             }

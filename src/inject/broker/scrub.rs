@@ -20,11 +20,14 @@ use zeroize::Zeroizing;
 const KEPT: Duration = Duration::from_millis(500);
 const TIDY: Duration = Duration::from_millis(200);
 
+/// When it was used last.
+type Used = (Instant, Arc<Patterns>);
+
 /// The patterns of values that were sent a moment ago.
 #[derive(Default)]
 pub(super) struct Known {
     /// By a hash of the values and what they are called.
-    of: Mutex<HashMap<[u8; 32], (Instant, Arc<Patterns>)>>,
+    of: Mutex<HashMap<[u8; 32], Used>>,
     is_tidied: Mutex<bool>,
 }
 
