@@ -11,6 +11,11 @@ const LINE_FROM_BYTES: usize = 16;
 /// More parts than this and each is looked for as it is only.
 const PARTS_WITH_ENCODINGS: usize = 64;
 const MOST_LINES: usize = 4096;
+/// A value is also looked for within JSON within JSON, so many levels deep: what a tool of an MCP server answers is
+/// often a document in the text of a message.
+const NESTED: usize = 3;
+/// Longer ones, in bytes, in one level only; their lines are looked for anyway.
+const NESTED_BYTES: usize = 1024;
 /// From this size on only the most likely encodings are looked for.
 const LARGE_BYTES: usize = 64 * 1024;
 
@@ -72,8 +77,8 @@ fn add_encodings(texts: &mut Texts, value: &[u8]) {
     }
     add(texts, HEXLOWER.encode(value).into_bytes());
     add(texts, HEXUPPER.encode(value).into_bytes());
-    // RFC 3986; JavaScript's encodeURIComponent and encodeURI; Python's quote; a form.
-    for kept in ["-._~", "-._~!'()*", "-._~!'()*;,/?:@&=+$#", "-._~/", "*-._+", ""] {
+    // RFC 3986; JavaScript's encodeURIComponent and encodeURI; Python's quote; a form of a browser, and of Python and Go.
+    for kept in ["-._~", "-._~!'()*", "-._~!'()*;,/?:@&=+$#", "-._~/", "*-._+", "-._~+", ""] {
         for upper in [true, false] {
             add(texts, percent(value, kept, upper));
         }
@@ -189,10 +194,11 @@ pub(super) fn unpercent(text: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Percent encoding that keeps letters, digits and `kept`; where `+` is kept, a space becomes one (a form).
+/// Percent encoding that keeps letters, digits and `kept`; where `+` is the last that is kept, a space becomes one (a
+/// form).
 fn percent(value: &[u8], kept: &str, upper: bool) -> Vec<u8> {
     let mut text = Vec::with_capacity(value.len() * 3);
-    let form = kept == "*-._+";
+    let form = kept.ends_with('+');
     for &byte in value {
         match byte {
             b' ' if form => text.push(b'+'),
@@ -211,20 +217,45 @@ fn add_escapes(texts: &mut Texts, value: &[u8]) {
         add(texts, replaced(value, &[(from, to)]));
     }
     add(texts, replaced(value, &[("\\", "\\\\"), ("\"", "\\\""), ("$", "\\$"), ("`", "\\`")]));
-    let Ok(text) = std::str::from_utf8(value) else { return };
-    let quoted = serde_json::to_string(text).expect("text is always a JSON string");
-    let plain = Zeroizing::new(quoted[1..quoted.len() - 1].to_owned());
-    drop(Zeroizing::new(quoted));
+    let mut levels = vec![Zeroizing::new(value.to_vec())];
+    for _ in 0..if value.len() > NESTED_BYTES { 1 } else { NESTED } {
+        let mut next: Texts = levels.iter().flat_map(|text| in_json(text)).collect();
+        next.sort_unstable_by(|a, b| a[..].cmp(&b[..]));
+        next.dedup_by(|b, a| a[..] == b[..]);
+        if next == levels {
+            return;
+        }
+        next.iter().for_each(|text| add(texts, text.to_vec()));
+        levels = next;
+    }
+}
+
+/// `value` as it stands between the quotes of a JSON string, in the dialects of JSON.
+fn in_json(value: &[u8]) -> Texts {
+    let Ok(text) = std::str::from_utf8(value) else { return Texts::new() };
+    let quoted = Zeroizing::new(serde_json::to_string(text).expect("text is always a JSON string"));
+    let plain = quoted[1..quoted.len() - 1].as_bytes();
     let slashes = [("/", "\\/")];
     let html_lower = [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")];
     let html_upper =
         [("<", "\\u003C"), (">", "\\u003E"), ("&", "\\u0026"), ("'", "\\u0027"), ("+", "\\u002B")];
-    for dialect in [&[][..], &slashes, &html_lower, &html_upper] {
-        let once = Zeroizing::new(replaced(plain.as_bytes(), dialect));
-        add(texts, ascii_only(&once, false));
-        add(texts, ascii_only(&once, true));
-        add(texts, once.to_vec());
+    // .NET's own writer has no `\"`.
+    let quotes = Zeroizing::new(quoted[1..quoted.len() - 1].replace("\\\"", "\\u0022"));
+    let mut texts = Texts::new();
+    for (plain, dialect) in [
+        (plain, &[][..]),
+        (plain, &slashes),
+        (plain, &html_lower),
+        (plain, &html_upper),
+        (quotes.as_bytes(), &html_upper),
+    ] {
+        let once = Zeroizing::new(replaced(plain, dialect));
+        for upper in [false, true] {
+            texts.push(Zeroizing::new(ascii_only(&once, upper)));
+        }
+        texts.push(once);
     }
+    texts
 }
 
 fn replaced(value: &[u8], pairs: &[(&str, &str)]) -> Vec<u8> {

@@ -32,6 +32,33 @@ fn r_09_a_value_is_masked_in_every_encoding_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn r_09_a_value_is_masked_in_documents_within_documents() {
+    // A tool of an MCP server answers with a document as text, in a message that is one.
+    let value = "p\u{e4} ss\"wo\\rd/<&>";
+    let mut stream = value.to_owned();
+    for level in 1..=3 {
+        stream = serde_json::to_string(&stream).expect("text is JSON").replace('\u{e4}', "\\u00e4");
+        let shown = masked(&[("KEY", value.as_bytes())], stream.as_bytes());
+
+        assert!(shown.contains("[unsaid:KEY]") && !shown.contains("wo"), "level {level}");
+        // What is left is a document still.
+        assert!(serde_json::from_str::<String>(&shown).is_ok(), "level {level}");
+    }
+}
+
+#[test]
+fn r_09_a_value_is_masked_in_a_form_of_a_browser_and_of_python() {
+    let value = "pa ss~wo*rd+x";
+
+    for form in ["pa+ss%7Ewo*rd%2Bx", "pa+ss~wo%2Ard%2Bx"] {
+        assert_eq!(
+            masked(&[("KEY", value.as_bytes())], format!("key={form}&b").as_bytes()),
+            "key=[unsaid:KEY]&b"
+        );
+    }
+}
+
+#[test]
 fn r_09_base64_is_masked_at_every_offset_in_a_longer_text() {
     let value = b"correct horse battery";
     for encoding in [data_encoding::BASE64, data_encoding::BASE64URL_NOPAD] {
