@@ -157,9 +157,11 @@ def is_ours(pid: int) -> bool:
         return False
 
 
-def look_at_processes(part: str, keys: list[str]) -> None:
+def look_at_processes(part: str, keys: list[str]) -> list[int]:
+    """The processes that have a key in their environment, and ought to: the servers."""
     if sys.platform != "linux":
-        return print(f"NOT DONE  {part}: the process list, which takes /proc", flush=True)
+        print(f"NOT DONE  {part}: the process list, which takes /proc", flush=True)
+        return []
     found = processes()
     told = [pid for pid, (line, _) in found.items() if given_away(line)]
     check(part, "no process has a key on its command line", not told, [found[pid][0] for pid in told])
@@ -167,9 +169,10 @@ def look_at_processes(part: str, keys: list[str]) -> None:
     check(part, "unsaid runs beside it", launchers, "no process of the binary")
     told = [pid for pid in launchers if found[pid][1] and given_away(found[pid][1])]
     check(part, "and has no key in its own environment", not told, told)
+    has_it = [pid for pid, (_, e) in found.items() if e and any(key.encode() in e for key in keys)]
     if os.geteuid() == 0:
-        has_it = [pid for pid, (_, e) in found.items() if e and any(key.encode() in e for key in keys)]
         check(part, "the server has (so that this search finds what is there)", has_it and not set(has_it) & set(launchers), has_it)
+    return has_it
 
 
 # --- Three servers of the npm registry ---
@@ -229,7 +232,9 @@ async def one_server(part: str, vault: Vault, api: Api, name: str, entry: dict, 
         check(part, f"{name}: its tools are there", tool in tools, tools)
         check(part, f"{name}: its API is shown the key", api.let_in(name) == 1 and not result.is_error, (api.turned_away(), answer))
         check(part, f"{name}: the API repeats it, and the model reads the name in its place", f"[unsaid:{SERVERS[name][1]}]" in answer, answer)
-        look_at_processes(f"{part}", [keys[name]])
+        servers = await asyncio.to_thread(look_at_processes, f"{part}", [keys[name]])
+    left = [pid for pid in servers if os.path.exists(f"/proc/{pid}")]
+    check(part, f"{name}: when the client goes, the server goes", not left, left)
     check(part, f"{name}: the client understood every message", not heard.lines, heard.lines)
 
 
@@ -622,10 +627,55 @@ def lent_to_one() -> None:
     identity, details = vault.json("consumer", "show", "worker")["id"], used["details"]
     told = (details.get("operation"), details.get("host"), used["consumer"], used["object"]["version"])
     check(part, "the use is on record: method and path template, host, consumer, version", told == ("GET /acme/x", "localhost", identity, 1), told)
+    while_it_runs(part, lent)
+    vault.person("consumer", "add", "worker", "--kind", "workflow", "--bind", "ACME_KEY=org_secret:ACME_KEY,delivery=header")
     vault.unsaid("rm", "ACME_KEY", "--yes")
     refused(part, vault, "the lent key is gone", "worker", "unresolved", "ACME_KEY", by=("run",))
     leaks = vault.leaks()
     check(part, "no key and no token stands anywhere", not leaks, leaks)
+
+
+# Asks once for every line of standard input, and tells how it went.
+ASKING = """
+import os, sys, urllib.error, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+for _ in sys.stdin:
+    request = urllib.request.Request(os.environ["ACME_BASE_URL"] + "/x", headers={"authorization": "Bearer " + os.environ["ACME_KEY"]})
+    try:
+        with opener.open(request, timeout=30) as answer:
+            print(answer.status, flush=True)
+    except urllib.error.HTTPError as e:
+        print(e.code, flush=True)
+"""
+
+
+def while_it_runs(part: str, lent: Lent) -> None:
+    """What is changed in the vault counts for the next request of a program that runs already."""
+    vault, api = lent.vault, lent.api
+    errors = open(vault.folder / "asking", "w")
+    process = subprocess.Popen(
+        [BINARY, "run", "--consumer", "worker", "--", sys.executable, "-c", ASKING], env=vault.env, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=errors, text=True,
+    )
+
+    def ask() -> int:
+        process.stdin.write("again\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
+    check(part, "a program that goes on asking is let in", ask() == 200)
+    lent.key = vault.enter("ACME_KEY", secret("lent and rotated"), "--scope", "org")
+    api.keys["acme"] = lent.key
+    check(part, "a rotated key is in its next request", ask() == 200)
+    vault.person("consumer", "bind", "worker", "ACME_KEY=org_secret:ACME_KEY,delivery=header,methods=POST")
+    counted = len(api.seen)
+    check(part, "a method that its binding has no more is refused", ask() == 403 and len(api.seen) == counted)
+    vault.unsaid("consumer", "rm", "worker", "--yes")
+    status = ask()
+    check(part, "once the consumer is removed it opens nothing", 400 <= status < 500 and len(api.seen) == counted, status)
+    process.stdin.close()
+    check(part, "and the program ends as it would", process.wait(30) == 0)
+    errors.close()
 
 
 # --- The tools ---
