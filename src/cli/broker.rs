@@ -15,9 +15,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How long answers on their way are waited for at the end.
 const GRACE: Duration = Duration::from_secs(10);
+/// And what is still to be written about the requests that were answered.
+const TOLD: Duration = Duration::from_secs(5);
 /// And a refresh that was sent.
 const REFRESHED: Duration = Duration::from_secs(15);
 
@@ -44,10 +47,18 @@ pub fn settings(cx: &Context) -> Settings {
     Settings { outbound: crate::app::outbound(&cx.config), ..Settings::default() }
 }
 
-/// The engine's pages, for a router.
-pub fn routes(vaults: Vaults, lets: Let, settings: Settings) -> Router {
-    let engine = Engine::new(Keeper { vaults, lets }, settings);
+/// The engine's pages, for a router; what is spawned into `endings` is for [`all_told`].
+pub fn routes(vaults: Vaults, lets: Let, settings: Settings, endings: &TaskTracker) -> Router {
+    let engine = Engine::new(Keeper { vaults, lets, endings: endings.clone() }, settings);
     Router::new().route_service(&format!("{PREFIX}{{*rest}}"), engine)
+}
+
+/// Waits, once nothing is served any more, until the log has how every use ended.
+pub async fn all_told(endings: &TaskTracker) {
+    endings.close();
+    if tokio::time::timeout(TOLD, endings.wait()).await.is_err() {
+        tracing::warn!(uses = endings.len(), "how some uses ended could not be written down in time");
+    }
 }
 
 impl Broker {
@@ -59,13 +70,15 @@ impl Broker {
         let address = place.address(listener.local()?);
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone())?;
-        let router = routes(open(app.clone()), Let::Tokens, settings(cx))
+        let endings = TaskTracker::new();
+        let router = routes(open(app.clone()), Let::Tokens, settings(cx), &endings)
             .route("/healthz", get(|| async { "ok\n" }))
             .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
         let guard = Guard { unread: vec![PREFIX], ..Guard::at(&address, false) };
         note(&format!("listening on {}{PREFIX}CONSUMER/SERVICE/path; stop with Ctrl-C", address.base));
         let keeping = tokio::spawn(keep_fresh(app, stop.clone()));
         serve(listener, guarded(router, guard), stop, async {}, GRACE).await;
+        all_told(&endings).await;
         // A refresh that was sent is waited for: its answer would be lost with us.
         let _ = tokio::time::timeout(REFRESHED, keeping).await;
         Ok(())

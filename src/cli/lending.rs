@@ -1,6 +1,6 @@
 //! A broker for one program: it lives as long as the program does, and only the program has its token.
 use super::Context;
-use super::broker::{open, routes, settings};
+use super::broker::{all_told, open, routes, settings};
 use crate::app::App;
 use crate::error::{Result, internal};
 use crate::front::{Guard, Listener, Place, guarded, serve};
@@ -14,6 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 /// Answers on their way when the program has ended are of no use to anybody.
@@ -61,7 +62,8 @@ impl Lending {
         let listener = runtime.block_on(Listener::bind(place.listen, None))?;
         let address = place.address(listener.local()?);
         let lets = Let::One { token: ours(), caller: Box::new(started.caller.clone()) };
-        let router = routes(open(app.clone()), lets, settings(cx));
+        let endings = TaskTracker::new();
+        let router = routes(open(app.clone()), lets, settings(cx), &endings);
         let guard = Guard { unread: vec![PREFIX], ..Guard::at(&address, false) };
         let stop = CancellationToken::new();
         let (plain, injected) = point(&app, started, &address.base, &ours);
@@ -69,7 +71,10 @@ impl Lending {
         let thread = std::thread::Builder::new()
             .name("broker".into())
             .spawn(move || {
-                runtime.block_on(serve(listener, guarded(router, guard), until, async {}, GRACE));
+                runtime.block_on(async {
+                    serve(listener, guarded(router, guard), until, async {}, GRACE).await;
+                    all_told(&endings).await;
+                });
                 runtime.shutdown_timeout(GRACE);
             })
             .map_err(|e| internal("the broker could not be started").because(e))?;

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How long what runs may take to finish once we are told to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -128,11 +129,12 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
         let bearer = lender.clone();
         Box::pin(async move { bearer.app().await })
     });
+    let endings = TaskTracker::new();
     let shape = web::Shape { base: address.base.clone(), is_https, is_local: address.is_local };
     let router = Router::new()
         .merge(http::guarded(tools, bearer.clone()))
         .merge(web::router(vault, &shape)?)
-        .merge(broker::routes(vaults, Let::Tokens, broker::settings(cx)))
+        .merge(broker::routes(vaults, Let::Tokens, broker::settings(cx), &endings))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(move || is_ready(ready.clone())))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
@@ -170,6 +172,7 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
         ending.cancel();
     };
     serve(listener, guarded(router, guard), stop, finished, GRACE).await;
+    broker::all_told(&endings).await;
     // It says in the vault that nobody serves its pages any more.
     let _ = tokio::time::timeout(REFRESHED, looking).await;
     Ok(())

@@ -19,6 +19,7 @@ use crate::services::{PathPattern, Placement, Service};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 
 /// Gives the open vault; a server opens it when it is first asked for.
 pub type Vaults = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<App>>> + Send + Sync>;
@@ -35,6 +36,8 @@ pub enum Let {
 pub struct Keeper {
     pub vaults: Vaults,
     pub lets: Let,
+    /// Ends of uses that are on their way into the log: waited for before the program ends.
+    pub endings: TaskTracker,
 }
 
 /// One use, until it has ended.
@@ -165,15 +168,16 @@ impl Doorkeeper for Keeper {
 
     /// A use that failed is told; one that went well is on record already.
     fn ended(&self, used: &Used, ended: Ended) {
-        let why = match (ended.outcome, ended.status) {
-            (Outcome::Failed(why), _) => why,
-            (Outcome::Answered | Outcome::Aborted, Some(401 | 403)) => "the service refused it",
-            _ if ended.was_echoed => "the service sent the credential back, and it was masked",
+        let (why, is_failure) = match (ended.outcome, ended.status) {
+            (Outcome::Failed(why), _) => (why, true),
+            (Outcome::Answered | Outcome::Aborted, Some(401 | 403)) => ("the service refused it", true),
+            _ if ended.was_echoed => ("the service sent the credential back, and it was masked", false),
             _ => return,
         };
+        let outcome = if is_failure { event::Outcome::Failed } else { event::Outcome::Ok };
         let mut event = Event::of("use")
             .on(&used.meant.credential)
-            .ended(event::Outcome::Failed, "")
+            .ended(outcome, "")
             .with("operation", used.operation.clone())
             .with("binding", used.meant.binding.variable.clone())
             .with("ended", why);
@@ -181,9 +185,8 @@ impl Doorkeeper for Keeper {
         if let Some(status) = ended.status {
             event = event.with("status", i64::from(status));
         }
-        let is_failure = !ended.was_echoed || ended.outcome != Outcome::Answered;
         let (app, caller, id) = (used.app.clone(), used.caller.clone(), used.meant.credential.id.clone());
-        tokio::spawn(async move {
+        self.endings.spawn(async move {
             let noted = app.store.write(&caller, move |tx| {
                 if is_failure {
                     tx.count_use(&id, false)?;

@@ -152,17 +152,20 @@ impl Counted {
             read += page.len();
             for row in page {
                 let failed = !matches!(row.outcome.as_str(), "ok" | "started");
-                let one: Pair = if failed { (0, 1) } else { (1, 0) };
+                let details: serde_json::Value = serde_json::from_str(&row.details).unwrap_or_default();
+                // How a use ended that has its own event, further back: it is no second use.
+                let is_end = details["ended"].is_string();
+                let one: Pair = (i64::from(!failed && !is_end), i64::from(failed));
                 let add = |pair: &mut Pair| *pair = (pair.0 + one.0, pair.1 + one.1);
                 if row.at >= oldest_day {
                     let day = row.at.to_string().chars().take(10).collect();
                     add(counted.by_day.entry(day).or_default());
                 }
                 let user = logins.of(tx, &caller.org, &row.user)?;
-                let details: serde_json::Value = serde_json::from_str(&row.details).unwrap_or_default();
-                if details["ended"].is_string() {
-                    // How a use ended that has its own event, further back.
-                    ended.insert(row.request.clone());
+                if is_end {
+                    if failed {
+                        ended.insert(row.request.clone());
+                    }
                 } else {
                     counted.uses.push(Use {
                         at: row.at,
@@ -237,6 +240,7 @@ mod tests {
     use crate::error::Code;
     use crate::model::access::Door;
     use crate::model::credential::Scope;
+    use crate::model::event::{Event, Outcome};
     use crate::ops::org::fixture::Place;
 
     fn usage(credential: &str) -> GetUsage {
@@ -260,6 +264,23 @@ mod tests {
         assert_eq!(days, [("2026-06-01", 1, 0), ("2026-06-02", 1, 1)]);
         assert_eq!((report.by_user[0].user.as_str(), report.by_user[0].uses), ("max", 2));
         assert!(!report.is_partial);
+    }
+
+    #[tokio::test]
+    async fn how_a_use_ended_is_no_second_use_and_a_masked_echo_no_failure() {
+        let world = Place::new().await;
+        let c = world.credential("KEY", Scope::Org, "").await;
+        world.used(&c, "max", "").await;
+        world.used(&c, "max", "").await;
+        for outcome in [Outcome::Ok, Outcome::Failed] {
+            let event = Event::of("use").on(&c).ended(outcome, "").with("ended", "as it did");
+            world.app.store.write(&world.person("max"), move |tx| tx.record(event, ())).await.unwrap();
+        }
+
+        let report = world.run("otto", Door::Stdio, usage("KEY")).await.unwrap();
+
+        assert_eq!((report.by_day[0].uses, report.by_day[0].failures), (2, 1));
+        assert_eq!((report.by_user[0].uses, report.by_user[0].failures), (2, 1));
     }
 
     #[tokio::test]
