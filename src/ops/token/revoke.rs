@@ -64,12 +64,13 @@ pub(super) fn theirs(tx: &Reader<'_>, asking: &Caller, wanted: &str) -> Result<T
     let mut found = tx.tokens(&asking.org, own)?;
     // By its name only one's own: an admin may not know that somebody else has one of that name.
     found.retain(|t| t.id.as_str() == wanted || (t.label == wanted && t.user_id == who.user));
-    let live = found.iter().filter(|t| t.revoked_at.is_none()).count();
+    let now = tx.now();
+    let live = found.iter().filter(|t| t.is_live(now)).count();
     if live > 1 {
         return Err(Error::new(Code::AmbiguousName, format!("{live} tokens have this name"))
             .next("Name it by its id, as `unsaid token list` shows it."));
     }
-    found.sort_by_key(|t| t.revoked_at.is_some());
+    found.sort_by_key(|t| (!t.is_live(now), t.revoked_at.is_some()));
     let none = || Error::new(Code::TokenNotFound, "there is no such token of yours");
     found.into_iter().next().ok_or_else(none)
 }

@@ -148,3 +148,20 @@ async fn a_user_has_a_bounded_number_of_live_tokens() {
     let count = w.app.store.read(|tx| tx.count::<Token>(&"acme".into())).await.unwrap();
     assert_eq!(count, crate::model::token::MOST_LIVE + 1);
 }
+
+#[tokio::test]
+async fn a_name_means_the_live_token_where_others_of_that_name_have_ended() {
+    let w = World::new().await;
+    let mia = w.person("mia");
+    create(&w.app, &mia, new("laptop")).await.unwrap();
+    let rotated =
+        async |overlap_ms| rotate(&w.app, &mia, "laptop", overlap_ms, None).await.map(|(row, _)| row);
+    rotated(DAY_MS).await.unwrap();
+
+    // As long as both go on, a name could mean either.
+    assert_eq!(rotated(0).await.map_err(|e| e.code).unwrap_err(), Code::AmbiguousName);
+    w.clock.advance_ms(DAY_MS);
+    let last = rotated(0).await.unwrap();
+
+    assert!(rotated(0).await.is_ok_and(|next| next.id != last.id));
+}
