@@ -72,7 +72,7 @@ impl Keeper {
 }
 
 /// The service of the catalogue, and where and how requests of it are sent.
-fn destination(app: &App, meant: &Meant) -> Result<(Route, Placement)> {
+fn destination(app: &App, meant: &Meant) -> Result<(Arc<Route>, Placement)> {
     let c = &meant.credential;
     // The binding's, which a person agreed to; never what the credential says of itself.
     let service: Arc<Service> = app.catalogue.service(&meant.binding.service)?;
@@ -86,7 +86,7 @@ fn destination(app: &App, meant: &Meant) -> Result<(Route, Placement)> {
         Source::OAuth => Placement::bearer(),
         Source::Manual => preset.placement,
     };
-    Ok((Route { base, paths: preset.paths }, placement))
+    Ok((Arc::new(Route::new(base, preset.paths)?), placement))
 }
 
 fn limits(meant: &Meant) -> Result<Limits> {
@@ -133,7 +133,7 @@ impl Doorkeeper for Keeper {
             let meant = meant(&app, &caller, asked.consumer(), asked.service()).await?;
             let (route, placement) = destination(&app, &meant)?;
             let operation = asked.operation(&route);
-            let way = asked.way(&route, &limits(&meant)?)?;
+            let way = asked.way(&route, &Arc::new(limits(&meant)?))?;
             Ok::<_, Error>((meant, operation, way, placement))
         };
         match decided.await {

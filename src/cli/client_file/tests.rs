@@ -121,7 +121,7 @@ fn a_link_in_the_place_of_the_backup_is_not_written_through() {
 
     let backup = ClientFile::read(&path).expect("it is read").replace(&new(), NOW).expect("it is replaced");
 
-    assert!(!victim.exists() && backup.to_str().expect("UTF-8").ends_with("Z-1"));
+    assert!(!victim.exists() && backup.to_str().expect("UTF-8").ends_with("Z-01"));
 }
 
 #[test]

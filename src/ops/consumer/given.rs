@@ -253,21 +253,21 @@ pub(super) fn screen(app: &App, bindings: &[GivenBinding], command: &[String], u
     for one in bindings {
         let text = one.text.as_deref().unwrap_or_default();
         if let Some(why) = app.detector.check_text(text, Kind::FreeText) {
-            return Err(refused("the text of a binding", &why.to_string()));
+            return Err(refused("the text of a binding", why));
         }
         for name in [&one.credential, &one.account, &one.field, &one.service].into_iter().flatten() {
             if let Some(why) = app.detector.check_text(name, Kind::Identifier) {
-                return Err(refused("a binding", &why.to_string()));
+                return Err(refused("a binding", why));
             }
         }
     }
     for word in command {
         if let Some(why) = app.detector.check_text(word, Kind::FreeText) {
-            return Err(refused("a word of the command", &why.to_string()));
+            return Err(refused("a word of the command", why));
         }
     }
     match app.detector.check_text(url, Kind::Url) {
-        Some(why) => Err(refused("url", &why.to_string())),
+        Some(why) => Err(refused("url", why)),
         None => Ok(()),
     }
 }
