@@ -8,23 +8,27 @@
 mod answer;
 mod asked;
 mod ending;
+mod inbound;
 mod places;
+mod refusal;
 mod scrub;
 mod target;
 mod way;
 
-use crate::error::{Code, Error, Kind, Result, internal, invalid};
+use crate::error::{Result, internal};
 use crate::inject::Patterns;
 use crate::secret::SecretBytes;
 use crate::services::Placement;
 use crate::services::client::Outbound;
-use crate::services::upstream::{Answered, Failed, Inflow, Patience, Sent, Upstream};
+use crate::services::upstream::{Answered, Patience, Sent, Upstream};
 use asked::Refused;
 use ending::Ending;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header, request};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request};
+use http_body::Body;
 use hyper::body::Bytes;
+use inbound::Inbound;
 use places::{Place, Places};
+use refusal::{bad_gateway, refusal, unanswered};
 use scrub::Known;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -45,8 +49,6 @@ pub use way::{Asked, Limits, Route, Way};
 const KEPT_BODY: u64 = 64 * 1024;
 const WHOLE_ANSWER: u64 = 64 * 1024;
 const WHOLE_PATIENCE: Duration = Duration::from_millis(20);
-/// How long the caller may take for a body that is kept, and for the first piece of one that is not.
-const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who decides. Implemented where consumers, bindings and the audit log are known.
 pub trait Doorkeeper: Send + Sync + 'static {
@@ -355,156 +357,4 @@ async fn read_into(body: &mut Answered, pieces: &mut VecDeque<Bytes>) -> Result<
         }
     }
     Ok(())
-}
-
-fn bad_gateway(why: String) -> Refused {
-    Refused { status: Some(502), error: Error::new(Code::Unreachable, why) }
-}
-
-fn unanswered(failed: Failed, way: &Way) -> Refused {
-    let error = Error::new(Code::Unreachable, format!("{} gave no answer: {}", way.host(), failed.why));
-    let (status, error) = if failed.is_forbidden {
-        (502, error.next("An admin can allow it: `[outbound] allow = [\"host:port\"]` in unsaid.toml."))
-    } else if failed.is_malformed {
-        (502, error.next("Nothing of its answer was passed on. Check what the service's address is."))
-    } else if failed.is_late {
-        (504, error)
-    } else {
-        (502, error)
-    };
-    Refused { status: Some(status), error }
-}
-
-/// `{code, message, next}`.
-fn refusal(refused: Refused, is_head: bool) -> Response<Answer> {
-    let Refused { status, error } = refused;
-    let is_unknown = error.code == Code::TokenInvalid;
-    let status = status.unwrap_or(if is_unknown { 401 } else { error.kind().http_status() });
-    let text = if is_head { String::new() } else { error.to_json().to_string() };
-    let mut response = Response::new(Answer::own(text));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if is_unknown {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"unsaid\""));
-    }
-    let told = error.details().iter().find(|(name, _)| *name == "retry_after");
-    let told = told.and_then(|(_, seconds)| HeaderValue::from_str(seconds).ok());
-    let passes = error.code == Code::TooManyRequests || (error.kind() == Kind::Unavailable && status == 503);
-    if let Some(wait) = told.or(passes.then(|| HeaderValue::from_static("1"))) {
-        headers.insert(header::RETRY_AFTER, wait);
-    }
-    response
-}
-
-/// The body that the caller sends.
-struct Inbound {
-    first: VecDeque<Bytes>,
-    /// Nothing where there is none.
-    rest: Option<Inflow>,
-}
-
-impl Inbound {
-    fn new<B>(body: B) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let rest = (!body.is_end_stream()).then(|| Box::pin(Boxed(Box::pin(body))) as Inflow);
-        Self { first: VecDeque::new(), rest }
-    }
-
-    /// Reads the first piece, and keeps it.
-    async fn begin(&mut self) -> Result<(), Refused> {
-        self.read(1).await
-    }
-
-    /// Reads all of it.
-    async fn whole(&mut self) -> Result<Bytes, Refused> {
-        self.read(usize::MAX).await?;
-        Ok(match self.first.len() {
-            1 => self.first.pop_front().unwrap_or_default(),
-            _ => self.first.drain(..).flatten().collect(),
-        })
-    }
-
-    async fn read(&mut self, pieces: usize) -> Result<(), Refused> {
-        let reading = async {
-            while self.first.len() < pieces
-                && let Some(rest) = &mut self.rest
-                && let Some(frame) = poll_fn(|cx| rest.as_mut().poll_frame(cx)).await
-            {
-                if let Ok(piece) = frame?.into_data() {
-                    self.first.push_back(piece);
-                }
-            }
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
-        };
-        match tokio::time::timeout(BODY_PATIENCE, reading).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(invalid("the request's body did not arrive whole").into()),
-            Err(_) => Err(Refused {
-                status: Some(408),
-                error: invalid("the request's body took too long to arrive"),
-            }),
-        }
-    }
-}
-
-impl Body for Inbound {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.first.pop_front() {
-            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            None => self.rest.as_mut().map_or(Poll::Ready(None), |rest| rest.as_mut().poll_frame(cx)),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_empty() && self.rest.as_ref().is_none_or(|rest| rest.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let kept: u64 = self.first.iter().map(|piece| piece.len() as u64).sum();
-        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), |rest| rest.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(kept));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(kept));
-        }
-        hint
-    }
-}
-
-/// A body whose errors are of one type.
-struct Boxed<B>(Pin<Box<B>>);
-
-impl<B> Body for Boxed<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.as_mut().poll_frame(cx).map_err(Into::into)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
 }

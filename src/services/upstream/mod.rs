@@ -4,21 +4,23 @@
 //! looked up for each connection, its addresses are checked, and the connection is made to those and no others. No
 //! redirect is followed, nothing is unpacked, no proxy of the environment is used. A connection is kept for half a
 //! second without use: it has the credential in its buffers, and nothing may be found there a second later.
+mod connection;
+mod sent;
+
+pub use connection::Answered;
+pub use sent::{Inflow, Sent};
+
 use super::client::Outbound;
 use crate::error::{Code, Error, invalid};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
+use connection::{Connection, Idle};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, Uri, header};
 use hyper_util::rt::TokioIo;
-use std::collections::HashMap;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use sent::Progress;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
@@ -48,79 +50,6 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self { connect: Duration::from_secs(10), head: Duration::from_secs(300) }
-    }
-}
-
-/// A body that comes in while it is sent.
-pub type Inflow = Pin<Box<dyn Body<Data = Bytes, Error = Box<dyn std::error::Error + Send + Sync>> + Send>>;
-
-/// The body of a request. What may follow it (trailers) is left out.
-pub enum Sent {
-    Nothing,
-    Whole(Bytes),
-    Stream(Inflow, Progress),
-}
-
-/// Whether a body has moved on since it was asked last.
-#[derive(Clone, Default)]
-pub struct Progress(Arc<AtomicBool>);
-
-impl Sent {
-    pub fn whole(bytes: Bytes) -> Self {
-        if bytes.is_empty() { Self::Nothing } else { Self::Whole(bytes) }
-    }
-
-    pub fn stream(body: Inflow) -> Self {
-        Self::Stream(body, Progress::default())
-    }
-
-    fn progress(&self) -> Progress {
-        match self {
-            Sent::Stream(_, progress) => progress.clone(),
-            _ => Progress::default(),
-        }
-    }
-}
-
-impl Body for Sent {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut *self {
-            Sent::Nothing => Poll::Ready(None),
-            Sent::Whole(bytes) => {
-                let whole = std::mem::take(bytes);
-                *self = Sent::Nothing;
-                Poll::Ready((!whole.is_empty()).then(|| Ok(Frame::data(whole))))
-            }
-            Sent::Stream(stream, progress) => match ready!(stream.as_mut().poll_frame(cx)) {
-                Some(Ok(frame)) if frame.is_trailers() => Poll::Ready(None),
-                other => {
-                    progress.0.store(true, Ordering::Relaxed);
-                    Poll::Ready(other)
-                }
-            },
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Sent::Nothing => true,
-            Sent::Whole(bytes) => bytes.is_empty(),
-            Sent::Stream(stream, _) => stream.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Sent::Nothing => SizeHint::with_exact(0),
-            Sent::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Sent::Stream(stream, _) => stream.size_hint(),
-        }
     }
 }
 
@@ -181,13 +110,6 @@ pub struct Upstream {
     idle: Arc<Idle>,
 }
 
-#[derive(Default)]
-struct Idle {
-    /// By scheme, host and port; the last used is the first taken.
-    by_origin: Mutex<HashMap<String, Vec<(Instant, Connection)>>>,
-    is_tidied: Mutex<bool>,
-}
-
 impl Upstream {
     pub fn new(outbound: Outbound, patience: Patience) -> Self {
         Self { outbound, patience, tls: OnceCell::new(), idle: Arc::default() }
@@ -244,7 +166,7 @@ impl Upstream {
     async fn silence(&self, progress: &Progress) {
         loop {
             tokio::time::sleep(self.patience.head).await;
-            if !progress.0.swap(false, Ordering::Relaxed) {
+            if !progress.moved() {
                 return;
             }
         }
@@ -355,93 +277,6 @@ where
     Ok(Connection { sender, run: Some(run) })
 }
 
-/// A connection, which moves only while somebody who uses it waits: a task of its own would cost two changes of thread
-/// for each request. Dropping it closes it.
-struct Connection {
-    sender: SendRequest<Sent>,
-    /// Nothing once it has ended.
-    run: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-}
-
-impl Connection {
-    /// Nothing where it sends more `interim` answers than anybody does.
-    async fn send(
-        &mut self,
-        request: Request<Sent>,
-        interim: &AtomicUsize,
-    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Sent>>>> {
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
-        poll_fn(|cx| {
-            self.run(cx);
-            match interim.load(Ordering::Relaxed) {
-                0..=MOST_INTERIM => answer.as_mut().poll(cx).map(Some),
-                _ => Poll::Ready(None),
-            }
-        })
-        .await
-    }
-
-    fn run(&mut self, cx: &mut Context<'_>) {
-        if self.run.as_mut().is_some_and(|run| run.as_mut().poll(cx).is_ready()) {
-            self.run = None;
-        }
-    }
-
-    /// Whether it may be used again. Looks at what came meanwhile: its end, or what nobody asked for.
-    fn is_ready(&mut self) -> bool {
-        self.run(&mut Context::from_waker(Waker::noop()));
-        self.run.is_some() && self.sender.is_ready()
-    }
-}
-
-/// The body of an answer. Its connection is kept once it was read to the end.
-pub struct Answered {
-    coming: Incoming,
-    home: Option<(Connection, String, Arc<Idle>)>,
-}
-
-impl Body for Answered {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = &mut *self;
-        let mut polled = Pin::new(&mut this.coming).poll_frame(cx);
-        if polled.is_pending()
-            && let Some((connection, ..)) = &mut this.home
-        {
-            connection.run(cx);
-            polled = Pin::new(&mut this.coming).poll_frame(cx);
-        }
-        if matches!(polled, Poll::Ready(None)) {
-            this.go_home();
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.coming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.coming.size_hint()
-    }
-}
-
-impl Answered {
-    /// Keeps the connection, if nothing more is to come; for an answer that has no body.
-    pub fn go_home(&mut self) {
-        if let Some((mut connection, key, idle)) = self.home.take()
-            && connection.is_ready()
-        {
-            idle.keep(key, connection);
-        }
-    }
-}
-
 /// How many interim answers (1xx) came.
 fn count_interim(request: &mut Request<Sent>) -> Arc<AtomicUsize> {
     let count = Arc::new(AtomicUsize::new(0));
@@ -509,51 +344,5 @@ fn forbidden(e: &Error) -> Failed {
             Failed { is_forbidden: true, ..Failed::new("the [outbound] settings cannot be used") }
         }
         _ => Failed::new("its name has no address"),
-    }
-}
-
-impl Idle {
-    /// One that can be used at once.
-    fn take(&self, origin: &str) -> Option<Connection> {
-        loop {
-            let kept = {
-                let mut by_origin = self.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
-                by_origin.get_mut(origin)?.pop()?
-            };
-            let (_, mut connection) = kept;
-            if connection.is_ready() {
-                return Some(connection);
-            }
-        }
-    }
-
-    fn keep(self: &Arc<Self>, origin: String, connection: Connection) {
-        let mut by_origin = self.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
-        by_origin.entry(origin).or_default().push((Instant::now(), connection));
-        drop(by_origin);
-        self.tidy();
-    }
-
-    /// Closes what was not used, until nothing is left.
-    fn tidy(self: &Arc<Self>) {
-        if std::mem::replace(&mut *self.is_tidied.lock().unwrap_or_else(PoisonError::into_inner), true) {
-            return;
-        }
-        let idle = self.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(TIDY).await;
-                let mut is_tidied = idle.is_tidied.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut by_origin = idle.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
-                by_origin.retain(|_, kept| {
-                    kept.retain(|(since, _)| since.elapsed() < KEPT);
-                    !kept.is_empty()
-                });
-                if by_origin.is_empty() {
-                    *is_tidied = false;
-                    return;
-                }
-            }
-        });
     }
 }
