@@ -276,14 +276,19 @@ async fn set(cx: &Context, session: &Session, consumer: &str, variables: &[Strin
         if !wanted {
             continue;
         }
-        let value = terminal.secret(&format!("{} ({name}, {scope}): ", at(b, "/variable")), MOST)?;
-        if value.size_bytes() == 0 {
+        let question = format!("{} ({name}, {scope}): ", at(b, "/variable"));
+        let Some(value) = terminal.secret_or_nothing(&question, MOST)? else {
             note(&format!("{} is left as it is", at(b, "/variable")));
             continue;
-        }
-        let target = match (b["winner"].as_str(), at(b, "/scope") == scope.to_string()) {
-            (Some(id), true) => Target::Existing(id.to_owned()),
-            _ => Target::New(Box::new(CreateCredential {
+        };
+        // One that was made there without a value, as an assistant does, is filled.
+        let is_empty = |c: &&Value| at(c, "/verdict") == "value_missing";
+        let there = std::iter::once(b).map(|b| (b, "winner"));
+        let there = there.chain(items(b, "/runners_up").iter().filter(is_empty).map(|c| (c, "id")));
+        let mut ids = there.filter(|(c, _)| at(c, "/scope") == scope.to_string()).map(|(c, id)| &c[id]);
+        let target = match ids.find_map(Value::as_str) {
+            Some(id) => Target::Existing(id.to_owned()),
+            None => Target::New(Box::new(CreateCredential {
                 name,
                 scope: Some(scope),
                 team: (scope == Scope::Team).then(|| at(b, "/team")).filter(|team| !team.is_empty()),

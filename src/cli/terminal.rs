@@ -65,12 +65,16 @@ impl Terminal {
     /// Fails with `declined` for an empty answer, `too_large`, `invalid_input` where more than one line came
     /// without a paste around it, and `needs_terminal` when nobody answers.
     pub fn secret(&self, question: &str, most: usize) -> Result<SecretBytes> {
+        self.secret_or_nothing(question, most)?.ok_or_else(|| {
+            Error::new(Code::Declined, "nothing was entered")
+                .next("Nothing was changed. Run the command again when you have the value.")
+        })
+    }
+
+    /// The same, where it may be left out: nothing for an empty line.
+    pub fn secret_or_nothing(&self, question: &str, most: usize) -> Result<Option<SecretBytes>> {
         let mut typed = self.line(question, Echo::Off, most)?;
-        match typed.is_empty() {
-            true => Err(Error::new(Code::Declined, "nothing was entered")
-                .next("Nothing was changed. Run the command again when you have the value.")),
-            false => Ok(SecretBytes::new(std::mem::take(&mut *typed))),
-        }
+        Ok((!typed.is_empty()).then(|| SecretBytes::new(std::mem::take(&mut *typed))))
     }
 
     /// Asks for something that may be seen, such as a user name.

@@ -332,8 +332,10 @@ def starting() -> None:
     states = {one["variable"]: one["state"] for one in shown["checks"]}
     check(part, "asked beforehand it says the same", states == {"THERE": "ready", "NOT_THERE": "missing", "NICE": "missing"} and not shown["ready"], states)
     check(part, "and how to add it", any("unsaid set NOT_THERE" in text for text in shown["next"]), shown["next"])
-    missing = vault.enter("NOT_THERE", secret("not there"))
-    fits, told = is_given(vault, "needy", {"THERE": VALUES[next(n for n in VALUES if n.startswith("there "))], "NOT_THERE": missing})
+    missing = secret("not there")
+    told = vault.person("consumer", "set", "needy", typed={"NOT_THERE (": missing, "NICE (": ""})
+    check(part, "what is missing is asked for, without echo", "needy is ready" in told and not given_away(told), told)
+    fits, told = is_given(vault, "needy", {"THERE": value_of("there"), "NOT_THERE": missing})
     check(part, "with it, it gets exactly what it is bound to: no optional one, no unbound one", fits, told)
     nice = vault.enter("NICE", secret("nice"))
     fits, told = is_given(vault, "needy", {"THERE": value_of("there"), "NOT_THERE": missing, "NICE": nice})
@@ -377,6 +379,10 @@ def every_source(part: str, vault: Vault, team: str, own: str, flag: list[str]) 
         vault.person("consumer", "add", name, "--bind", f"DB={source}:DATABASE_URL{more}", "--text", "LEVEL=debug", "--", *flag)
         fits, told = is_given(vault, name, {"DB": value, "LEVEL": "debug"})
         check(part, f"{source}: that one and no other, beside plain text", fits, told)
+    word = vault.enter("LOGIN", secret("word of a login"), "--type", "basic", "--username", "app")
+    vault.person("consumer", "add", "login", "--bind", "DB=LOGIN", "--bind", "WORD=LOGIN,field=password", "--", *flag)
+    fits, told = is_given(vault, "login", {"DB_USERNAME": "app", "DB_PASSWORD": word, "WORD": word})
+    check(part, "a credential with several fields: a variable for each, or the one that is named", fits, told)
     vault.person("consumer", "add", "connected", "--bind", "TOKEN=oauth:DATABASE_URL", "--", *flag)
     refused(part, vault, "oauth: what was entered is no connection", "connected", "unresolved", "DATABASE_URL", by=("run",))
     vault.person("consumer", "add", "filed", "--bind", "DB=org_secret:DATABASE_URL,delivery=file", "--", *flag)
@@ -691,6 +697,9 @@ async def by_tools(part: str, lent: Lent) -> None:
     vault, forms = lent.vault, []
 
     async def person(_context: object, params: types.ElicitRequestParams) -> types.ElicitResult:
+        if isinstance(params, types.ElicitRequestURLParams):
+            # A page to enter a value on; the person does it at the terminal.
+            return types.ElicitResult(action="cancel")
         forms.append(params)
         return types.ElicitResult(action="accept", content={"confirm": True})
 
@@ -719,6 +728,17 @@ async def by_tools(part: str, lent: Lent) -> None:
         fits, differs = await asyncio.to_thread(is_given, vault, "agent", {"ACME_KEY": lent.key})
         check(part, "and it gets what it is bound to", fits, differs)
 
+        await call("create_credential", name="EMPTY_KEY")
+        told = await call("register_consumer", name="waiting", bindings=[{"variable": "EMPTY_KEY"}], reason="a test")
+        await asyncio.to_thread(approve, told)
+        shown = await call("get_consumer", consumer="waiting")
+        check(part, "a credential that was made without a value is told as that", [one["state"] for one in shown["checks"]] == ["value_missing"], shown)
+        entered = secret("entered later")
+        await asyncio.to_thread(vault.person, "consumer", "set", "waiting", typed={"EMPTY_KEY (": entered})
+        fits, differs = await asyncio.to_thread(is_given, vault, "waiting", {"EMPTY_KEY": entered})
+        check(part, "and a person's value goes into it", fits, differs)
+        listed = (await call("list_credentials", text="EMPTY_KEY"))["credentials"]
+        check(part, "not into another beside it", [one["scope"] for one in listed] == ["personal"], listed)
         told = await call("update_consumer", consumer="agent", set_bindings=[{"variable": "OTHER", "credential": "ACME_KEY"}], reason="a test")
         check(part, "update_consumer with a binding waits for a person", told.get("code") == "approval_required", told)
         vault.unsaid("approve", told["approval_id"], "--decline")
@@ -750,8 +770,8 @@ async def by_tools(part: str, lent: Lent) -> None:
 
 
 async def paging(part: str, call) -> None:
-    names = {f"many-{n:03}" for n in range(119)} | {"agent"}
-    for name in sorted(names - {"agent"}):
+    names = {f"many-{n:03}" for n in range(118)} | {"agent", "waiting"}
+    for name in sorted(names - {"agent", "waiting"}):
         await call("register_consumer", name=name, kind="integration", description="one of many " + "x" * 60)
     seen: list[str] = []
     pages, largest, cursor = 0, 0, {}

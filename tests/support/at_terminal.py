@@ -13,7 +13,10 @@ import sys
 import termios
 
 
-def at_terminal(command: list[str], env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+def at_terminal(
+    command: list[str], env: dict[str, str] | None = None, typed: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """`typed`: by the words it asks with, what is typed then."""
     ours, theirs = pty.openpty()
 
     def take_terminal() -> None:
@@ -23,6 +26,7 @@ def at_terminal(command: list[str], env: dict[str, str] | None = None) -> subpro
     child = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=env, preexec_fn=take_terminal)
     os.close(theirs)
     said, printed, answered = b"", b"", False
+    typed = {ask.encode(): text.encode() for ask, text in (typed or {}).items()}
     sources = [ours, child.stdout.fileno()]
     while sources:
         for source in select.select(sources, [], [], 30)[0]:
@@ -41,6 +45,8 @@ def at_terminal(command: list[str], env: dict[str, str] | None = None) -> subpro
         if asked and not answered:
             answered = True
             os.write(ours, asked[1].replace(b" ", b"") + b"\n")
+        for ask in [ask for ask in typed if ask in said]:
+            os.write(ours, typed.pop(ask) + b"\n")
     os.close(ours)
     return subprocess.CompletedProcess(command, child.wait(), printed, said)
 

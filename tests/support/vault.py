@@ -86,9 +86,9 @@ class Vault:
     def json(self, *args: str) -> dict:
         return json.loads(self.unsaid(*args, "--json"))
 
-    def person(self, *args: str) -> str:
-        """At a terminal: what was printed and what was said there."""
-        done = at_terminal([self.binary, *args], self.env)
+    def person(self, *args: str, typed: dict[str, str] | None = None) -> str:
+        """At a terminal: what was printed and what was said there. `typed`: by the words it asks with, what is typed."""
+        done = at_terminal([self.binary, *args], self.env, typed)
         told = done.stdout.decode() + done.stderr.decode()
         self.said.append(told)
         if done.returncode:
