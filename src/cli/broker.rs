@@ -3,7 +3,7 @@ use super::Context;
 use super::output::note;
 use crate::app::App;
 use crate::error::Result;
-use crate::front::{Guard, Listener, Place, guarded, serve, stop_on_signals};
+use crate::front::{Guard, Listener, Place, beside, guarded, serve, stop_on_signals};
 use crate::inject::broker::{Broker as Engine, PREFIX, Settings};
 use crate::ops::broker::{Keeper, Let, Vaults};
 use crate::ops::connection::keep_fresh;
@@ -50,7 +50,7 @@ pub fn settings(cx: &Context) -> Settings {
 /// The engine's pages, for a router; what is spawned into `endings` is for [`all_told`].
 pub fn routes(vaults: Vaults, lets: Let, settings: Settings, endings: &TaskTracker) -> Router {
     let engine = Engine::new(Keeper { vaults, lets, endings: endings.clone() }, settings);
-    Router::new().route_service(&format!("{PREFIX}{{*rest}}"), engine)
+    beside(Router::new(), PREFIX, engine)
 }
 
 /// Waits, once nothing is served any more, until the log has how every use ended.
