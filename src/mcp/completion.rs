@@ -19,6 +19,7 @@ const MOST_PAGES: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Names {
     Credential,
+    Consumer,
     Service,
     Team,
     Scope,
@@ -57,6 +58,7 @@ pub(super) async fn complete(
     let typed = request.argument.value.trim();
     let mut offers = match names {
         Names::Credential => credentials(door, typed, cx).await,
+        Names::Consumer => consumers(door, cx).await,
         Names::Service => services(door, cx).await,
         Names::Team => teams(door, cx).await,
         Names::Scope => Scope::WORDS.iter().map(|(word, _)| Offer::from(*word)).collect(),
@@ -77,6 +79,7 @@ pub(super) async fn complete(
 fn variable(template: &str, argument: &str) -> Option<Names> {
     match (template, argument) {
         ("unsaid://credentials/{id}", "id") => Some(Names::Credential),
+        ("unsaid://consumers/{id}", "id") => Some(Names::Consumer),
         ("unsaid://services/{id}" | "unsaid://services/{id}/rotation-guide", "id") => Some(Names::Service),
         _ => None,
     }
@@ -99,6 +102,17 @@ async fn credentials(door: &Door, typed: &str, cx: &RequestContext<RoleServer>) 
             Some(1) => Some(Offer::from(name)),
             _ => Some(Offer { value: text(row, "id")?.to_owned(), name: name.to_lowercase() }),
         }
+    };
+    rows.iter().filter_map(offer).collect()
+}
+
+async fn consumers(door: &Door, cx: &RequestContext<RoleServer>) -> Vec<Offer> {
+    let rows = rows(door, "list_consumers", "consumers", json!({ "limit": 50 }), cx).await;
+    let offer = |row: &Value| {
+        let name = text(row, "name")?;
+        let is_alone = rows.iter().filter(|other| text(other, "name") == Some(name)).count() == 1;
+        let value = if is_alone { name } else { text(row, "id")? };
+        Some(Offer { value: value.to_owned(), name: name.to_lowercase() })
     };
     rows.iter().filter_map(offer).collect()
 }

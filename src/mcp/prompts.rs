@@ -162,6 +162,14 @@ async fn look_up(
                 _ => Err(ErrorData::internal_error("the credential has no name", None)),
             }
         }
+        Names::Consumer => {
+            let found = read("get_consumer", json!({ "consumer": typed })).await?;
+            found
+                .get("name")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .ok_or_else(|| ErrorData::internal_error("the consumer has no name", None))
+        }
         Names::Service => {
             let found = read("get_service", json!({ "service": typed })).await?;
             found

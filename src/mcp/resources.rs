@@ -51,6 +51,13 @@ const TEMPLATES: &[Kind] = &[
         operation: "get_credential",
     },
     Kind {
+        uri: "unsaid://consumers/{id}",
+        name: "consumer",
+        title: "One consumer",
+        about: "What an agent or MCP server is bound to, and whether all of it is there for you, as get_consumer shows it.",
+        operation: "get_consumer",
+    },
+    Kind {
         uri: "unsaid://services/{id}",
         name: "service",
         title: "One service of the catalogue",
@@ -97,6 +104,7 @@ fn route(uri: &str) -> Option<(&'static str, Value)> {
         None if path == "policy" => ("get_policy", json!({})),
         Some(("audit", "recent")) => ("search_audit_log", json!({})),
         Some(("credentials", id)) if !id.is_empty() => ("get_credential", json!({ "credential": id })),
+        Some(("consumers", id)) if !id.is_empty() => ("get_consumer", json!({ "consumer": id })),
         Some(("services", rest)) => match rest.split_once('/') {
             None if !rest.is_empty() => ("get_service", json!({ "service": rest })),
             Some((id, "rotation-guide")) if !id.is_empty() => {
@@ -143,6 +151,7 @@ mod tests {
             "",
             "unsaid://",
             "unsaid://credentials/",
+            "unsaid://consumers/",
             "unsaid://services/",
             "unsaid://services/x/y",
             "file:///etc/passwd",

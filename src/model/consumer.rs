@@ -44,7 +44,7 @@ words! {
 /// The longest plain text of a static binding, bytes.
 pub const MOST_TEXT: usize = 2000;
 /// The most bindings of one consumer.
-pub const MOST_BINDINGS: usize = 60;
+pub const MOST_BINDINGS: usize = 40;
 
 /// An agent, MCP server, workflow or integration.
 #[derive(Clone, Debug, PartialEq)]

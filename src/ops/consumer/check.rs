@@ -66,8 +66,11 @@ pub struct Checked {
     pub next: Vec<String>,
 }
 
-/// How many runners-up are told of each.
+/// How many runners-up are told of each, where there are few bindings: an answer stays below 24 kB.
 const RUNNERS_UP: usize = 3;
+const FEW: usize = 10;
+/// How many next steps are told.
+const STEPS: usize = 10;
 
 /// Looks at every binding as `who`. `is_oneself`: what is personal may be told.
 pub fn check(
@@ -81,7 +84,10 @@ pub fn check(
     let mut checked = Checked { bindings: Vec::new(), ready: true, in_the_way: 0, next: Vec::new() };
     let who = Standing { consumer: Some(c.id.0.clone()), ..who.clone() };
     for b in bindings {
-        let one = check_one(tx, caller, &who, c, b, is_oneself)?;
+        let mut one = check_one(tx, caller, &who, c, b, is_oneself)?;
+        if bindings.len() > FEW {
+            one.runners_up.clear();
+        }
         let is_in_the_way = match one.state {
             BindingState::Ready | BindingState::Plain => false,
             BindingState::Missing | BindingState::ValueMissing => b.is_required,
@@ -90,7 +96,7 @@ pub fn check(
         if is_in_the_way {
             checked.ready = false;
             checked.in_the_way += 1;
-            if !one.next.is_empty() && !checked.next.contains(&one.next) {
+            if !one.next.is_empty() && !checked.next.contains(&one.next) && checked.next.len() < STEPS {
                 checked.next.push(one.next.clone());
             }
         }

@@ -46,7 +46,7 @@ pub struct RegisterConsumer {
     /// Of a remote server
     #[schemars(length(max = 500))]
     pub url: Option<String>,
-    #[schemars(length(max = 60))]
+    #[schemars(length(max = 40))]
     pub bindings: Option<Vec<GivenBinding>>,
     pub reason: Option<Reason>,
 }

@@ -764,3 +764,26 @@ async fn an_admin_gets_no_token_that_acts_for_somebody_else_and_no_name_of_a_per
     let listed = w.call(&w.person("ada"), "list_tokens", json!({"all": true})).await.unwrap().to_string();
     assert!(!listed.contains("mias-bot"), "{listed}");
 }
+
+#[tokio::test]
+async fn an_answer_about_the_most_bindings_stays_below_24_kb() {
+    let w = World::new().await;
+    let name = |n: usize| format!("THE_KEY_OF_SERVICE_{n:02}_FOR_ALL_OF_THE_TEAM");
+    let bindings: Vec<_> = (0..40).map(|n| json!({"variable": name(n)})).collect();
+    for n in 0..40 {
+        value(&w, "mia", "personal", &name(n), "x").await;
+        value(&w, "ada", "org", &name(n), "x").await;
+    }
+    let made = add(&w, "mia", json!({"name": "many", "bindings": bindings})).await.unwrap();
+    let seen = w.call(&w.caller("mia"), "get_consumer", json!({"consumer": "many"})).await.unwrap();
+    let missing: Vec<_> = (40..80).map(|n| json!({"variable": name(n)})).collect();
+    let none = add(&w, "mia", json!({"name": "none", "bindings": missing})).await.unwrap();
+
+    for answer in [made, seen, none] {
+        let size = answer.to_string().len();
+        assert!(size < 24_000, "{size} bytes");
+    }
+    let more: Vec<_> = (0..41).map(|n| json!({"variable": name(n)})).collect();
+    let e = add(&w, "mia", json!({"name": "more", "bindings": more})).await.unwrap_err();
+    assert_eq!(e.code, Code::InvalidInput);
+}

@@ -34,10 +34,10 @@ pub struct UpdateConsumer {
     #[schemars(length(max = 500))]
     pub url: Option<String>,
     /// Adds these or replaces those of the same variable; others stay
-    #[schemars(length(max = 60))]
+    #[schemars(length(max = 40))]
     pub set_bindings: Option<Vec<GivenBinding>>,
     /// Variables
-    #[schemars(length(max = 60), inner(length(max = 64)))]
+    #[schemars(length(max = 40), inner(length(max = 64)))]
     pub remove_bindings: Option<Vec<String>>,
     pub reason: Option<Reason>,
 }
