@@ -250,10 +250,17 @@ def undone() -> None:
     vault.person("mcp-config", "--wrap", str(file), "--scope", "personal")
     entry = json.loads(file.read_text())["mcpServers"]["mine"]
     check(part, "plain configuration stays", entry["env"] == {"LEVEL": "debug"}, entry)
+    wrapped = file.read_text()
     vault.unsaid("mcp-config", "--undo", str(file))
-    check(part, "undone, the file is what it was", file.read_text() == before and len(list(vault.folder.glob("mcp.json*"))) == 1)
+    check(part, "undone, the file is what it was", file.read_text() == before)
+    vault.unsaid("mcp-config", "--undo", str(file))
+    check(part, "and undone once more, what stood there until then", file.read_text() == wrapped)
+    vault.unsaid("mcp-config", "--forget", str(file))
+    check(part, "forgotten, it is alone", len(list(vault.folder.glob("mcp.json*"))) == 1, list(vault.folder.iterdir()))
     told = vault.run("mcp-config", "--undo", str(file))
     check(part, "and there is nothing more to undo", told.returncode == 5 and "no backup" in told.stderr, told.stderr)
+    leaks = vault.leaks()
+    check(part, "the value stands nowhere", not leaks, leaks)
 
 
 # --- A server that repeats its key ---
@@ -530,7 +537,10 @@ def tokens() -> None:
     for name in ("bot", "other"):
         vault.person("consumer", "add", name, "--kind", "agent", "--scope", "org", "--bind", "ACME_KEY=org_secret:ACME_KEY,delivery=header,methods=GET,paths=/acme/open/**")
     token = {name: vault.token(name, "create", name, "--consumer", name) for name in ("bot", "other")}
-    bobs = vault.token("bob", "create", "bob", "--consumer", "bot", "--user", "bob")
+    done = vault.run("token", "create", "bob", "--consumer", "bot", "--user", "bob")
+    check(part, "nobody makes a consumer's token for somebody else", done.returncode == 3 and not done.stdout, done.stderr)
+    with vault.as_person("bob"):
+        bobs = vault.token("bob", "create", "bob", "--consumer", "bot")
     client_token = vault.token("client", "create", "client")
     ends = datetime.now(UTC) + timedelta(seconds=3)
     brief = vault.token("brief", "create", "brief", "--consumer", "bot", "--expires", ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
