@@ -31,7 +31,7 @@ words! {
 }
 
 words! {
-    /// Which deployment it belongs to; `any` where that makes no difference.
+    /// Which deployment it is of.
     Environment { Any = "any", Prod = "prod", Staging = "staging", Dev = "dev" }
 }
 

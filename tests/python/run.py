@@ -212,6 +212,18 @@ async def connections(d: Driven) -> None:
     await d.fails("what is not connected", ended, "disconnect_credential", credential=bound, reason="the tests")
 
 
+async def consumers(d: Driven) -> None:
+    """One that is bound to nothing: binding takes a person, as consuming.py shows."""
+    name = "bot-" + secrets.token_hex(3)
+    await d.works("an empty one", "register_consumer", lambda c: c["consumer"]["name"] == name, name=name, kind="agent")
+    await d.fails("a binding", "approval_required", "register_consumer", name="asked-bot", bindings=[{"variable": "A_KEY"}])
+    await d.works("has it", "list_consumers", lambda c: any(one["name"] == name for one in c["consumers"]), text=name)
+    await d.works("gets nothing", "get_consumer", lambda c: c["checks"] == [], consumer=name)
+    await d.works("its description", "update_consumer", lambda c: c["consumer"]["description"] == "ours", consumer=name,
+                  description="ours")
+    await d.fails("what is not there", "consumer_not_found", "remove_consumer", consumer="no-such-consumer")
+
+
 async def administration(d: Driven) -> None:
     await d.works("shows events", "search_audit_log", lambda log: len(log["events"]) > 3)
     await d.works("filters", "search_audit_log", lambda log: log["events"], operation="create_credential", outcome="ok")
@@ -226,6 +238,7 @@ async def administration(d: Driven) -> None:
     await d.works("lists it", "list_oauth_providers", lambda p: provider in json.dumps(p))
     await d.works("renames it", "update_oauth_provider", provider=provider, new_name=name + "-b")
     await connections(d)
+    await consumers(d)
     d.answers = [types.ElicitResult(action="accept", content={"confirm": True})]
     removing = {"provider": provider, "reason": "the tests are done"}
     if d.era == LAST:

@@ -22,15 +22,13 @@ use serde::{Deserialize, Serialize};
 #[schemars(inline)]
 #[serde(deny_unknown_fields)]
 pub struct GivenBinding {
-    /// Environment variable
     #[schemars(length(min = 1, max = 64))]
     pub variable: String,
-    /// Default auto, or static where text is given
+    /// Default auto; static with text
     pub source: Option<BindingSource>,
     /// Name or id; default the variable
     #[schemars(length(max = 160))]
     pub credential: Option<String>,
-    /// Of a credential with several
     #[schemars(length(max = 40))]
     pub field: Option<String>,
     #[schemars(length(max = 80))]
@@ -38,17 +36,17 @@ pub struct GivenBinding {
     pub environment: Option<Environment>,
     #[schemars(length(max = 80))]
     pub team: Option<String>,
-    /// Plain configuration; never a secret
+    /// Plain; never a secret
     #[schemars(length(max = 2000))]
     pub text: Option<String>,
     /// header: only the broker adds it
     pub delivery: Option<Delivery>,
-    /// Where the broker sends it; default the credential's
+    /// Where the broker sends it
     #[schemars(length(max = 64))]
     pub service: Option<String>,
     #[schemars(length(max = 7), inner(length(max = 8)))]
     pub methods: Option<Vec<String>>,
-    /// As /v1/chat/* or /v1/**
+    /// As /v1/**
     #[schemars(length(max = 20), inner(length(max = 200)))]
     pub paths: Option<Vec<String>>,
     /// Default true
