@@ -68,21 +68,36 @@ def check(part: str, what: str, holds: object, told: object = "") -> None:
     print(f"{'ok  ' if holds else 'FAIL'} {part:9} {what}" + ("" if holds else f": {scrubbed(told)[:900]}"), flush=True)
 
 
-def alone() -> bool:
-    """Leaves every network but a loopback of its own. False where the system does not let it."""
-    if sys.platform != "linux":
-        return False
+def leave_the_network() -> None:
+    """For a loopback of its own. Fails with `OSError` where the system does not let it, perhaps halfway."""
     new_user, new_network, libc = 0x10000000, 0x40000000, ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
     if libc.unshare(new_network) != 0:
         if libc.unshare(new_user | new_network) != 0:
-            return False
+            raise OSError(ctypes.get_errno(), "unshare")
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
     with socket.socket() as s:
         up, set_flags = 0x1 | 0x8 | 0x40, 0x8914
         fcntl.ioctl(s, set_flags, struct.pack("16sh", b"lo", up))
+
+
+def alone() -> bool:
+    """Leaves every network but a loopback of its own. False, with nothing changed, where the system does not let it."""
+    if sys.platform != "linux":
+        return False
+    # There is no way back from halfway, so a child goes first.
+    child = os.fork()
+    if child == 0:
+        try:
+            leave_the_network()
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] != 0:
+        return False
+    leave_the_network()
     return True
 
 
@@ -150,13 +165,6 @@ def processes() -> dict[int, tuple[bytes, bytes | None]]:
     return found
 
 
-def is_ours(pid: int) -> bool:
-    try:
-        return os.readlink(f"/proc/{pid}/exe") == os.path.realpath(BINARY)
-    except OSError:
-        return False
-
-
 def look_at_processes(part: str, keys: list[str]) -> list[int]:
     """The processes that have a key in their environment, and ought to: the servers."""
     if sys.platform != "linux":
@@ -165,13 +173,12 @@ def look_at_processes(part: str, keys: list[str]) -> list[int]:
     found = processes()
     told = [pid for pid, (line, _) in found.items() if given_away(line)]
     check(part, "no process has a key on its command line", not told, [found[pid][0] for pid in told])
-    launchers = [pid for pid in found if is_ours(pid)]
+    launchers = [pid for pid, (line, _) in found.items() if line.split(b"\0")[0] == BINARY.encode()]
     check(part, "unsaid runs beside it", launchers, "no process of the binary")
     told = [pid for pid in launchers if found[pid][1] and given_away(found[pid][1])]
     check(part, "and has no key in its own environment", not told, told)
     has_it = [pid for pid, (_, e) in found.items() if e and any(key.encode() in e for key in keys)]
-    if os.geteuid() == 0:
-        check(part, "the server has (so that this search finds what is there)", has_it and not set(has_it) & set(launchers), has_it)
+    check(part, "the server has (so that this search finds what is there)", has_it and not set(has_it) & set(launchers), has_it)
     return has_it
 
 
