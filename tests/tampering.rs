@@ -1,6 +1,6 @@
 //! An attacker edits the database file with a tool of their own. Every edit meets a named error and leaves an event; none
 //! ever yields another row's value or another right.
-use crate::support::world::{FormYes, World};
+use crate::support::world::{FormYes, PersonYes, World};
 use rusqlite::{Connection, Params};
 use serde_json::json;
 use unsaid::app::App;
@@ -10,7 +10,7 @@ use unsaid::model::credential::{CredentialType, Scope};
 use unsaid::model::token::Purpose;
 use unsaid::ops::credential::create::CreateCredential;
 use unsaid::ops::credential::value::{Target, enter_value};
-use unsaid::ops::hand_over::{HandOver, hand_over};
+use unsaid::ops::hand_over::{HandOver, hand_over, hand_over_to};
 use unsaid::ops::token::{NewToken, Shown, create, verify};
 use unsaid::secret::SecretBytes;
 
@@ -495,4 +495,63 @@ async fn a_token_whose_row_was_changed_lets_nobody_in() {
         edit(&w, &format!("UPDATE token SET {column} = ?1"), [before]);
     }
     assert!(verify(&w.app, shown, Purpose::Mcp, Door::Http).await.is_ok());
+}
+
+#[tokio::test]
+async fn r_17_a_binding_a_command_or_a_token_that_was_changed_in_the_database_starts_nothing() {
+    let w = World::new().await;
+    let mia = w.person("mia");
+    w.add("mia", "personal", "A_KEY", "value one").await;
+    w.add("mia", "personal", "OTHER_KEY", "value two").await;
+    let bot = json!({"name": "bot", "command": ["true"],
+        "bindings": [{"variable": "A_KEY"}, {"variable": "A_HOST_NAME", "text": "a.example"}]});
+    w.call_with(&mia, "register_consumer", bot, &PersonYes).await.unwrap();
+    w.call_with(&mia, "register_consumer", json!({"name": "other"}), &PersonYes).await.unwrap();
+    let token = NewToken {
+        label: "bot".into(),
+        user: None,
+        purpose: Purpose::Consumer,
+        consumer: Some("bot".into()),
+        toolsets: Vec::new(),
+        read_only: false,
+        is_assured: false,
+        expires_at: None,
+    };
+    let (_, token) = create(&w.app, &mia, token).await.unwrap();
+    let shown = token.expose(Shown::new).unwrap();
+    hand_over_to(&w.app, &mia, "bot", "true").await.map(|_| ()).unwrap();
+    let other: String =
+        attacker(&w).query_row("SELECT id FROM consumer WHERE name = 'other'", [], |r| r.get(0)).unwrap();
+
+    for (table, column, changed) in [
+        ("binding", "credential", "OTHER_KEY"),
+        ("binding", "delivery", "file"),
+        ("binding", "source", "org_secret"),
+        ("binding", "text", "evil.example"),
+        ("binding", "variable", "B_KEY"),
+        ("binding", "service", "github"),
+        ("consumer", "command", "[\"sh\"]"),
+        ("consumer", "url", "https://evil.example/"),
+        ("consumer", "run_by", "[\"user:x\"]"),
+        ("consumer", "scope", "org"),
+    ] {
+        let only = if table == "binding" { "variable = 'A_KEY'" } else { "name = 'bot'" };
+        let sql = format!("SELECT {column} FROM {table} WHERE {only}");
+        let before: String = attacker(&w).query_row(&sql, [], |r| r.get(0)).unwrap();
+        edit(&w, &format!("UPDATE {table} SET {column} = ?1 WHERE {only}"), [changed]);
+
+        let e = hand_over_to(&w.app, &mia, "bot", "true").await.map(|_| ()).unwrap_err();
+
+        assert_eq!(e.code, Code::Integrity, "{table}.{column}");
+        told(&w, &mia, "use", &e).await;
+        let only = if column == "variable" { "variable = 'B_KEY'" } else { only };
+        edit(&w, &format!("UPDATE {table} SET {column} = ?1 WHERE {only}"), [&before]);
+        hand_over_to(&w.app, &mia, "bot", "true").await.map(|_| ()).unwrap();
+    }
+    edit(&w, "UPDATE consumer_token SET consumer_id = ?1", [&other]);
+    let e = verify(&w.app, shown.clone(), Purpose::Consumer, Door::Http).await.map(|_| ()).unwrap_err();
+    assert_eq!(e.code, Code::Integrity);
+    edit(&w, "DELETE FROM consumer_token", []);
+    let e = verify(&w.app, shown, Purpose::Consumer, Door::Http).await.map(|_| ()).unwrap_err();
+    assert_eq!(e.code, Code::TokenInvalid);
 }

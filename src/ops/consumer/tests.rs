@@ -225,7 +225,7 @@ async fn an_approved_binding_is_what_the_person_was_shown() {
 }
 
 #[tokio::test]
-async fn a_variable_that_changes_how_programs_run_takes_no_secret_and_plain_text_only_of_people() {
+async fn r_15_r_16_a_variable_that_changes_how_programs_run_takes_no_secret_and_plain_text_only_of_people() {
     let w = World::new().await;
     let with = |binding: Value| json!({"name": "a", "bindings": [binding]});
     for binding in [
