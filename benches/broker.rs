@@ -4,12 +4,12 @@
 //! in front of one TLS service (nginx as well), 64 connections in a closed loop and then one, keep-alive on both sides.
 //! `stream`: 1 GiB each way through the broker, and the most memory that it took. The broker is this very binary started
 //! again, with a doorkeeper that admits everybody and writes nothing; what a use costs to record is measured beside it, as a
-//! commit of one row.
+//! commit of one row. Beside both: `unsaid broker` itself with a vault, which has every use on disk before it leaves.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use rusqlite::Connection;
 use std::alloc::System;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,11 +20,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_util::sync::CancellationToken;
+use unsaid::app::App;
+use unsaid::config::Config;
 use unsaid::error::Result;
 use unsaid::front::{self, Guard, Listener, Place};
 use unsaid::inject::broker::{
     Asked, Broker, Doorkeeper, Ended, Given, Limits, PREFIX, Passage, Route, Settings, Way,
 };
+use unsaid::model::access::{Caller, Door};
+use unsaid::model::consumer::Delivery;
+use unsaid::model::token::Purpose;
+use unsaid::ops::consumer::{GivenBinding, RegisterConsumer, register_all};
+use unsaid::ops::credential::create::CreateCredential;
+use unsaid::ops::credential::value::{Target, enter_value};
+use unsaid::ops::token::{NewToken, create as create_token};
 use unsaid::secret::SecretBytes;
 use unsaid::services::Placement;
 use unsaid::services::client::Outbound;
@@ -126,6 +135,76 @@ fn start_broker(base: &str, ca_file: &Path) -> (Running, SocketAddr) {
     (Running(child), line.trim().parse().unwrap())
 }
 
+/// `unsaid broker` with a vault of its own: a consumer, its binding and its token.
+fn start_program(folder: &Path, service: u16) -> (Running, SocketAddr, String) {
+    let (home, at) = (folder.join("home"), folder.display());
+    let unsaid = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unsaid"));
+        command.args(args).env("UNSAID_HOME", &home);
+        command
+    };
+    let recovery = folder.join("recovery").to_str().unwrap().to_owned();
+    let made = unsaid(&["init", "--key", "file", "--recovery-file", &recovery]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let services = folder.join("services");
+    std::fs::create_dir(&services).unwrap();
+    let groq = include_str!("../manifests/services/groq.toml");
+    let acme = groq
+        .replace("id = \"groq\"", "id = \"acme\"")
+        .replace("https://api.groq.com\"", &format!("https://127.0.0.1:{service}\""))
+        .replace("regex = \"^gsk_", "regex = \"^acme_")
+        .replace("example_shape = \"gsk_", "example_shape = \"acme_");
+    std::fs::write(services.join("acme.toml"), acme).unwrap();
+    let env = |name: &str| match name {
+        "UNSAID_HOME" => Some(home.to_str().unwrap().to_owned()),
+        name => std::env::var(name).ok(),
+    };
+    let more = format!(
+        "\n[outbound]\nallow = [\"127.0.0.1:{service}\"]\nca_file = \"{at}/cert.pem\"\n\n[catalogue]\nfolder = \"{at}/services\"\n"
+    );
+    let file = Config::load(&env).unwrap().places.file();
+    std::fs::OpenOptions::new().append(true).open(file).unwrap().write_all(more.as_bytes()).unwrap();
+    let app = App::open(Config::load(&env).unwrap(), None).unwrap();
+    let identity = &app.config.file.identity;
+    let caller = Caller::new(identity.org.as_str().into(), identity.user.as_str().into(), Door::Cli);
+    let token = runtime().block_on(async {
+        let create = CreateCredential {
+            name: "ACME_KEY".into(),
+            service: Some("acme".into()),
+            ..CreateCredential::default()
+        };
+        let values = vec![("value".to_owned(), SecretBytes::new("Ab9xQ7".repeat(8).into_bytes()))];
+        enter_value(&app, &caller, Target::New(Box::new(create)), values, String::new()).await.unwrap();
+        let binding = GivenBinding {
+            variable: "ACME_KEY".into(),
+            delivery: Some(Delivery::Header),
+            ..GivenBinding::default()
+        };
+        let bot =
+            RegisterConsumer { name: "bot".into(), bindings: Some(vec![binding]), ..Default::default() };
+        register_all(&app, &caller, vec![bot]).await.unwrap();
+        let new = NewToken {
+            label: "bench".into(),
+            user: None,
+            purpose: Purpose::Consumer,
+            consumer: Some("bot".into()),
+            toolsets: Vec::new(),
+            read_only: false,
+            is_assured: false,
+            expires_at: None,
+        };
+        create_token(&app, &caller, new).await.unwrap().1.expose(str::to_owned)
+    });
+    drop(app);
+    let listen = format!("127.0.0.1:{}", free_port());
+    let child = unsaid(&["broker", "--listen", &listen]).stderr(Stdio::null()).spawn().unwrap();
+    let address: SocketAddr = listen.parse().unwrap();
+    while std::net::TcpStream::connect(address).is_err() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (Running(child), address, token)
+}
+
 fn free_port() -> u16 {
     StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -176,6 +255,8 @@ fn compare(folder: &Path) {
     );
     let (_broker, ours) = start_broker(&format!("https://127.0.0.1:{service}"), &folder.join("cert.pem"));
     let bare: SocketAddr = ([127, 0, 0, 1], proxy).into();
+    let (_program, whole, token) = start_program(folder, service);
+    let anybody = format!("unsaid_{}", "0aZ9".repeat(12));
     let load = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     load.block_on(async {
         for port in [service, proxy] {
@@ -184,21 +265,23 @@ fn compare(folder: &Path) {
             }
         }
         for connections in [64, 1] {
-            let mut turns = [Vec::new(), Vec::new()];
-            let mut taken = [Vec::new(), Vec::new()];
+            let mut turns = [Vec::new(), Vec::new(), Vec::new()];
+            let mut taken = [Vec::new(), Vec::new(), Vec::new()];
             for turn in 0..=TURNS {
-                for (which, address) in [ours, bare].into_iter().enumerate() {
-                    let mut times = closed_loop(address, connections).await;
+                let all = [(ours, &anybody), (bare, &anybody), (whole, &token)];
+                for (which, (address, token)) in all.into_iter().enumerate() {
+                    let mut times = closed_loop(address, token, connections).await;
                     if turn > 0 {
                         turns[which].push(times.len() as f64 / TURN.as_secs_f64());
                         taken[which].append(&mut times);
                     }
                 }
             }
-            let [a, b] = turns.map(median);
-            let [x, y] = taken.map(median);
+            let [a, b, c] = turns.map(median);
+            let [x, y, z] = taken.map(median);
             println!("{connections:>3} at once, throughput   {a:>8.0} /s  nginx {b:>8.0} /s = {:.2} ×   ≥ 0.6 at 64", a / b);
             println!("{connections:>3} at once, median       {x:>8.0} µs  nginx {y:>8.0} µs = {:+.0} µs", x - y);
+            println!("    the program, every use on disk first: {c:>8.0} /s = {:.2} ×, median {z:>8.0} µs = {:+.0} µs", c / b, z - y);
         }
     });
     println!(
@@ -214,8 +297,7 @@ fn median(mut all: Vec<f64>) -> f64 {
 }
 
 /// How long each request took, in microseconds, of what so many connections asked for in one turn.
-async fn closed_loop(address: SocketAddr, connections: usize) -> Vec<f64> {
-    let token = format!("unsaid_{}", "0aZ9".repeat(12));
+async fn closed_loop(address: SocketAddr, token: &str, connections: usize) -> Vec<f64> {
     let request: Arc<[u8]> = format!(
         "GET /b/bot/acme/v1/items?limit=10 HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\nUser-Agent: bench/1\r\n\r\n"
     )

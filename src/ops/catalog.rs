@@ -106,8 +106,26 @@ fn output_schema<O: Operation>() -> Map<String, Value> {
         .into_generator()
         .into_root_schema_for::<O::Output>();
     let mut map = tidy(schema.to_value());
+    map.iter_mut().for_each(|(key, value)| bare(value, key == "properties"));
     map.entry("type").or_insert_with(|| "object".into());
     map
+}
+
+/// Leaves an answer's shape alone: its names say what stands there, and with all the words the list of tools is more than
+/// 64 KiB.
+fn bare(schema: &mut Value, is_properties: bool) {
+    match schema {
+        Value::Object(map) => {
+            if !is_properties {
+                for word in ["description", "maxLength", "minimum"] {
+                    map.remove(word);
+                }
+            }
+            map.iter_mut().for_each(|(key, value)| bare(value, key == "properties" && !is_properties));
+        }
+        Value::Array(all) => all.iter_mut().for_each(|one| bare(one, false)),
+        _ => {}
+    }
 }
 
 /// Drops what costs room and tells a model nothing: titles, integer formats, the struct's own description.
