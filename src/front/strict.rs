@@ -154,9 +154,8 @@ impl<S> Strict<S> {
             Ok(state) => {
                 self.passed.extend_from_slice(head);
                 self.state = state;
-                self.begun.clear();
-                // A connection may wait for long; what a large head took is not kept for it.
-                self.begun.shrink_to(PIECE);
+                // A connection may wait for long: nothing of a head is kept for it, and what is freed is wiped (H-01).
+                self.begun = Vec::new();
                 rest
             }
             Err(wrong) => {
@@ -351,7 +350,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
                     return Poll::Ready(Ok(()));
                 }
                 _ => {
-                    let mut piece = [0; PIECE];
+                    // Not on the stack, where it would stay: what is freed is wiped (H-01).
+                    let mut piece = vec![0; PIECE];
                     let mut came = ReadBuf::new(&mut piece);
                     ready!(Pin::new(&mut this.inner).poll_read(cx, &mut came))?;
                     if came.filled().is_empty() {
