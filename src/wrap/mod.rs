@@ -2,7 +2,7 @@
 //! each, and rewrites the file so that the servers are started by `unsaid mcp`.
 //!
 //! Pure text in, pure text out: nothing here reads or writes a file, starts a program or knows a vault. A value is in
-//! a [`Secret`] or in wiped text; what is meant to be shown ([`Plan`], [`Rewritten::diff`], errors) has none. Whatever
+//! a [`Secret`](crate::secret::Secret) or in wiped text; what is meant to be shown ([`Plan`], [`Rewritten::diff`], errors) has none. Whatever
 //! a rewrite was not told to change stays as it is, byte for byte; a file that is not understood is refused whole.
 //!
 //! ```text
