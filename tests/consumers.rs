@@ -1,5 +1,6 @@
 //! A person gives agents and servers what they are bound to: on the command line, with the real binary.
 use crate::support::shell::Shell;
+use std::process::Command;
 use std::time::Duration;
 
 /// Made here, so that nothing that looks live stands in the source.
@@ -112,6 +113,29 @@ fn a_replaced_value_starts_the_program_again_where_it_asks_for_that() {
         assert_eq!(done.code, 0, "{}", done.err);
         assert!(done.err.contains("started again"), "{}", done.err);
     });
+}
+
+#[test]
+fn who_ends_it_while_the_program_is_started_again_is_obeyed() {
+    let shell = Shell::new();
+    shell.ok(&["set", "A_KEY"], &live("x"));
+    let script = "trap 'echo told >> seen; while [ ! -e done ]; do sleep 0.05; done; exit 0' TERM; \
+                  echo $PPID > parent; echo up >> seen; while [ ! -e done ]; do sleep 0.05; done";
+
+    std::thread::scope(|all| {
+        let run =
+            all.spawn(|| shell.run(&["run", "--only", "A_KEY", "--watch", "--", "sh", "-c", script], ""));
+        assert!(seen(&shell, "seen", "up"));
+        shell.ok(&["set", "A_KEY"], &live("y"));
+        assert!(seen(&shell, "seen", "told"));
+        let parent = std::fs::read_to_string(shell.folder().join("parent")).unwrap();
+        assert!(Command::new("kill").arg(parent.trim()).status().unwrap().success());
+        std::thread::sleep(Duration::from_millis(600));
+        shell.file("done", "");
+        let done = run.join().unwrap();
+        assert!(!done.err.contains("started again"), "{}", done.err);
+    });
+    assert_eq!(std::fs::read_to_string(shell.folder().join("seen")).unwrap().matches("up").count(), 1);
 }
 
 #[test]

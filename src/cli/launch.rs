@@ -1,10 +1,10 @@
 //! Starting a program with what was handed over: the common part of `unsaid run` and `unsaid mcp`.
-use super::Context;
 use super::lending::Lending;
 use super::output::note;
 use super::watching::{Reaction, Watching};
-use crate::error::{Code, Error, Result, internal, invalid};
-use crate::inject::{self, Control, Delivery, Injected, Launch, Masking};
+use super::{Context, runtime};
+use crate::error::{Code, Error, Result, invalid};
+use crate::inject::{self, Control, Delivery, Ended, Injected, Launch, Masking};
 use crate::ops::consumer;
 use crate::ops::hand_over::{ForConsumer, Handed, Wanting, hand_over_to, holding};
 use crate::store::SlotRecord;
@@ -35,13 +35,6 @@ pub fn expect_oneself(cx: &Context) -> Result<()> {
     }
 }
 
-pub fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| internal("the runtime could not be started").because(e))
-}
-
 /// Starts `argv`, or the consumer's own command, with what the consumer is bound to.
 ///
 /// With `watch` the vault is looked at while it runs: what is replaced there is picked up as that says.
@@ -53,13 +46,14 @@ pub fn run_consumer(
     watch: Option<Reaction>,
 ) -> Result<ExitCode> {
     expect_oneself(cx)?;
+    let mut consumer = consumer.to_owned();
     loop {
         let runtime = runtime()?;
         let app = cx.open()?;
         let program = program_name(given);
         let (mut started, slots) = runtime.block_on(async {
             let caller = cx.caller(&app).await?;
-            let started = hand_over_to(&app, &caller, consumer, &program).await?;
+            let started = hand_over_to(&app, &caller, &consumer, &program).await?;
             Ok::<_, Error>((started, app.store.read_here(|tx| tx.slots()).await?))
         })?;
         drop(runtime);
@@ -93,14 +87,27 @@ pub fn run_consumer(
         };
         // Without broker and watcher the vault is closed while the program runs, however long that is.
         drop(app);
-        let ended = start(cx, argv, bundle, masking);
+        let ended = start(cx, argv, bundle, masking)?;
         drop(lending);
-        if watching.is_some_and(Watching::asks_for_another_start) && ended.is_ok() {
-            note("unsaid: a value was replaced; the program is started again");
-            continue;
+        if !starts_again(watching, &ended) {
+            return Ok(exit_code(&ended));
         }
-        return ended;
+        // The same one, whatever is called so by now.
+        consumer.clone_from(&started.consumer.id.0);
     }
+}
+
+/// Whether the program was ended for being started again, and nobody told us to stop meanwhile.
+pub fn starts_again(watching: Option<Watching>, ended: &Ended) -> bool {
+    let again = watching.is_some_and(Watching::asks_for_another_start) && !ended.was_told_to;
+    if again {
+        note("unsaid: a value was replaced; the program is started again");
+    }
+    again
+}
+
+pub fn exit_code(ended: &Ended) -> ExitCode {
+    ExitCode::from(u8::try_from(ended.exit_code).unwrap_or(u8::MAX))
 }
 
 /// As a child gets them: a value that has a file name goes into a file.
@@ -117,8 +124,8 @@ pub fn deliver(handed: Vec<Handed>) -> Vec<Injected> {
     handed.into_iter().map(one).collect()
 }
 
-/// Runs `argv` with `bundle`, after the vault was closed; returns its exit code.
-pub fn start(cx: &Context, argv: Vec<OsString>, bundle: Bundle, masking: Masking) -> Result<ExitCode> {
+/// Runs `argv` with `bundle` until it ends.
+pub fn start(cx: &Context, argv: Vec<OsString>, bundle: Bundle, masking: Masking) -> Result<Ended> {
     let launch = Launch {
         injected: bundle.injected,
         plain: bundle.plain,
@@ -135,8 +142,7 @@ pub fn start(cx: &Context, argv: Vec<OsString>, bundle: Bundle, masking: Masking
         inject::sweep(&launch.scratch)?;
     }
     rustix::process::umask(cx.umask);
-    let ended = inject::launch(launch, &|warning| note(&format!("unsaid: {warning}")))?;
-    Ok(ExitCode::from(u8::try_from(ended.exit_code).unwrap_or(u8::MAX)))
+    inject::launch(launch, &|warning| note(&format!("unsaid: {warning}")))
 }
 
 /// The program's name for the audit log: never its arguments, and no folder of this machine.

@@ -1,6 +1,5 @@
 //! `unsaid run -- cmd …`: hands values to a program's environment and masks them in its output.
 use super::launch::{self, Bundle};
-use super::output::note;
 use super::terminal::{Terminal, needs_terminal};
 use super::watching::{Reaction, Watching};
 use super::{Context, project};
@@ -77,7 +76,7 @@ impl Run {
             return launch::run_consumer(cx, &consumer, &self.command, masking, self.watch);
         }
         loop {
-            let runtime = launch::runtime()?;
+            let runtime = super::runtime()?;
             let app = cx.open()?;
             let wanted = self.wanted(&app)?;
             let asked = wanted.clone();
@@ -104,12 +103,10 @@ impl Run {
                 }
             };
             // Without a watcher the vault is closed by now, however long the program runs.
-            let ended = launch::start(cx, self.command.clone(), bundle, masking);
-            if watching.is_some_and(Watching::asks_for_another_start) && ended.is_ok() {
-                note("unsaid: a value was replaced; the program is started again");
-                continue;
+            let ended = launch::start(cx, self.command.clone(), bundle, masking)?;
+            if !launch::starts_again(watching, &ended) {
+                return Ok(launch::exit_code(&ended));
             }
-            return ended;
         }
     }
 

@@ -1,8 +1,9 @@
 //! Looks at the vault while a program runs, and has the program pick up what is replaced there.
 //!
 //! Nothing is kept longer than that: what was handed over is compared by version, never by value.
-use super::launch::{deliver, runtime};
+use super::launch::deliver;
 use super::output::note;
+use super::runtime;
 use crate::app::App;
 use crate::error::{Code, Error, Result, internal};
 use crate::inject::{Control, Order, control};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How often it looks. A replaced value is picked up well within a second.
 const EVERY: Duration = Duration::from_millis(200);
+/// How long nothing is tried again after it failed: each failure is written down.
+const PAUSE: Duration = Duration::from_secs(30);
 /// How long a program has to end before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -110,6 +113,7 @@ struct Watcher {
 
 impl Watcher {
     async fn watch(&mut self) {
+        let mut not_before = Instant::now();
         loop {
             tokio::time::sleep(EVERY).await;
             if self.stop.load(Ordering::SeqCst) {
@@ -117,6 +121,7 @@ impl Watcher {
             }
             match would_hand(&self.app, &self.caller, &self.wanting).await {
                 Ok(now) if now == self.held => self.has_warned = false,
+                Ok(_) if Instant::now() < not_before => {}
                 Ok(now) => {
                     let goes_on = match self.reaction {
                         Reaction::Restart => return self.restart().await,
@@ -125,7 +130,10 @@ impl Watcher {
                     match goes_on {
                         Ok(true) => self.held = now,
                         Ok(false) => return,
-                        Err(e) => self.warn(&e),
+                        Err(e) => {
+                            not_before = Instant::now() + PAUSE;
+                            self.warn(&e);
+                        }
                     }
                 }
                 Err(e) => self.warn(&e),

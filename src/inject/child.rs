@@ -19,6 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 const FORWARDED: [i32; 6] =
     [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
+/// Of these, what tells us to end.
+const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
 /// Signal handlers belong to the process, so one child is launched at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -35,21 +38,22 @@ pub(super) fn run(mut launch: Launch, warn: &dyn Fn(&str)) -> Result<Ended> {
     let streams = Streams::plan(launch.masking).map_err(failed)?;
     let is_interactive = streams.keyboard.is_some();
     if let Some(early) = signals.arrived().into_iter().find(|early| FORWARDED.contains(&early.signal)) {
-        return Ok(Ended { exit_code: 128 + early.signal });
+        return Ok(Ended { exit_code: 128 + early.signal, was_told_to: true });
     }
     let (child, started) = streams.start(command, launch)?;
     let Started { keyboard, sizes, relays, child_alive, output, lazy } = started;
-    let mut running = Running { child, signals, keyboard, sizes, is_interactive, control, files, lazy };
+    let mut running =
+        Running { child, signals, keyboard, sizes, is_interactive, control, files, lazy, was_told_to: false };
     let status = running.wait().map_err(failed)?;
     drop(child_alive);
     // `running` still lives: the last output was made for a raw terminal.
     if let Some(signal) = running.wait_for(&output) {
-        return Ok(Ended { exit_code: 128 + signal });
+        return Ok(Ended { exit_code: 128 + signal, was_told_to: true });
     }
     for relay in relays {
         relay.join().map_err(|_| internal("the thread that masks the output failed"))?;
     }
-    Ok(Ended { exit_code: exit_code_of(status) })
+    Ok(Ended { exit_code: exit_code_of(status), was_told_to: running.was_told_to })
 }
 
 pub(super) fn failed(cause: io::Error) -> Error {
@@ -114,6 +118,7 @@ struct Running {
     /// Gone when the run is.
     files: Option<files::Files>,
     lazy: Arc<Lazy>,
+    was_told_to: bool,
 }
 
 impl Running {
@@ -205,6 +210,7 @@ impl Running {
     }
 
     fn pass_on(&mut self, arrived: Arrived) {
+        self.was_told_to |= ENDING.contains(&arrived.signal);
         match arrived.signal {
             libc::SIGWINCH => {
                 if let Some(sizes) = &self.sizes {

@@ -106,6 +106,8 @@ impl Controller {
 pub struct Ended {
     /// Its own exit code, or 128+n when signal n ended it.
     pub exit_code: i32,
+    /// Somebody told us to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT) while it ran.
+    pub was_told_to: bool,
 }
 
 /// Runs `launch.argv` and returns when it has ended.
