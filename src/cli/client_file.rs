@@ -13,6 +13,7 @@ use crate::secret::SecretBytes;
 use crate::wrap::MAX_FILE_BYTES;
 
 const MARK: &str = ".unsaid-backup-";
+const PART: &str = "part-";
 
 /// A file as it was when it was read.
 #[derive(Debug)]
@@ -73,9 +74,16 @@ impl ClientFile {
         folder.unwrap_or(Path::new(".")).to_owned()
     }
 
+    /// How a file is called that is written and not in its place yet: as a backup is, so that one which a crash left is
+    /// found and wiped like one.
+    fn part(&self) -> String {
+        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        format!("{name}{MARK}{PART}")
+    }
+
     fn put(&self, new: &SecretBytes, folder: &Path) -> Result<()> {
         let failed = |e: std::io::Error| unwritable(&self.path, e);
-        let mut file = tempfile::Builder::new().prefix(".unsaid-").tempfile_in(folder).map_err(failed)?;
+        let mut file = tempfile::Builder::new().prefix(&self.part()).tempfile_in(folder).map_err(failed)?;
         new.expose(|bytes| file.write_all(bytes)).map_err(failed)?;
         // Only a group that this person is in can be kept; otherwise the file has their own.
         let _ = std::os::unix::fs::fchown(file.as_file(), None, Some(self.group));
@@ -152,6 +160,13 @@ pub fn backups(path: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// The one that was made last, of those that are whole.
+pub fn newest(path: &Path) -> Result<Option<PathBuf>> {
+    let part = format!("{MARK}{PART}");
+    let is_whole = |backup: &PathBuf| !backup.to_string_lossy().contains(&part);
+    Ok(backups(path)?.into_iter().rfind(is_whole))
 }
 
 /// Writes over a backup and removes it. A disk that moves what it writes, and a snapshot, may still have a copy.

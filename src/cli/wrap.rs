@@ -3,7 +3,7 @@
 //! The vault comes first, the file last: whatever fails, the file is the old one or the new one, and its values are
 //! not lost.
 use super::Context;
-use super::client_file::{ClientFile, backups, forget, undo};
+use super::client_file::{ClientFile, backups, forget, newest, undo};
 use super::output::{Table, line, note, put};
 use super::place::Place;
 use super::terminal::{Terminal, needs_terminal};
@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Result, internal, invalid};
 use crate::model::consumer::{BindingSource, ConsumerKind};
 use crate::model::credential::Scope;
 use crate::model::name::CredentialName;
-use crate::ops::consumer::{GivenBinding, RegisterConsumer, register_all};
+use crate::ops::consumer::{GivenBinding, RegisterConsumer, check_all, register_all};
 use crate::ops::credential::create::CreateCredential;
 use crate::ops::credential::value::{Entry, Target, enter_many};
 use crate::secret::{Secret, SecretBytes};
@@ -82,6 +82,8 @@ impl Wrap {
             ));
         }
         let rewrites: Vec<_> = jobs.iter().map(|job| rewrite(job, program)).collect();
+        let inputs: Vec<_> = jobs.iter().map(|job| job.input.clone()).collect();
+        check_all(app, &session.caller, &inputs).await?;
         let shown =
             self.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let rewritten = config.rewrite(&rewrites, &shown, &known)?;
@@ -105,7 +107,6 @@ impl Wrap {
         }
         let entries = moves.iter().map(|one| entry(one, &place)).collect();
         let names: Vec<_> = moves.iter().map(|one| one.name.clone()).collect();
-        let inputs = jobs.iter().map(|job| job.input.clone()).collect();
         enter_many(app, &session.caller, entries).await?;
         let kept = |e: Error| {
             let e2 = format!(
@@ -136,6 +137,9 @@ impl Wrap {
             "What stood there is in {}, in plain text, readable to you alone.",
             backup.display()
         )));
+        if self.file.ancestors().any(|folder| folder.join(".git").exists()) {
+            text.push_str(&line("That is in a repository: wipe the backup before anybody commits it."));
+        }
         text.push_str(&line(&format!(
             "Start the client again. When everything works: `unsaid mcp-config --forget {}` wipes the backup; `--undo` puts it back.",
             self.file.display()
@@ -374,7 +378,7 @@ fn left_over(config: &Config, jobs: &[Job<'_>]) -> Vec<String> {
 
 /// Puts the newest backup back.
 pub fn take_back(path: &Path, now: crate::clock::Millis) -> Result<()> {
-    let backup = backups(path)?.pop().ok_or_else(|| no_backup(path))?;
+    let backup = newest(path)?.ok_or_else(|| no_backup(path))?;
     // What stood there may have been edited since: it is kept, and one more `--undo` brings it back.
     let other = undo(path, &backup, now)?;
     forget(&backup)?;

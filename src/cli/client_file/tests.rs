@@ -75,6 +75,23 @@ fn a_forgotten_backup_is_overwritten_before_it_is_gone() {
 }
 
 #[test]
+fn what_a_crash_left_half_written_is_no_backup_and_is_forgotten_with_them() {
+    let (folder, path) = file_with("old", 0o600);
+    let read = ClientFile::read(&path).expect("it is read");
+    let left = folder.path().join(format!("{}zzzzzz", read.part()));
+    std::fs::write(&left, "half").expect("it is written");
+    assert_eq!(newest(&path).expect("they are listed"), None);
+
+    let backup = read.replace(&new(), NOW).expect("it is replaced");
+
+    assert_eq!(newest(&path).expect("they are listed"), Some(backup.clone()));
+    for one in backups(&path).expect("they are listed") {
+        forget(&one).expect("it is forgotten");
+    }
+    assert!(!left.exists() && !backup.exists());
+}
+
+#[test]
 fn a_file_that_changed_meanwhile_is_left_alone() {
     let (folder, path) = file_with("old", 0o600);
     let read = ClientFile::read(&path).expect("it is read");
