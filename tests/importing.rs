@@ -41,11 +41,10 @@ fn records(keeps: Keeps) -> Vec<Stored> {
     };
     let mut github = Stored::login("GITHUB", "alice@example.test", PASSWORD)
         .of("alice@example.test")
-        .described("GitHub; https://github.com/login", &tags("dev/web"));
-    let mut aws =
-        Stored::key("AWS_ROOT", "@AWS@").described("AWS root; https://console.aws.amazon.com/", &[]);
+        .described("GitHub; github.com", &tags("dev/web"));
+    let mut aws = Stored::key("AWS_ROOT", "@AWS@").described("AWS root; console.aws.amazon.com", &[]);
     let mut formula =
-        Stored::login("FORMULA", "=1+1", FORMULA).described("formula; https://example.test", &tags("sheets"));
+        Stored::login("FORMULA", "=1+1", FORMULA).described("formula; example.test", &tags("sheets"));
     if keeps.note {
         github = github.with("notes", NOTE);
         formula = formula.with("notes", "@SUM(A1)");
@@ -54,19 +53,19 @@ fn records(keeps: Keeps) -> Vec<Stored> {
         github = github.with("totp", first);
         if let Some(other) = other {
             aws = Stored::custom("AWS_ROOT", &[("password", "@AWS@"), ("totp", other)])
-                .described("AWS root; https://console.aws.amazon.com/", &[]);
+                .described("AWS root; console.aws.amazon.com", &[]);
         }
     }
     vec![
         github,
         Stored::login("UNICODE", "ålice", "пароль-密码-🔐")
-            .described("Ünïcødé 測試 🔑; https://xn--test.example.test/", &tags("dev")),
+            .described("Ünïcødé 測試 🔑; xn--test.example.test", &tags("dev")),
         aws,
         formula,
         Stored::login("SPACES", " lead", "trail ").described("spaces; example.test", &[]),
         Stored::login("GITHUB", "bob", "dup-title-2")
             .of("bob")
-            .described("GitHub; https://github.com/login", &tags("dev/web")),
+            .described("GitHub; github.com", &tags("dev/web")),
     ]
 }
 
@@ -80,7 +79,7 @@ fn expected(sample: &str) -> Vec<Stored> {
         "chrome-old.csv" => {
             let mut all = keeps(false, None, Folder::None);
             let app = Stored::login("COM_EXAMPLE_APP", "alice", "android-pw");
-            all.push(app.described("com.example.app; android://com.example.app/", &[]));
+            all.push(app.described("com.example.app", &[]));
             all
         }
         "safari.csv" => keeps(true, Some((OTP, None)), Folder::None),
@@ -127,23 +126,23 @@ fn expected(sample: &str) -> Vec<Stored> {
         }
         "firefox.csv" => {
             let about = |s: Stored, address: &str| s.described(address, &[]);
-            let github = "https://github.com/login";
+            let github = "github.com";
             vec![
                 about(Stored::login("GITHUB_COM", "alice@example.test", PASSWORD), github)
                     .of("alice@example.test"),
                 about(
                     Stored::login("XN_TEST_EXAMPLE_TEST", "ålice", "пароль-密码-🔐"),
-                    "https://xn--test.example.test/",
+                    "xn--test.example.test",
                 ),
-                about(Stored::key("CONSOLE_AWS_AMAZON_COM", "@AWS@"), "https://console.aws.amazon.com/"),
-                about(Stored::login("EXAMPLE_TEST", "=1+1", FORMULA), "https://example.test").of("=1+1"),
+                about(Stored::key("CONSOLE_AWS_AMAZON_COM", "@AWS@"), "console.aws.amazon.com"),
+                about(Stored::login("EXAMPLE_TEST", "=1+1", FORMULA), "example.test").of("=1+1"),
                 about(Stored::login("EXAMPLE_TEST", " lead", "trail "), "example.test").of("lead"),
                 about(Stored::login("GITHUB_COM", "bob", "dup-title-2"), github).of("bob"),
             ]
         }
         "1password7-mac.csv" => {
             let login = Stored::login("GITHUB", "alice@example.test", PASSWORD).with("notes", "line \"two\"");
-            vec![login.described("GitHub; https://github.com/login", &[])]
+            vec![login.described("GitHub; github.com", &[])]
         }
         "1password.1pux" => {
             let mut all = keeps(true, Some((OTP, Some(SEED))), Folder::Tags);
@@ -178,7 +177,7 @@ fn expected(sample: &str) -> Vec<Stored> {
                 ("password", "op-secret"),
                 ("totp", "otpauth://totp/x?secret=JBSWY3DPEHPK3PXP"),
             ];
-            vec![Stored::custom("GITHUB", &fields).described("GitHub; https://github.com", &[])]
+            vec![Stored::custom("GITHUB", &fields).described("GitHub; github.com", &[])]
         }
         "doppler-download.json" => vec![
             Stored::key("API_KEY", "dop-synthetic"),

@@ -212,6 +212,31 @@ fn a_file_is_shredded_only_where_all_of_it_is_in_the_vault() {
 }
 
 #[test]
+fn a_file_that_holds_earlier_passwords_is_kept_and_a_description_has_no_path_of_an_address() {
+    let shell = Shell::new();
+    let value = |which: &str| format!("{which}-{}", "pass".repeat(3));
+    let file = shell.file(
+        "vault.json",
+        &format!(
+            r#"{{"encrypted": false, "items": [{{"type": 1, "name": "Forum", "passwordHistory":
+                [{{"lastUsedDate": "2024-01-01T00:00:00.000Z", "password": "{}"}}],
+                "login": {{"username": "mia", "password": "{}",
+                "uris": [{{"uri": "https://forum.example.test/invited/by-link"}}]}}}}]}}"#,
+            value("before"),
+            value("now")
+        ),
+    );
+
+    let done = shell.run(&["import", "vault.json", "--yes", "--shred"], "");
+
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.err.contains("is not shredded: 1 entries are in it only"), "{}", done.err);
+    assert!(file.exists());
+    let shown = shell.ok(&["show", "FORUM", "--json"], "");
+    assert!(shown.contains("forum.example.test") && !shown.contains("by-link"), "{shown}");
+}
+
+#[test]
 fn links_and_standard_input_are_never_shredded_and_then_nothing_is_imported() {
     let shell = Shell::new();
     let (file, _) = env_file(&shell, "real.env");

@@ -136,7 +136,7 @@ fn take(
         record.what = What::NotOurs("it is in the bin there");
     }
     if has_history {
-        batch.leave_trifle(at, None, "earlier passwords are not taken over");
+        batch.leave(at, None, "earlier passwords are not taken over");
     }
     shape::take(record, options, batch);
     Ok(())

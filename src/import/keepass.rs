@@ -143,7 +143,7 @@ impl<'d, 'i> Reader<'d, 'i, '_> {
                     record.tags.extend(tags.filter(|t| !t.is_empty()).map(str::to_owned));
                 }
                 "History" if node.children().any(|n| n.has_tag_name("Entry")) => {
-                    self.batch.leave_trifle(at, None, "earlier versions of it are not taken over");
+                    self.batch.leave(at, None, "earlier versions of it are not taken over");
                 }
                 "UUID"
                 | "IconID"

@@ -106,22 +106,6 @@ pub(super) fn host(address: &str) -> Option<String> {
     (!host.is_empty() && host.len() <= 253 && !host.contains(char::is_whitespace)).then(|| host.to_owned())
 }
 
-/// An address without user, query and fragment, where tokens stand.
-fn bare_address(address: &str) -> String {
-    let address = address.trim();
-    let (scheme, rest) = match address.split_once("://") {
-        Some((scheme, rest)) => (Some(scheme), rest),
-        None => (None, address),
-    };
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    match scheme {
-        Some(scheme) => format!("{scheme}://{authority}{path}"),
-        None => format!("{authority}{path}"),
-    }
-}
-
 /// Title, remark and address as one description; less of them where the rest would look like a secret.
 pub(super) fn description(record: &Record, looks_secret: LooksSecret<'_>) -> String {
     let short = |text: &str, most: usize| clean(text).chars().take(most).collect::<String>();
@@ -133,9 +117,8 @@ pub(super) fn description(record: &Record, looks_secret: LooksSecret<'_>) -> Str
     let title = if record.is_variable { String::new() } else { short(&record.title, 120) };
     let title = Some(title).filter(|t| !t.is_empty() && fits(t));
     let remark = Some(short(&record.remark, 160)).filter(|t| !t.is_empty() && fits(t));
-    let address = [short(&bare_address(&record.url), 160), host(&record.url).unwrap_or_default()]
-        .into_iter()
-        .find(|t| !t.is_empty() && fits(t));
+    // The host alone: paths hold what lets people in, as links of invitations and resets.
+    let address = host(&record.url).filter(|t| title.as_ref() != Some(t) && fits(t));
     let parts: Vec<_> = [title, remark, address].into_iter().flatten().collect();
     let text = parts.join("; ");
     if fits(&text) { text } else { parts.into_iter().next().unwrap_or_default() }

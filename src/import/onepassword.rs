@@ -97,7 +97,7 @@ fn take(
         record.put(Role::Note, "notes", notes);
     }
     if !details.list("passwordHistory", at)?.is_empty() {
-        batch.leave_trifle(at, None, "earlier passwords are not taken over");
+        batch.leave(at, None, "earlier passwords are not taken over");
     }
     if details.take("passkey").is_some_and(|node| !node.is_empty()) {
         batch.leave(at, None, "a passkey: it belongs to the browser, no program can use it");
