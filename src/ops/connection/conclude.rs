@@ -34,14 +34,18 @@ pub(super) async fn keep(
     began_at: Millis,
 ) -> Result<Finished> {
     let brought = Arc::new((taken, tokens));
+    let mut is_held = false;
     let kept = async {
         patiently(|| hold(app, caller, brought.clone(), began_at)).await?;
+        is_held = true;
         let (taken, tokens) = &*brought;
         let identity = who::account(app, &taken.provider, &tokens.access).await.unwrap_or_default();
         patiently(|| keep_once(app, caller, brought.clone(), identity.clone(), began_at)).await
     };
     match kept.await {
         Ok(finished) => Ok(finished),
+        // It is durable: the background pass goes on with it once the store can be written to.
+        Err(e) if is_held && is_passing(e.code) => Err(e),
         Err(e) => {
             let (taken, _) = &*brought;
             // Whoever waits for it is told; what could not be written is in our own log.
