@@ -15,6 +15,7 @@ pub mod hand_over;
 pub mod import;
 pub mod lifecycle;
 pub mod org;
+mod page;
 pub mod provider;
 pub mod quota;
 pub mod reach;

@@ -1,5 +1,5 @@
 //! Consumers, their bindings and their tokens.
-use super::entity::{Entity, entity};
+use super::entity::entity;
 use super::link::Value;
 use super::{Reader, Writer};
 use crate::clock::Millis;
@@ -99,15 +99,6 @@ impl Reader<'_> {
             "WHERE org_id = $1 AND source <> 'static' AND (credential = $3 OR upper(credential) = $2 \
              OR (credential = '' AND upper(variable) = $2)) ORDER BY consumer_id, variable LIMIT 2000",
             &[text(org.as_str()), text(name_key), text(id)],
-        )
-    }
-
-    /// Every binding of the org's undeleted consumers, for questions about who is bound to what.
-    pub fn all_bindings(&self, org: &OrgId) -> Result<Vec<Binding>> {
-        let select = &Binding::sql().select;
-        self.rows(
-            &format!("{select} WHERE org_id = $1 ORDER BY consumer_id, variable"),
-            &[text(org.as_str())],
         )
     }
 

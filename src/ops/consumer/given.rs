@@ -54,11 +54,6 @@ pub struct GivenBinding {
 }
 
 impl GivenBinding {
-    /// Whether a secret goes somewhere by it.
-    pub fn is_static(&self) -> bool {
-        self.source() == BindingSource::Static
-    }
-
     fn source(&self) -> BindingSource {
         match (self.source, &self.text) {
             (Some(source), _) => source,

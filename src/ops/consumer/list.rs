@@ -5,7 +5,7 @@ use crate::error::{Result, invalid};
 use crate::model::access::Caller;
 use crate::model::consumer::{Consumer, ConsumerKind};
 use crate::model::credential::Scope;
-use crate::ops::{Effect, Operation, Permission, Toolset};
+use crate::ops::{Effect, Operation, Permission, Toolset, page};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,24 +41,6 @@ pub struct ConsumerList {
     pub next_cursor: Option<String>,
 }
 
-fn cursor_of(c: &Consumer) -> String {
-    data_encoding::BASE64URL_NOPAD.encode(format!("{}\n{}", c.name_key, c.id).as_bytes())
-}
-
-fn read_cursor(text: &str) -> Result<(String, String)> {
-    let wrong = || {
-        invalid("this cursor is not one of ours").next("Call again without a cursor, from the first page.")
-    };
-    let bytes = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| wrong())?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
-    let (name, id) = text.split_once('\n').ok_or_else(wrong)?;
-    let fits = |s: &str| s.len() <= 64 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    match fits(name) && fits(id) {
-        true => Ok((name.to_owned(), id.to_owned())),
-        false => Err(wrong()),
-    }
-}
-
 impl ListConsumers {
     fn fits(&self, c: &Consumer) -> bool {
         let has = |text: &str| {
@@ -92,15 +74,15 @@ impl Operation for ListConsumers {
             .read(move |tx| {
                 let who = tx.standing(&caller)?;
                 let mut after = match &self.cursor {
-                    Some(cursor) => read_cursor(cursor)?,
+                    Some(cursor) => page::read_mark(cursor)?,
                     None => Default::default(),
                 };
                 let (mut rows, mut size, mut scanned) = (Vec::new(), 0, 0);
                 let mut last: Option<String> = None;
                 loop {
-                    let page = tx.consumers(&caller.org, &who, (&after.0, &after.1), limit + 1)?;
-                    let is_last = (page.len() as i64) <= limit;
-                    for c in &page {
+                    let some = tx.consumers(&caller.org, &who, (&after.0, &after.1), limit + 1)?;
+                    let is_last = (some.len() as i64) <= limit;
+                    for c in &some {
                         scanned += 1;
                         if self.fits(c) {
                             let bindings = tx.bindings(&caller.org, &c.id)?;
@@ -120,9 +102,9 @@ impl Operation for ListConsumers {
                                 rows.push(one);
                             }
                         }
-                        last = Some(cursor_of(c));
+                        last = Some(page::mark(&c.name_key, c.id.as_str()));
                     }
-                    match page.last() {
+                    match some.last() {
                         Some(end) if !is_last && scanned < MOST_SCANNED => {
                             after = (end.name_key.clone(), end.id.0.clone());
                         }

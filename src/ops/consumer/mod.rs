@@ -17,7 +17,7 @@ pub use check::{BindingCheck, BindingState, Checked, check};
 pub use get::GetConsumer;
 pub use given::GivenBinding;
 pub use list::{ConsumerList, ListConsumers};
-pub use register::{RegisterConsumer, register_all};
+pub use register::{RegisterConsumer, check_all, register_all};
 pub use remove::{RemoveConsumer, Removed};
 pub use resolve::{Found, look};
 pub(in crate::ops) use resolve::{bound_to, problem};
@@ -279,16 +279,12 @@ pub fn filled(word: &str, plain: &[(String, String)]) -> String {
 
 /// The consumers of a team that is to be deleted.
 pub(super) fn owned_by_team(tx: &Reader<'_>, team: &Team) -> Result<Vec<Consumer>> {
-    all_of(tx, &team.org_id, Scope::Team, team.id.as_str())
-}
-
-fn all_of(tx: &Reader<'_>, org: &OrgId, scope: Scope, owner: &str) -> Result<Vec<Consumer>> {
-    tx.consumers_owned(org, scope, owner)
+    tx.consumers_owned(&team.org_id, Scope::Team, team.id.as_str())
 }
 
 /// Removes what an erased person kept for themselves.
 pub(super) fn forget_of(tx: &mut Writer<'_>, org: &OrgId, user: &UserId) -> Result<()> {
-    for c in all_of(tx, org, Scope::Personal, user.as_str())? {
+    for c in tx.consumers_owned(org, Scope::Personal, user.as_str())? {
         remove::end(tx, c)?;
     }
     Ok(())

@@ -291,6 +291,15 @@ impl Operation for RegisterConsumer {
     }
 }
 
+/// Whether [`register_all`] would register them, as things stand now: before anything else is done for them.
+pub async fn check_all(app: &App, caller: &Caller, all: &[RegisterConsumer]) -> Result<()> {
+    people_only(caller)?;
+    let all = all.iter().map(|one| one.filled(app)).collect::<Result<Vec<_>>>()?;
+    all.iter().try_for_each(|one| one.screen(app))?;
+    let (asking, catalogue) = (caller.clone(), app.catalogue);
+    app.store.read(move |tx| all.iter().try_for_each(|one| one.plan(catalogue, tx, &asking).map(drop))).await
+}
+
 /// Registers several, all or none: a client's whole configuration. For people, who have agreed to the list.
 pub async fn register_all(
     app: &App,

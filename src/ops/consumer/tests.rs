@@ -370,7 +370,7 @@ async fn a_team_that_still_has_consumers_is_not_deleted_and_an_erased_persons_go
     w.call_with(&w.person("ada"), "erase_user", json!({"user": "max"}), &PersonYes).await.unwrap();
 
     let org = w.org.clone();
-    let left = w.app.store.read(move |tx| tx.all_bindings(&org)).await.unwrap();
+    let left = w.app.store.read(move |tx| tx.bindings_naming(&org, "KEY", "")).await.unwrap();
     assert!(left.is_empty());
 }
 
@@ -786,4 +786,13 @@ async fn an_answer_about_the_most_bindings_stays_below_24_kb() {
     let more: Vec<_> = (0..41).map(|n| json!({"variable": name(n)})).collect();
     let e = add(&w, "mia", json!({"name": "more", "bindings": more})).await.unwrap_err();
     assert_eq!(e.code, Code::InvalidInput);
+
+    // Neither what stays as it is nor what is removed twice makes room for another.
+    let new = json!([{"variable": name(0)}, {"variable": "ONE_MORE"}]);
+    let twice = json!({"consumer": "many", "set_bindings": [{"variable": "ONE_MORE"}, {"variable": "TWO_MORE"}],
+                       "remove_bindings": [name(0), name(0)]});
+    for change in [json!({"consumer": "many", "set_bindings": new}), twice] {
+        let e = w.call_with(&w.person("mia"), "update_consumer", change, &PersonYes).await.unwrap_err();
+        assert!(e.code == Code::InvalidInput && e.message().contains("at most 40"), "{e}");
+    }
 }

@@ -128,6 +128,7 @@ impl UpdateConsumer {
             }
         }
         set.retain(|new| !replaced.contains(new));
+        replaced.retain(|old: &Binding| set.iter().any(|new| new.variable == old.variable));
         let mut removed = Vec::new();
         for variable in self.remove_bindings.iter().flatten() {
             let Some(old) = have.iter().find(|old| same(&old.variable, variable.trim())) else {
@@ -137,12 +138,15 @@ impl UpdateConsumer {
             if set.iter().any(|new| same(&new.variable, &old.variable)) {
                 return Err(invalid(format!("{} is set and removed at once", old.variable)));
             }
-            removed.push(old.clone());
+            if !removed.contains(old) {
+                removed.push(old.clone());
+            }
         }
         let is_kept =
             |old: &&Binding| !removed.contains(*old) && !set.iter().any(|new| new.variable == old.variable);
-        expect_one_a_service(have.iter().filter(is_kept).chain(&set))?;
-        if have.len() + set.len() - replaced.len().min(set.len()) - removed.len() > MOST_BINDINGS {
+        let after_all: Vec<_> = have.iter().filter(is_kept).chain(&set).collect();
+        expect_one_a_service(after_all.iter().copied())?;
+        if after_all.len() > MOST_BINDINGS {
             return Err(invalid(format!("a consumer has at most {MOST_BINDINGS} bindings")));
         }
         if after == before && set.is_empty() && removed.is_empty() {

@@ -7,6 +7,7 @@ use crate::model::access::{Caller, Standing, access};
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, Source};
 use crate::model::event::{Event, Outcome};
 use crate::model::status::Status;
+use crate::ops::page as marks;
 use crate::ops::{Effect, Operation, Permission, Toolset, reach};
 use crate::store::{ListFilter, Reader, Usage};
 use schemars::JsonSchema;
@@ -64,25 +65,6 @@ pub struct CredentialPage {
     /// How many the caller can see without filters; 10000 stands for that many or more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visible: Option<i64>,
-}
-
-/// A cursor is the place of the last row in the order name, id. It grants nothing: every page checks permission again.
-fn cursor_of(c: &Credential) -> String {
-    data_encoding::BASE64URL_NOPAD.encode(format!("{}\n{}", c.name_key, c.id).as_bytes())
-}
-
-fn read_cursor(text: &str) -> Result<(String, String)> {
-    let wrong = || {
-        invalid("this cursor is not one of ours").next("Call again without a cursor, from the first page.")
-    };
-    let bytes = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| wrong())?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
-    let (name, id) = text.split_once('\n').ok_or_else(wrong)?;
-    let fits = |s: &str| s.len() <= 64 && s.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    match fits(name) && fits(id) {
-        true => Ok((name.to_owned(), id.to_owned())),
-        false => Err(wrong()),
-    }
 }
 
 impl ListCredentials {
@@ -178,7 +160,7 @@ fn page(
     let wants_deleted = input.status == Some(Status::Deleted);
     let needle = input.text.as_deref().map(|t| t.trim().to_lowercase()).filter(|t| !t.is_empty());
     let now = tx.now();
-    let mut after = input.cursor.as_deref().map(read_cursor).transpose()?;
+    let mut after = input.cursor.as_deref().map(marks::read_mark).transpose()?;
     let mut names = Names::knowing(tx, &org.id, &who);
     let mut rows = Vec::new();
     let mut next_cursor = None;
@@ -199,7 +181,9 @@ fn page(
         let mut last: Option<&Credential> = None;
         for c in &found {
             if rows.len() == limit || bytes > MOST_BYTES {
-                next_cursor = last.map(cursor_of).or_else(|| after.as_ref().map(|(n, i)| encode(n, i)));
+                next_cursor = last
+                    .map(|c| marks::mark(&c.name_key, c.id.as_str()))
+                    .or_else(|| after.as_ref().map(|(n, i)| marks::mark(n, i)));
                 break 'pages;
             }
             scanned += 1;
@@ -233,7 +217,7 @@ fn page(
         }
         after = last.map(|c| (c.name_key.clone(), c.id.0.clone()));
         if scanned >= MOST_SCANNED {
-            next_cursor = last.map(cursor_of);
+            next_cursor = last.map(|c| marks::mark(&c.name_key, c.id.as_str()));
             break;
         }
     }
@@ -247,10 +231,6 @@ fn page(
         next_cursor,
         visible,
     })
-}
-
-fn encode(name: &str, id: &str) -> String {
-    data_encoding::BASE64URL_NOPAD.encode(format!("{name}\n{id}").as_bytes())
 }
 
 /// A little above what the row takes as JSON.

@@ -103,7 +103,7 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
 /// The way of every hand-over.
 async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
     freshen(app, caller, &asked).await?;
-    let asking = caller.clone();
+    let (asking, refusal) = (caller.clone(), asked.refusal());
     let chosen = app
         .store
         .write(caller, move |tx| {
@@ -159,7 +159,7 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
     let chosen = match chosen {
         Ok(chosen) => chosen,
         Err(e) => {
-            remember(app, caller, Event::of("use"), &e).await;
+            remember(app, caller, refusal, &e).await;
             return Err(e);
         }
     };

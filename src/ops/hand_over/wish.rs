@@ -46,16 +46,22 @@ impl Asked {
         matches!(self, Self::Names(wanted) if wanted.all)
     }
 
+    /// What is written down where it is refused. Of a personal consumer only its owner reads it.
+    pub fn refusal(&self) -> Event {
+        let Self::Consumer { id, scope, owner, .. } = self else { return Event::of("use") };
+        let mut event = Event::of("use").about("consumer", id.as_str(), "");
+        event.object.scope = Some(*scope);
+        event.object.owner.clone_from(owner);
+        event
+    }
+
     /// The event of a start that hands nothing over, where that may be.
     pub fn started(&self) -> Result<Event> {
         match self {
             Self::Names(_) => Err(invalid("no credential is named")),
-            Self::Consumer { id, scope, owner, command } => {
-                let mut event = Event::of("start_consumer").about("consumer", id.as_str(), "");
-                // Of a personal one only its owner reads it.
-                event.object.scope = Some(*scope);
-                event.object.owner.clone_from(owner);
-                Ok(event.with("command", command.as_str()))
+            Self::Consumer { command, .. } => {
+                let event = self.refusal();
+                Ok(Event { operation: "start_consumer".into(), ..event }.with("command", command.as_str()))
             }
         }
     }
