@@ -16,7 +16,7 @@ fn tool(entry: &'static Entry) -> Tool {
         .destructive(matches!(entry.effect, Effect::Removes | Effect::Redirects | Effect::Destroys))
         .idempotent(reads || entry.is_idempotent)
         .open_world(false);
-    Tool::new(entry.name, entry.about, Arc::new((*entry.input).clone()))
+    Tool::new(entry.name, entry.about, Arc::new((*entry.listed).clone()))
         .with_title(entry.title)
         .with_raw_output_schema(Arc::new((*entry.output).clone()))
         .with_annotations(hints)

@@ -46,15 +46,15 @@ words! {
     }
 }
 
-/// One named part of a value.
+// One named part of a value. No doc comment: it would stand in every schema.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 #[serde(deny_unknown_fields)]
 pub struct FieldSpec {
-    /// Its name, as `HOST` or `password`.
+    /// As HOST
     #[schemars(length(min = 1, max = 64))]
     pub name: String,
-    /// Whether it is secret. A plain field may be shown.
+    /// A plain one may be shown
     #[serde(default = "yes")]
     pub secret: bool,
 }

@@ -14,7 +14,7 @@ macro_rules! words {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
                  serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        #[schemars(inline)]
+        #[schemars(inline, description = "")]
         pub enum $name { $(#[serde(rename = $word)] $item),* }
 
         impl $crate::model::Word for $name {

@@ -23,6 +23,9 @@ pub struct Entry {
     pub needs: Permission,
     pub is_idempotent: bool,
     pub input: LazyLock<Map<String, Value>>,
+    /// As `input`, and as short as tools are listed: what stands inside lists has no limits there, and in a tool that
+    /// changes something only the names that the one which makes it describes.
+    pub listed: LazyLock<Map<String, Value>>,
     pub output: LazyLock<Map<String, Value>>,
     pub(super) call: Call,
 }
@@ -50,6 +53,7 @@ fn entry<O: Operation>() -> Entry {
         needs: O::NEEDS,
         is_idempotent: O::IDEMPOTENT,
         input: LazyLock::new(input_schema::<O>),
+        listed: LazyLock::new(|| listed(input_schema::<O>(), O::NAME.starts_with("update_"))),
         output: LazyLock::new(output_schema::<O>),
         call: typed::<O>,
     }
@@ -73,6 +77,40 @@ fn input_schema<O: Operation>() -> Map<String, Value> {
         properties.insert("idempotency_key".into(), serde_json::json!({ "type": "string", "maxLength": 64 }));
     }
     map
+}
+
+/// Shortens what stands inside lists and objects of an input; see [`Entry::listed`].
+fn listed(mut input: Map<String, Value>, is_told_elsewhere: bool) -> Map<String, Value> {
+    fn shorten(schema: &mut Value, is_told_elsewhere: bool) {
+        let Some(map) = schema.as_object_mut() else { return };
+        ["maxLength", "minLength", "maxItems"].iter().for_each(|word| drop(map.remove(*word)));
+        if let Some(Value::Object(properties)) = map.get_mut("properties") {
+            for inner in properties.values_mut() {
+                match is_told_elsewhere {
+                    true => *inner = Value::Object(Map::new()),
+                    false => shorten(inner, false),
+                }
+            }
+        }
+        if let Some(items) = map.get_mut("items") {
+            shorten(items, is_told_elsewhere);
+        }
+    }
+    for property in
+        input.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut)
+    {
+        for inner in ["items", "properties"] {
+            match property.get_mut(inner) {
+                Some(items) if inner == "items" => shorten(items, is_told_elsewhere),
+                Some(Value::Object(_)) => {
+                    shorten(property, is_told_elsewhere);
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+    input
 }
 
 /// What may be left out need not be given as null: that it may costs more than a kilobyte in all. It is taken all the same.
@@ -144,6 +182,9 @@ fn tidy(schema: Value) -> Map<String, Value> {
                     }
                     if map.get("default").is_some_and(Value::is_null) {
                         map.remove("default");
+                    }
+                    if map.get("description").is_some_and(|words| words == "") {
+                        map.remove("description");
                     }
                 }
                 for (key, inner) in map.iter_mut() {

@@ -33,7 +33,7 @@ pub struct UpdateConsumer {
     pub command: Option<Vec<String>>,
     #[schemars(length(max = 500))]
     pub url: Option<String>,
-    /// Adds these or replaces those of the same variable; others stay
+    /// As for register_consumer; adds these or replaces those of the same variable, others stay
     #[schemars(length(max = 40))]
     pub set_bindings: Option<Vec<GivenBinding>>,
     /// Variables
