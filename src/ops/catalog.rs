@@ -99,15 +99,10 @@ fn listed(mut input: Map<String, Value>, is_told_elsewhere: bool) -> Map<String,
     for property in
         input.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut)
     {
-        for inner in ["items", "properties"] {
-            match property.get_mut(inner) {
-                Some(items) if inner == "items" => shorten(items, is_told_elsewhere),
-                Some(Value::Object(_)) => {
-                    shorten(property, is_told_elsewhere);
-                    break;
-                }
-                _ => {}
-            }
+        if let Some(items) = property.get_mut("items") {
+            shorten(items, is_told_elsewhere);
+        } else if property.get("properties").is_some() {
+            shorten(property, is_told_elsewhere);
         }
     }
     input

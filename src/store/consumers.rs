@@ -11,15 +11,15 @@ use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::Scope;
 use crate::model::text::shown;
 
-entity!(Consumer, "consumer", 1, org_id, {
+entity!(kept Consumer, "consumer", 1, org_id, {
     id, org_id, name, name_key, kind, scope, owner_id, description, stack, run_by, definition, command, url, created_at,
     created_by, updated_at, deleted_at
 });
-entity!(Binding, "binding", 2, org_id, {
+entity!(kept Binding, "binding", 2, org_id, {
     consumer_id, variable, org_id, source, delivery, credential, field, account, environment, team_id, service, text,
     methods, paths, is_required, created_at, created_by
 });
-entity!(ConsumerToken, "consumer_token", 1, org_id, { token_id, org_id, consumer_id });
+entity!(kept ConsumerToken, "consumer_token", 1, org_id, { token_id, org_id, consumer_id });
 
 fn text(s: &str) -> Value {
     Value::Text(s.into())

@@ -11,7 +11,7 @@ use crate::model::provider::Provider;
 use crate::model::text::shown;
 use std::collections::HashMap;
 
-entity!(Credential, "credential", 1, org_id, {
+entity!(kept Credential, "credential", 1, org_id, {
     id, org_id, name, name_key, kind, source, scope, owner_id, service, account, environment, description, tags, fields,
     provider_id, expires_at, rotation_days, current_version, value_set_at, value_set_by, created_at, created_by,
     updated_at, deleted_at, deleted_by

@@ -174,7 +174,7 @@ json_cells! {
 }
 
 /// `entity!(Type, "table", keys, org field, { columns })`: field names are column names.
-/// `entity!(kept …)` for rows that every call reads again: who calls, and where they belong.
+/// `entity!(kept …)` for rows that every call reads again: who calls, where they belong, and what they are bound to.
 macro_rules! entity {
     (kept $ty:ty, $table:literal, $keys:literal, $org:ident, { $($field:ident),* $(,)? }) => {
         $crate::store::entity::entity!(@ $ty, $table, $keys, $org, { $($field),* }, {
@@ -240,6 +240,9 @@ pub(super) fn canonical(table: &str, revision: i64, values: &[Value]) -> Vec<u8>
     bytes
 }
 
+/// The longest answer that is kept, in rows.
+const MOST_ROWS_KEPT: usize = 16;
+
 impl Reader<'_> {
     /// Every row of `T` that `rest` (`WHERE … ORDER BY … LIMIT …`) selects, each MAC checked.
     pub fn select<T: Entity>(&self, rest: &str, values: &[Value]) -> Result<Vec<T>> {
@@ -257,7 +260,10 @@ impl Reader<'_> {
             return Ok(kept);
         }
         let found = read()?;
-        T::keep(self.conn(), question, &found);
+        // A long list is a page that somebody looks at: it would be kept for nobody.
+        if found.len() <= MOST_ROWS_KEPT {
+            T::keep(self.conn(), question, &found);
+        }
         Ok(found)
     }
 

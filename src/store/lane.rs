@@ -107,7 +107,8 @@ fn run_batch(
     inbox: &mpsc::Receiver<Box<dyn WriteJob>>,
     keep_log_short: bool,
 ) {
-    if let Err(e) = conn.begin(true).and_then(|()| port.refresh(conn)) {
+    if let Err(e) = conn.begin(true).and_then(|()| conn.look_again()).and_then(|_| port.refresh(conn)) {
+        conn.forget();
         conn.rollback();
         // Those behind it have waited as long: one after the other they would wait for ever.
         return fail(std::iter::once(first).chain(inbox.try_iter().take(DEPTH)).collect(), e);
@@ -117,6 +118,7 @@ fn run_batch(
     let mut next = Some(first);
     while let Some(mut job) = next.take() {
         if let Err(e) = conn.step("SAVEPOINT job") {
+            conn.forget();
             conn.rollback();
             kept.push(job);
             return fail(kept, e);
@@ -128,10 +130,12 @@ fn run_batch(
             conn.step("RELEASE job")
         } else {
             tx.restore_heads(heads);
+            conn.forget_answers();
             conn.step("ROLLBACK TO job").and_then(|()| conn.step("RELEASE job"))
         };
         kept.push(job);
         if let Err(e) = settled {
+            conn.forget();
             conn.rollback();
             return fail(kept, e);
         }
@@ -151,6 +155,7 @@ fn run_batch(
             }
         }
         Err(e) => {
+            conn.forget();
             conn.rollback();
             fail(kept, e);
         }

@@ -74,11 +74,13 @@ pub struct Conn(Connection, RefCell<Kept>);
 /// What this connection has read and checked since it last saw that somebody wrote. It is metadata, never a value.
 #[derive(Default)]
 struct Kept {
-    /// `PRAGMA data_version`; none on a connection that writes, whose own changes do not show there.
+    /// `PRAGMA data_version`, which tells of what others wrote; what this connection writes itself makes it forget.
     version: Option<i64>,
     answers: HashMap<Vec<u8>, Box<dyn Any + Send>>,
 }
 
+/// What begins the statements that change nothing of what is kept: every use runs them.
+const APPENDS: [&str; 3] = ["INSERT INTO audit", "INSERT INTO checkpoint", "INSERT INTO usage"];
 /// How many answers are kept.
 const MOST_KEPT: usize = 512;
 
@@ -161,6 +163,9 @@ impl Conn {
     }
 
     pub fn execute(&self, sql: &str, values: &[Value]) -> Result<u64> {
+        if !APPENDS.iter().any(|begin| sql.starts_with(begin)) {
+            self.forget_answers();
+        }
         let mut statement = self.0.prepare_cached(&sqlite_sql(sql))?;
         Ok(statement.execute(rusqlite::params_from_iter(values))? as u64)
     }
@@ -178,6 +183,7 @@ impl Conn {
     }
 
     pub fn batch(&self, sql: &str) -> Result<()> {
+        self.forget_answers();
         Ok(self.0.execute_batch(sql)?)
     }
 
@@ -194,7 +200,7 @@ impl Conn {
             tracing::error!("a transaction could not be rolled back");
         }
     }
-    /// Whether anybody wrote since this connection last looked; what it kept is forgotten then. For a read transaction
+    /// Whether anybody else wrote since this connection last looked; what it kept is forgotten then. For a transaction
     /// that has just begun.
     pub fn look_again(&self) -> Result<bool> {
         let version = self.query("PRAGMA data_version", &[])?.pop().map_or(Ok(0), |mut row| row.int())?;
@@ -208,6 +214,10 @@ impl Conn {
     /// Forgets what was kept, so that the next transaction looks at everything anew.
     pub fn forget(&self) {
         *self.1.borrow_mut() = Kept::default();
+    }
+    /// Forgets what was kept, where this transaction itself changed or undid something.
+    pub fn forget_answers(&self) {
+        self.1.borrow_mut().answers.clear();
     }
     /// The kept answer to `question`.
     pub fn recall<T: Clone + 'static>(&self, question: &[u8]) -> Option<T> {

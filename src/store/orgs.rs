@@ -12,7 +12,7 @@ entity!(kept Org, "org", 1, id, { id, name, sharing_plan, bin_days, warn_days, c
 entity!(kept User, "user", 1, org_id, { id, org_id, login, display_name, role, created_at, disabled_at });
 entity!(kept Team, "team", 1, org_id, { id, org_id, name, created_at, deleted_at });
 entity!(kept Membership, "membership", 2, org_id, { team_id, user_id, org_id, role, created_at });
-entity!(Grant, "access_grant", 1, org_id, {
+entity!(kept Grant, "access_grant", 1, org_id, {
     id, org_id, credential_id, grantee_kind, grantee_id, level, created_at, created_by
 });
 

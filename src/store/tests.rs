@@ -324,6 +324,51 @@ async fn what_a_connection_keeps_is_forgotten_as_soon_as_anybody_writes() {
 }
 
 #[tokio::test]
+async fn what_a_failed_job_changed_is_not_what_the_next_one_reads() {
+    let rig = Rig::with("").await;
+    let name = |tx: &mut Writer<'_>| {
+        let name = tx.org(&OrgId::from("acme"))?.name;
+        tx.record_step(Event::of("look"), name)
+    };
+    let before = rig.store.write(&caller(), name).await.unwrap();
+
+    for _ in 0..2 {
+        let undone: Result<()> = rig
+            .store
+            .write(&caller(), |tx| {
+                let mut org = tx.org(&OrgId::from("acme"))?;
+                org.name = "never".into();
+                tx.save(&mut org)?;
+                assert_eq!(tx.org(&OrgId::from("acme"))?.name, "never");
+                Err(crate::error::invalid("changed our mind"))
+            })
+            .await;
+        assert!(undone.is_err());
+        assert_eq!(rig.store.write(&caller(), name).await.unwrap(), before);
+    }
+}
+
+#[tokio::test]
+async fn the_writer_sees_what_another_process_wrote_between_two_of_its_transactions() {
+    let rig = Rig::with("").await;
+    let other = Store::open(&rig.path, Arc::new(FixedClock::at(Millis(2)))).unwrap();
+    other.unlock(Arc::new(Sums));
+    let rename = |to: &'static str| {
+        move |tx: &mut Writer<'_>| {
+            let mut org = tx.org(&OrgId::from("acme"))?;
+            let was = std::mem::replace(&mut org.name, to.into());
+            tx.save(&mut org)?;
+            tx.record_step(Event::of("rename"), was)
+        }
+    };
+
+    rig.store.write(&caller(), rename("one")).await.unwrap();
+    assert_eq!(other.write(&caller(), rename("two")).await.unwrap(), "one");
+    assert_eq!(rig.store.write(&caller(), rename("three")).await.unwrap(), "two");
+    assert_eq!(other.write(&caller(), rename("four")).await.unwrap(), "three");
+}
+
+#[tokio::test]
 async fn what_is_kept_is_bounded() {
     let rig = Rig::with("").await;
     let asked = rig
