@@ -3,9 +3,9 @@
 //! The result does not depend on how the stream was cut. Only a suffix that may be the beginning of a pattern is
 //! held back, at most [`TRIGGER_BYTES`] − 1 bytes, until the next bytes decide. See [`Masker::pause`] for the one
 //! exception, which terminals need.
+use super::anchors::{ANCHOR_BYTES, Anchors};
 use super::encodings;
 use crate::secret::SecretBytes;
-use aho_corasick::{AhoCorasick, Input};
 use std::ops::Range;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -13,8 +13,6 @@ use zeroize::Zeroizing;
 /// So much of a pattern proves that it is there, even when the rest never comes: a long value that is cut off or
 /// changed further on is masked as far as it goes.
 const TRIGGER_BYTES: usize = 128;
-/// The search looks for these first bytes; every pattern has them.
-const ANCHOR_BYTES: usize = encodings::MASKED_FROM_BYTES;
 /// What a pause shows of a beginning: fewer bytes than say anything.
 const SHOWN_AT_A_PAUSE: usize = 3;
 /// A stream that ends within a value ends with so much of it that it must not be seen.
@@ -32,7 +30,8 @@ pub struct Patterns {
     /// Sorted, so that all that begin alike are neighbours and the shortest comes first.
     sorted: Vec<Pattern>,
     markers: Vec<String>,
-    anchors: AhoCorasick,
+    /// The first bytes of each.
+    anchors: Anchors,
     begins: [bool; 256],
 }
 
@@ -60,9 +59,10 @@ impl Patterns {
                 Pattern { bytes, marker, open_bytes }
             })
             .collect();
-        let mut first: Vec<&[u8]> = sorted.iter().map(|pattern| &pattern.bytes[..ANCHOR_BYTES]).collect();
-        first.dedup();
-        let anchors = AhoCorasick::new(first).expect("a few thousand short patterns fit the automaton");
+        let first = |pattern: &Pattern| {
+            *pattern.bytes.first_chunk::<ANCHOR_BYTES>().expect("shorter values have no patterns")
+        };
+        let anchors = Anchors::new(sorted.iter().map(first));
         let mut begins = [false; 256];
         sorted.iter().for_each(|pattern| begins[usize::from(pattern.bytes[0])] = true);
         Self { sorted, markers, anchors, begins }
@@ -70,7 +70,7 @@ impl Patterns {
 
     /// Whether `text` has the beginning of a pattern in it. Where it has not, and is all there is, nothing is masked.
     pub fn may_be_in(&self, text: &[u8]) -> bool {
-        self.anchors.is_match(text)
+        self.anchors.find(text, 0).is_some()
     }
 
     /// The patterns of `range` that have `byte` at `depth`; all of `range` agree before that.
@@ -171,8 +171,7 @@ impl Masker {
         let mut at = self.drop_tail(&buffer, 0, out);
         let mut search = at;
         let mut cut_off = patterns.first_cut_off(&buffer, at);
-        while let Some(anchor) = patterns.anchors.find(Input::new(&buffer[..]).range(search..)) {
-            let start = anchor.start();
+        while let Some(start) = patterns.anchors.find(&buffer, search) {
             if start >= cut_off {
                 break;
             }

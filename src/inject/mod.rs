@@ -2,6 +2,7 @@
 //!
 //! It never goes through a shell, never writes a value anywhere but there, and never runs a program with half of
 //! what it was to get. Masking is a guard against accidents: a program that transforms a value can still print it.
+mod anchors;
 pub mod broker;
 mod child;
 mod encodings;
