@@ -10,6 +10,7 @@ mod asked;
 mod ending;
 mod inbound;
 mod places;
+mod put;
 mod refusal;
 mod scrub;
 mod target;
@@ -266,7 +267,7 @@ impl<D: Doorkeeper> Engine<D> {
     ) -> Result<Round> {
         let patterns = self.known.patterns(&values)?;
         asked::clean(&mut headers, &placement, way.limits.cookies);
-        let query = asked::put(&placement, &values, &mut headers, way.query.as_deref())?;
+        let query = put::put(&placement, &values, &mut headers, way.query.as_deref())?;
         headers.insert(header::HOST, way.route.origin.host.clone());
         let mut target =
             Zeroizing::new(Vec::with_capacity(way.path.len() + 1 + query.as_ref().map_or(0, |q| q.len())));
