@@ -99,7 +99,7 @@ impl Doorkeeper for Open {
 
 async fn broker(base: String, ca_file: PathBuf) {
     let host = base.strip_prefix("https://").unwrap().to_owned();
-    let outbound = Outbound { allow: vec![host], ca_file: Some(ca_file), proxy: None };
+    let outbound = Outbound { allow: vec![host], ca_file: Some(ca_file), ..Outbound::default() };
     let broker = Broker::new(
         Open(Arc::new(Route::new(base.parse().unwrap(), Vec::new()).unwrap()), Arc::default()),
         Settings { outbound, ..Settings::default() },
