@@ -295,6 +295,31 @@ async fn b_06_the_address_that_was_looked_at_is_the_one_that_is_connected() {
 }
 
 #[tokio::test]
+async fn a_link_leads_back_to_the_broker_or_goes_without_a_credential() {
+    let head = "Link: </v1/x?page=2&key=KEY>; rel=\"next\", <https://evil.example/x?key=KEY>; rel=\"last\"\r\nLink: </admin>; rel=up\r\nLink: <broken; rel=KEY\r\n";
+    let head = head.replace("KEY", &value().replace('/', "%2F").replace('+', "%2B"));
+    let service = Service::start(move |_, _| vec![answer("200 OK", &head, "page")]).await;
+    let there = service.address;
+    let broker = Brokered::plain(there, |book, settings| {
+        book.placement = Placement::Query { name: "key".into() };
+        book.paths = vec![PathPattern::parse("/v1/**").unwrap()];
+        settings.base = "https://broker.example".into();
+    })
+    .await;
+
+    let answer = broker.get("/v1/x").await;
+
+    let links: Vec<_> = answer.lines().filter_map(|line| line.strip_prefix("link: ")).collect();
+    let expected = [
+        "<https://broker.example/b/bot/acme/v1/x?page=2>; rel=\"next\", <https://evil.example/x?key=[unsaid:ACME_KEY]>; rel=\"last\"".to_owned(),
+        format!("<http://{there}/admin>; rel=up"),
+        "<broken; rel=[unsaid:ACME_KEY]".to_owned(),
+    ];
+    assert_eq!(links, expected, "{answer}");
+    assert!(!answer.contains(&value()[..12]));
+}
+
+#[tokio::test]
 async fn b_02_b_03_no_redirect_is_followed_and_none_gets_the_credential() {
     let elsewhere = service().await;
     let there = elsewhere.address;

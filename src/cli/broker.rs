@@ -42,9 +42,10 @@ pub struct Broker {
     listen: SocketAddr,
 }
 
-/// What the configuration says of requests that leave.
-pub fn settings(cx: &Context) -> Settings {
-    Settings { outbound: crate::app::outbound(&cx.config), ..Settings::default() }
+/// What the configuration says of requests that leave; `base` is what clients type before [`PREFIX`].
+pub fn settings(cx: &Context, base: &str) -> Settings {
+    let outbound = crate::app::outbound(&cx.config);
+    Settings { outbound, base: base.to_owned(), ..Settings::default() }
 }
 
 /// The engine's pages, for a router; what is spawned into `endings` is for [`all_told`].
@@ -71,7 +72,7 @@ impl Broker {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone())?;
         let endings = TaskTracker::new();
-        let router = routes(open(app.clone()), Let::Tokens, settings(cx), &endings)
+        let router = routes(open(app.clone()), Let::Tokens, settings(cx, &address.base), &endings)
             .route("/healthz", get(|| async { "ok\n" }))
             .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
         let guard = Guard { unread: vec![PREFIX], ..Guard::at(&address, false) };

@@ -63,7 +63,7 @@ impl Lending {
         let address = place.address(listener.local()?);
         let lets = Let::One { token: ours(), caller: Box::new(started.caller.clone()) };
         let endings = TaskTracker::new();
-        let router = routes(open(app.clone()), lets, settings(cx), &endings);
+        let router = routes(open(app.clone()), lets, settings(cx, &address.base), &endings);
         let guard = Guard { unread: vec![PREFIX], ..Guard::at(&address, false) };
         let stop = CancellationToken::new();
         let (plain, injected) = point(&app, started, &address.base, &ours);
