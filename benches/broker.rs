@@ -99,7 +99,7 @@ impl Doorkeeper for Open {
 
 async fn broker(base: String, ca_file: PathBuf) {
     let host = base.strip_prefix("https://").unwrap().to_owned();
-    let outbound = Outbound { allow: vec![host], ca_file: Some(ca_file), proxy: None };
+    let outbound = Outbound { allow: vec![host], ca_file: Some(ca_file), ..Outbound::default() };
     let broker = Broker::new(
         Open(Arc::new(Route::new(base.parse().unwrap(), Vec::new()).unwrap()), Arc::default()),
         Settings { outbound, ..Settings::default() },
@@ -160,7 +160,7 @@ fn start_program(folder: &Path, service: u16) -> (Running, SocketAddr, String) {
         name => std::env::var(name).ok(),
     };
     let more = format!(
-        "\n[outbound]\nallow = [\"127.0.0.1:{service}\"]\nca_file = \"{at}/cert.pem\"\n\n[catalogue]\nfolder = \"{at}/services\"\n"
+        "\n[outbound]\nallow = [\"127.0.0.1:{service}\"]\nca_file = \"{at}/cert.pem\"\n\n[broker]\nrequests_per_minute = 4294967295\n\n[catalogue]\nfolder = \"{at}/services\"\n"
     );
     let file = Config::load(&env).unwrap().places.file();
     std::fs::OpenOptions::new().append(true).open(file).unwrap().write_all(more.as_bytes()).unwrap();

@@ -243,7 +243,7 @@ impl App {
 /// What the configuration says of connections that we make ourselves.
 pub fn outbound(config: &Config) -> Outbound {
     let config::Outbound { allow, ca_file, proxy } = config.file.outbound.clone();
-    Outbound { allow, ca_file, proxy }
+    Outbound { allow, ca_file, proxy, ..Outbound::default() }
 }
 
 /// Unlocks with what the configuration allows.

@@ -93,6 +93,7 @@ codes! {
     Declined "declined" Denied "Nothing was changed. Ask the person what they would rather do."
     ApprovalRequired "approval_required" Denied "Ask a person to run `unsaid approve ID` in a terminal. Repeating this call changes nothing."
     PolicyForbids "policy_forbids" Denied "The org's policy does not allow it. An admin can change it with `unsaid policy set`."
+    CredentialSuspended "credential_suspended" Denied "Ask the person to replace the value, or to run `unsaid broker lift NAME`."
     TokenInvalid "token_invalid" Denied "Make a token with `unsaid token create` and give it to the client."
     ConsentInvalid "consent_invalid" Denied "Nothing was kept. Begin again: ask the assistant for a new link, or run `unsaid connect NAME`."
     ConsentDenied "consent_denied" Denied "Nothing was changed. Ask the person whether they want to connect it."

@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use unsaid::app::App;
 use unsaid::error::{Code, Error};
+use unsaid::ids::CredentialId;
 use unsaid::model::access::Caller;
-use unsaid::model::event::AuditRow;
+use unsaid::model::echo::MOST_ECHOES;
+use unsaid::model::event::{AuditRow, Event};
 use unsaid::model::token::Purpose;
 use unsaid::ops::hand_over::{HandOver, hand_over};
 use unsaid::ops::token::{NewToken, create};
@@ -88,12 +90,13 @@ fn life() -> Vec<(&'static str, Value)> {
         ("remove_member", json!({"team": "fresh", "user": "new"})),
         ("delete_team", json!({"team": "fresh"})),
         ("revoke_token", json!({"id": "laptop"})),
+        ("lift_suspension", json!({"credential": "REPEATED_KEY"})),
         ("erase_user", json!({"user": "new"})),
     ]
 }
 
-/// The token that `life` ends.
-async fn add_laptop(w: &World) {
+/// The token that `life` ends, and the suspension that it lifts.
+async fn prepare(w: &World) {
     let laptop = NewToken {
         label: "laptop".into(),
         user: None,
@@ -105,6 +108,17 @@ async fn add_laptop(w: &World) {
         expires_at: None,
     };
     create(&w.app, &w.person("ada"), laptop).await.unwrap();
+    let id = CredentialId(w.add("ada", "org", "REPEATED_KEY", "v").await);
+    w.app
+        .store
+        .write(&w.person("ada"), move |tx| {
+            for _ in 0..MOST_ECHOES {
+                tx.count_echo(&id, "acme", 1)?;
+            }
+            tx.record_step(Event::of("use"), ())
+        })
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -118,7 +132,7 @@ async fn a_03_every_change_and_every_refusal_leaves_exactly_one_event() {
     let changing: BTreeSet<_> = changing.difference(&outside).copied().collect();
     assert_eq!(tried, changing, "life() has a call for every operation that does more than read");
 
-    add_laptop(&w).await;
+    prepare(&w).await;
     for (name, arguments) in life() {
         let before = rows(&w).await.len();
         let refused = w.call_with(&w.person("otto"), name, arguments.clone(), &PersonYes).await.unwrap_err();
@@ -180,7 +194,7 @@ const FAULTS: [(&str, &str); 3] = [
 async fn a_01_nothing_changes_while_the_log_cannot_be_written() {
     for (fault, repair) in FAULTS {
         let w = World::new().await;
-        add_laptop(&w).await;
+        prepare(&w).await;
         w.add("ada", "org", "ORG_KEY", "words").await;
         for (name, arguments) in life() {
             edit(&w, fault);

@@ -422,7 +422,7 @@ async fn b_16_only_a_certificate_that_is_trusted_and_names_the_host_gets_the_cre
         let outbound = Outbound {
             allow: vec![service.address.to_string()],
             ca_file: is_trusted.then_some(ca_file),
-            proxy: None,
+            ..Outbound::default()
         };
         let broker = Brokered::start(format!("https://{}", service.address), outbound, |_, _| {}).await;
 
@@ -441,9 +441,9 @@ async fn b_05_the_configured_proxy_carries_what_it_cannot_read() {
     let service = Service::secured(Some(tls), |_, _| ok()).await;
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let outbound = Outbound {
-        allow: Vec::new(),
         ca_file: Some(folder.path().join("ca.pem")),
         proxy: Some(format!("http://user:pass@{}", proxy.local_addr().unwrap())),
+        ..Outbound::default()
     };
     let there = service.address;
     let carried = tokio::spawn(async move {

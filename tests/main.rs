@@ -6,6 +6,7 @@ mod support;
 mod audit_log;
 mod bit_rot;
 mod broker_attacks;
+mod broker_limits;
 mod brokering;
 mod command_line;
 mod consumers;

@@ -147,6 +147,7 @@ const OPERATIONS: &str = "
   unshare_credential      manage
   restore_credential      bin
   purge_credential        bin      people
+  lift_suspension         manage   people
   create_credential       keep
   list_credentials        everybody
   list_services           everybody

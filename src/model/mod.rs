@@ -7,6 +7,7 @@ pub mod approval;
 pub mod connection;
 pub mod consumer;
 pub mod credential;
+pub mod echo;
 pub mod entry;
 pub mod event;
 pub mod name;

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod consumer;
 pub mod credential;
 pub mod dispatch;
+mod echo;
 pub mod entry;
 pub mod hand_over;
 pub mod import;

@@ -6,6 +6,7 @@ mod care;
 mod connections;
 mod consumers;
 mod credentials;
+mod echoes;
 pub mod entity;
 mod keys;
 mod lane;

@@ -558,6 +558,7 @@ def tokens() -> None:
         status, body = lent.asked(at + "bot/acme/acme/open/x", token["bot"])
         check(part, "a consumer's token brings its request to the service, with the key", status == 200 and api.let_in("acme") == 1, (status, body))
         check(part, "and the key that the service repeats is the name in the answer", "[unsaid:ACME_KEY]" in body and json.loads(body), body)
+        api.repeats = False
         came = api.seen[-1].shown
         check(part, "the service is not shown the token", token["bot"] not in came, "the token came")
         counted = len(api.seen)
@@ -590,6 +591,12 @@ def tokens() -> None:
         vault.enter("ACME_KEY", secret("acme rotated"), "--scope", "org")
         api.keys["acme"] = value_of("acme rotated")
         check(part, "a rotated key is what the next request has", ask(last) == 200, api.turned_away())
+        api.repeats = True
+        opens = [ask(last) for _ in range(4)]
+        check(part, "a key that the service repeats three times is not sent a fourth time", opens == [200, 200, 200, 403], opens)
+        told = vault.person("broker", "lift", "ACME_KEY")
+        api.repeats = False
+        check(part, "until a person says so", "is sent to acme again" in told and ask(last) == 200, told)
         told = vault.unsaid("consumer", "rm", "bot", "--yes")
         check(part, "a consumer that is removed takes its tokens with it", ask(last) == 401, told)
     listed = vault.json("token", "list")["tokens"]
@@ -635,6 +642,7 @@ def lent_to_one() -> None:
     status, body = told["right"]
     check(part, "its request arrives with the key", status == 200 and api.let_in("acme") == 1, told)
     check(part, "and what the service repeats comes back with the name in its place", "[unsaid:ACME_KEY]" in body and json.loads(body), body)
+    api.repeats = False
     check(part, "another token opens nothing", told["wrong"][0] == 401 and len(api.seen) == 1, told["wrong"])
     VALUES["token of a program"] = token
     try:
@@ -813,6 +821,7 @@ async def usage(part: str, lent: Lent, call) -> None:
     token = await asyncio.to_thread(vault.token, "second", "create", "second", "--consumer", "second")
 
     def ask() -> None:
+        lent.api.repeats = False
         with lent.broker() as at:
             for _ in range(3):
                 lent.asked(at + "second/acme/acme/x", token)

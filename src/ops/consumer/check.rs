@@ -5,6 +5,7 @@ use crate::model::access::{Caller, Standing};
 use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
 use crate::model::credential::Scope;
 use crate::model::resolution::Considered;
+use crate::ops::echo::expect_kept;
 use crate::store::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -190,6 +191,12 @@ fn check_one(
                 "Name one of its fields with update_consumer, or leave field out for {}.",
                 b.variable
             );
+        } else if b.delivery == Delivery::Header
+            && let Err(e) = expect_kept(tx, winner, &b.service)
+        {
+            one.state = BindingState::NotAllowed;
+            one.why = e.message().to_owned();
+            one.next = e.next_step().to_owned();
         }
         return Ok(one);
     }

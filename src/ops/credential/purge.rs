@@ -120,6 +120,9 @@ pub fn destroy(tx: &mut Writer<'_>, c: &Credential, grants: &[Grant]) -> Result<
         tx.remove::<Grant>(&[grant.id.as_str()])?;
     }
     tx.forget_consents_for(&c.org_id, &c.id)?;
+    for echoes in tx.echoes(&c.id)? {
+        tx.forget_echoes(&c.id, &echoes.service)?;
+    }
     tx.remove::<Connection>(&[c.id.as_str()])?;
     tx.remove::<Credential>(&[c.id.as_str()])?;
     Ok(versions.len() as i64)

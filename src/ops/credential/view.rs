@@ -7,6 +7,7 @@ use crate::model::connection::Connection;
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, Source};
 use crate::model::org::Org;
 use crate::model::status::{StatusReport, status};
+use crate::ops::echo::suspensions;
 use crate::store::{Reader, Usage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -119,7 +120,8 @@ pub fn row(
         scope: c.scope,
         owner: names.owner(c.scope, &c.owner_id)?,
         environment: c.environment,
-        status: status(c, connection, now, org.warn_days, org.bin_days),
+        status: status(c, connection, now, org.warn_days, org.bin_days)
+            .with_suspensions(c, &suspensions(names.tx, c)?),
         shared: c.scope != Scope::Personal,
         set_by,
         created_at: c.created_at,

@@ -12,6 +12,7 @@ use crate::model::text::shown;
 use crate::ops::connection::{Wanted, ensure_fresh};
 use crate::ops::consumer::run_by;
 use crate::ops::credential::value::open_fields;
+use crate::ops::echo::expect_kept;
 use crate::secret::SecretBytes;
 
 /// What a request would be given, before anything is decided or recorded.
@@ -79,7 +80,7 @@ pub async fn meant(app: &App, caller: &Caller, name: &str, service: &str) -> Res
 /// Records the use and commits it, then opens the value.
 ///
 /// `operation`: method and path template; `host`: where it goes. Fails with `changed_meanwhile` where the binding means
-/// another credential by now.
+/// another credential by now, and with `credential_suspended` where the service has sent it back too often.
 pub async fn open_for_request(
     app: &App,
     caller: &Caller,
@@ -101,6 +102,7 @@ pub async fn open_for_request(
         .store
         .write(caller, move |tx| {
             let chosen = again(tx, &asking, &consumer, &agreed, &expected)?;
+            expect_kept(tx, &chosen.credential, &agreed.service)?;
             tx.count_use(&chosen.credential.id, true)?;
             let binding =
                 chosen.binding.as_ref().ok_or_else(|| crate::error::internal("a bound use has a binding"))?;

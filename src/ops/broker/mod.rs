@@ -3,6 +3,13 @@
 //!
 //! A request names a consumer and a service. Where it goes is the catalogue's, how it is signed too; what it may do is
 //! the binding's.
+mod lift;
+mod rate;
+
+pub use lift::{LiftSuspension, Lifted};
+pub use rate::Rate;
+
+use super::echo;
 use super::hand_over::{Meant, meant, open_for_request};
 use super::token::{Shown, verify};
 use crate::app::App;
@@ -36,6 +43,7 @@ pub enum Let {
 pub struct Keeper {
     pub vaults: Vaults,
     pub lets: Let,
+    pub rate: Rate,
     /// Ends of uses that are on their way into the log: waited for before the program ends.
     pub endings: TaskTracker,
 }
@@ -138,6 +146,17 @@ impl Doorkeeper for Keeper {
         };
         match decided.await {
             Ok((meant, operation, way, placement)) => {
+                if let Err(e) = self.rate.count(&meant.credential) {
+                    if self.rate.is_news(&meant.credential, &caller.consumer) {
+                        let event = Event::of("use")
+                            .on(&meant.credential)
+                            .with("operation", operation)
+                            .with("host", way.host())
+                            .with("binding", meant.binding.variable.clone());
+                        remember(&app, &caller, event, &e).await;
+                    }
+                    return Err(e);
+                }
                 pass(app, caller, meant, operation, way, placement, false).await
             }
             Err(e) => {
@@ -185,11 +204,19 @@ impl Doorkeeper for Keeper {
         if let Some(status) = ended.status {
             event = event.with("status", i64::from(status));
         }
+        if ended.was_echoed {
+            event = event.with("echoed", true);
+        }
         let (app, caller, id) = (used.app.clone(), used.caller.clone(), used.meant.credential.id.clone());
+        let (service, version) = (used.meant.binding.service.clone(), used.version);
         self.endings.spawn(async move {
+            let org = caller.org.clone();
             let noted = app.store.write(&caller, move |tx| {
                 if is_failure {
                     tx.count_use(&id, false)?;
+                }
+                if ended.was_echoed && echo::count(tx, &org, &id, version, &service)? {
+                    event = event.with("suspended_for", service);
                 }
                 tx.record_step(event, ())
             });
