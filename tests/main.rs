@@ -18,6 +18,7 @@ mod importing_rules;
 mod io_faults;
 mod leak_args;
 mod permissions;
+mod remote;
 mod rules;
 mod store_faults;
 mod tampering;

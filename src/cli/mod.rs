@@ -32,6 +32,7 @@ mod policy;
 mod project;
 mod provider;
 mod purge;
+mod remote;
 mod restore;
 mod restore_backup;
 mod rm;

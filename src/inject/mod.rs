@@ -9,6 +9,7 @@ mod files;
 mod keyboard;
 mod mask;
 mod relay;
+pub mod remote;
 mod spawn;
 mod streams;
 mod terminal;

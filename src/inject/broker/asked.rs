@@ -232,7 +232,7 @@ pub(super) fn clean(headers: &mut HeaderMap, placement: &Placement, cookies: boo
 /// Puts the credential where it belongs: into `headers`, or as the query that is returned.
 ///
 /// Fails with `value_missing`, naming the field, and with `invalid_input` for a value that no header can carry.
-pub(super) fn put(
+pub(in crate::inject) fn put(
     placement: &Placement,
     values: &[Given],
     headers: &mut HeaderMap,

@@ -22,7 +22,6 @@ use crate::services::Placement;
 use crate::services::client::Outbound;
 use crate::services::upstream::{Answered, Patience, Sent, Upstream};
 use asked::Refused;
-use ending::Ending;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request};
 use http_body::Body;
 use hyper::body::Bytes;
@@ -39,8 +38,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
+pub(super) use answer::is_packed;
+pub(super) use asked::put;
+pub(super) use ending::Ending;
 pub use ending::{Ended, Outcome};
 pub use scrub::Answer;
+pub(super) use scrub::whole;
 pub use target::PREFIX;
 pub use way::{Asked, Limits, Route, Way};
 
