@@ -54,6 +54,7 @@ mod user;
 mod value;
 mod watching;
 mod wrap;
+mod wrap_into;
 
 pub use context::{Context, Session};
 
