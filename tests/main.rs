@@ -19,6 +19,8 @@ mod importing_rules;
 mod io_faults;
 mod leak_args;
 mod permissions;
+mod remote;
+mod remote_consumers;
 mod rules;
 mod store_faults;
 mod tampering;

@@ -32,6 +32,7 @@ mod policy;
 mod project;
 mod provider;
 mod purge;
+mod remote;
 mod restore;
 mod restore_backup;
 mod rm;
@@ -53,6 +54,7 @@ mod user;
 mod value;
 mod watching;
 mod wrap;
+mod wrap_into;
 
 pub use context::{Context, Session};
 

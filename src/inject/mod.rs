@@ -10,6 +10,7 @@ mod files;
 mod keyboard;
 mod mask;
 mod relay;
+pub mod remote;
 mod spawn;
 mod streams;
 mod terminal;

@@ -10,6 +10,7 @@ pub mod credential;
 pub mod echo;
 pub mod entry;
 pub mod event;
+pub mod header;
 pub mod name;
 pub mod org;
 pub mod pattern;

@@ -21,6 +21,7 @@ pub mod provider;
 pub mod quota;
 pub mod reach;
 pub mod refusal;
+pub mod remote;
 pub mod service;
 pub mod session;
 pub mod token;

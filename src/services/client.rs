@@ -66,6 +66,18 @@ fn unreachable(url: &Url, why: &str) -> Error {
 }
 
 impl Outbound {
+    /// The same, and `url` may be called where it is on this machine: a person agreed to that very address. No proxy is
+    /// on the way there.
+    pub fn with(self, url: &Url) -> Self {
+        let (true, Some(host), Some(port)) =
+            (is_on_this_machine(url), url.host(), url.port_or_known_default())
+        else {
+            return self;
+        };
+        let prefix = if url.scheme() == "http" { "http://" } else { "" };
+        Self { allow: vec![format!("{prefix}{host}:{port}")], proxy: None, ..self }
+    }
+
     /// The JSON at `url`, at most `most` bytes of it.
     ///
     /// Fails with `invalid_input` for an address that may not be called, and `unreachable` where there is no answer, or
@@ -129,6 +141,12 @@ impl Outbound {
         };
         if found.is_empty() {
             return Err(unreachable(url, "its name has no address"));
+        }
+        // Allowed by this name is this machine, and no other that a resolver may call so.
+        if matches!(host, Host::Domain(name) if is_this_machine(name))
+            && !found.iter().all(|address| address.ip().is_loopback())
+        {
+            return Err(unreachable(url, "its name means another machine"));
         }
         // One private address among public ones is as bad as all.
         match is_allowed || found.iter().all(|address| is_public(address.ip())) {
@@ -200,6 +218,21 @@ pub(super) fn kind(e: &reqwest::Error) -> &'static str {
     } else {
         "the connection broke off"
     }
+}
+
+/// Whether `url` is on this machine, by its name or its number.
+pub fn is_on_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// Whether nobody on the way to `url` reads along: https, or http on this machine.
+pub fn is_safe(url: &Url) -> bool {
+    url.has_host() && (url.scheme() == "https" || url.scheme() == "http" && is_on_this_machine(url))
 }
 
 /// Whether `name` means the machine that resolves it, whichever that is (RFC 6761 §6.3).

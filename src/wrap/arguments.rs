@@ -252,18 +252,22 @@ impl<'a> Walk<'a> {
         self.taken.iter().map(String::as_str).chain(given).any(|other| other.eq_ignore_ascii_case(name))
     }
 
-    /// A name for what follows `what`, such as `ACME_API_KEY` for `--api-key` of the server `acme`.
     fn name_for(&self, what: &str) -> String {
-        let upper = |text: &str| {
-            let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-            words.collect::<Vec<_>>().join("_").to_ascii_uppercase()
-        };
-        let (server, what) = (upper(self.server), upper(what));
-        let whole = [server, what].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_");
-        let whole: String = whole.chars().take(MAX_NAME - 8).collect();
-        let usable = |name: &str| CredentialName::parse(name).is_ok() && !self.is_taken(name);
-        let tries = [whole.clone(), format!("MCP_{whole}")];
-        let numbered = (2..).map(|n| format!("MCP_VALUE_{n}"));
-        tries.into_iter().chain(numbered).find(|name| usable(name)).expect("numbers do not end")
+        name_for(self.server, what, &|name| self.is_taken(name))
     }
+}
+
+/// A name for what follows `what`, such as `ACME_API_KEY` for `--api-key` of the server `acme`.
+pub(super) fn name_for(server: &str, what: &str, is_taken: &dyn Fn(&str) -> bool) -> String {
+    let upper = |text: &str| {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("_").to_ascii_uppercase()
+    };
+    let (server, what) = (upper(server), upper(what));
+    let whole = [server, what].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_");
+    let whole: String = whole.chars().take(MAX_NAME - 8).collect();
+    let usable = |name: &str| CredentialName::parse(name).is_ok() && !is_taken(name);
+    let tries = [whole.clone(), format!("MCP_{whole}")];
+    let numbered = (2..).map(|n| format!("MCP_VALUE_{n}"));
+    tries.into_iter().chain(numbered).find(|name| usable(name)).expect("numbers do not end")
 }

@@ -97,7 +97,8 @@ fn planned(server: &FoundServer) -> PlannedServer {
         ServerKind::Remote => "remote",
         ServerKind::Unclear(_) => "unclear",
     };
-    let startable = matches!(server.kind, ServerKind::Launch { .. } | ServerKind::Wrapped { .. });
+    let startable =
+        matches!(server.kind, ServerKind::Launch { .. } | ServerKind::Wrapped { .. } | ServerKind::Remote);
     let unclear = match server.kind {
         ServerKind::Unclear(why) => Some(why.to_owned()),
         _ => None,

@@ -27,7 +27,7 @@ const DROPPED: &[&str] = &[
 const DROPPED_STARTS: &[&str] = &["access-control-", "proxy-"];
 
 /// Whether the body is packed, so that nobody could look through it.
-pub(super) fn is_packed(headers: &HeaderMap) -> bool {
+pub(in crate::inject) fn is_packed(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| {
         let mut all = coding.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii);
         all.any(|one| !one.is_empty() && !one.eq_ignore_ascii_case(b"identity"))

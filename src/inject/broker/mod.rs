@@ -24,7 +24,6 @@ use crate::services::Placement;
 use crate::services::client::Outbound;
 use crate::services::upstream::{Answered, Patience, Sent, Upstream};
 use asked::Refused;
-use ending::Ending;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request};
 use http_body::Body;
 use hyper::body::Bytes;
@@ -41,8 +40,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
+pub(super) use answer::is_packed;
+pub(super) use ending::Ending;
 pub use ending::{Ended, Outcome};
+pub(super) use put::put;
 pub use scrub::Answer;
+pub(super) use scrub::whole;
 pub use target::PREFIX;
 pub use way::{Asked, Limits, Route, Way};
 
@@ -273,7 +276,7 @@ impl<D: Doorkeeper> Engine<D> {
     ) -> Result<Round> {
         let patterns = self.known.patterns(&values)?;
         asked::clean(&mut headers, &placement, way.limits.cookies);
-        let query = put::put(&placement, &values, &mut headers, way.query.as_deref())?;
+        let query = put(&placement, &values, &mut headers, way.query.as_deref())?;
         headers.insert(header::HOST, way.route.origin.host.clone());
         let mut target =
             Zeroizing::new(Vec::with_capacity(way.path.len() + 1 + query.as_ref().map_or(0, |q| q.len())));

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 /// Puts the credential where it belongs: into `headers`, or as the query that is returned.
 ///
 /// Fails with `value_missing`, naming the field, and with `invalid_input` for a value that no header can carry.
-pub(super) fn put(
+pub(in crate::inject) fn put(
     placement: &Placement,
     values: &[Given],
     headers: &mut HeaderMap,

@@ -111,7 +111,7 @@ pub(super) fn headers(headers: &mut HeaderMap, patterns: &[Arc<Patterns>]) -> bo
 }
 
 /// `text`, which is all there is, masked; and whether it had to be.
-pub(super) fn whole(text: &[u8], patterns: &Arc<Patterns>) -> (Vec<u8>, bool) {
+pub(in crate::inject) fn whole(text: &[u8], patterns: &Arc<Patterns>) -> (Vec<u8>, bool) {
     let mut masker = Masker::new(patterns.clone());
     let mut out = Vec::with_capacity(text.len() + 64);
     masker.push(text, &mut out);

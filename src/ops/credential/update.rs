@@ -240,9 +240,7 @@ fn repoints(tx: &Reader<'_>, plan: &Plan) -> Result<bool> {
     }
     for key in [&before.name_key, &after.name_key] {
         let named = tx.bindings_naming(&before.org_id, key, before.id.as_str())?;
-        let is_met = |b: &crate::model::consumer::Binding| {
-            plan.renames() || plan.moves() || b.delivery == crate::model::consumer::Delivery::Header
-        };
+        let is_met = |b: &crate::model::consumer::Binding| plan.renames() || plan.moves() || b.is_brokered();
         if named.iter().any(is_met) {
             return Ok(true);
         }

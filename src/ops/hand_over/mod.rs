@@ -2,10 +2,15 @@
 //!
 //! If the log cannot be written, no value leaves. A missing value never becomes an empty one.
 mod consumer;
+mod holding;
+mod remote;
 mod request;
 mod wish;
 
 pub use consumer::{ForConsumer, Lent, hand_over_to};
+pub use holding::{Holding, Wanting, holding, would_hand};
+pub(super) use remote::ended;
+pub use remote::{Message, Remote, expect_ready, find_remote, open_for_message};
 pub use request::{Meant, OpenField, meant, open_for_request};
 use wish::{Asked, Wish};
 
@@ -16,12 +21,10 @@ use super::reach;
 use super::refusal::remember;
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
-use crate::ids::{ConsumerId, CredentialId};
+use crate::ids::CredentialId;
 use crate::model::access::{Caller, Standing, access};
 use crate::model::consumer::{Binding, Delivery};
-use crate::model::credential::{
-    Credential, CredentialType, Environment, Scope, SealedField, Source, Version,
-};
+use crate::model::credential::{Credential, CredentialType, Environment, SealedField, Source, Version};
 use crate::model::event::Event;
 use crate::model::name::Reserved;
 use crate::model::suspicion::Kind;
@@ -60,6 +63,8 @@ pub struct Handed {
     /// Which credential it is of, and which version.
     pub credential: CredentialId,
     pub version: i64,
+    /// What it is bound by, where a consumer gets it: the variable of the binding.
+    pub binding: String,
 }
 
 /// A winner with its sealed value, on the way from the store to the vault.
@@ -136,10 +141,7 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
             let mut events = Vec::new();
             for c in &chosen {
                 tx.count_use(&c.credential.id, true)?;
-                let mut event = Event::of("use")
-                    .on(&c.credential)
-                    .with("operation", "process")
-                    .with("command", asked.command());
+                let mut event = asked.used(Event::of("use").on(&c.credential));
                 if let Some(b) = &c.binding {
                     event = event.with("binding", b.variable.clone());
                 }
@@ -182,53 +184,6 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
         }
     }
     Ok(handed)
-}
-
-/// Which version of what each variable would hold now. Nothing is handed over, so nothing is recorded.
-pub type Holding = Vec<(String, CredentialId, i64)>;
-
-/// What `handed` is, to be held against what would be handed over later.
-pub fn holding(handed: &[Handed]) -> Holding {
-    let mut all: Holding =
-        handed.iter().map(|h| (h.variable.clone(), h.credential.clone(), h.version)).collect();
-    all.sort();
-    all
-}
-
-/// As [`hand_over`] and [`hand_over_to`] would do it now. Fails as they do.
-pub async fn would_hand(app: &App, caller: &Caller, wanted: &Wanting) -> Result<Holding> {
-    let asked = match wanted {
-        Wanting::Names(wanted) => Asked::Names(wanted.clone()),
-        Wanting::Consumer(id) => Asked::Consumer {
-            id: id.clone(),
-            scope: Scope::Personal,
-            owner: String::new(),
-            command: String::new(),
-        },
-    };
-    let asking = caller.clone();
-    app.store
-        .read_here(move |tx| {
-            let who = tx.standing(&asking)?;
-            let mut all: Holding = Vec::new();
-            for wish in asked.wishes(tx, &asking, &who)? {
-                let Some(one) = choose(tx, &asking, &who, wish)? else { continue };
-                for field in &one.fields {
-                    all.push((one.variable(&field.name), one.credential.id.clone(), one.version.number));
-                }
-            }
-            all.sort();
-            all.dedup();
-            Ok(all)
-        })
-        .await
-}
-
-/// What somebody goes on wanting.
-#[derive(Clone)]
-pub enum Wanting {
-    Names(HandOver),
-    Consumer(ConsumerId),
 }
 
 /// Refreshes the connections among what will be handed over that have too little of their life left. What cannot be used
@@ -412,6 +367,7 @@ fn spread(one: &Chosen, fields: Vec<(String, SecretBytes)>, handed: &mut Vec<Han
             file_name,
             credential: c.id.clone(),
             version: v.number,
+            binding: one.binding.as_ref().map_or_else(String::new, |b| b.variable.clone()),
         });
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::ids::{ConsumerId, CredentialId};
 use crate::model::access::Caller;
-use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
+use crate::model::consumer::{Binding, Consumer};
 use crate::model::credential::{Credential, CredentialType, Source};
 use crate::model::event::Event;
 use crate::model::text::shown;
@@ -49,10 +49,7 @@ pub async fn meant(app: &App, caller: &Caller, name: &str, service: &str) -> Res
                 return Err(Error::new(Code::ConsumerNotFound, "this token is of another consumer"));
             }
             for b in tx.bindings(&asking.org, &c.id)? {
-                if b.delivery != Delivery::Header || b.source == BindingSource::Static {
-                    continue;
-                }
-                if b.service != service {
+                if !b.is_brokered() || b.service != service {
                     continue;
                 }
                 let wish = Wish::bound(c.clone(), b.clone());

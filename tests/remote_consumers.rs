@@ -1,0 +1,280 @@
+//! A person registers a remote MCP server, a client starts it by `unsaid mcp`, and a configuration is rewritten to that.
+use crate::support::brokered::{Service, answer};
+use crate::support::shell::{Done, Shell};
+use crate::support::world::{PersonYes, World};
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use tokio::runtime::Runtime;
+use unsaid::error::Code;
+use unsaid::ops::Operation as _;
+use unsaid::ops::confirm::Confirm;
+use unsaid::ops::consumer::{RegisterConsumer, UpdateConsumer};
+
+/// Made here, so that nothing that looks live stands in the source.
+fn live(letter: &str) -> String {
+    format!("ghp_{}", letter.repeat(4) + &"aB3dE6gH".repeat(4))
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+/// A server that repeats what it was sent in `header`, to everything.
+fn echoing(runtime: &Runtime) -> Service {
+    runtime.block_on(Service::start(|_, request| {
+        let head = request.split("\r\n\r\n").next().unwrap_or_default();
+        let sent: Vec<&str> =
+            head.lines().filter(|l| l.starts_with("authorization") || l.starts_with("x-")).collect();
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "result": { "sent": sent.join("; ") } });
+        vec![answer("200 OK", JSON, &body.to_string())]
+    }))
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A person at the terminal agrees; returns what was on the screen.
+fn registered(shell: &Shell, args: &[&str]) -> String {
+    let mut screen = shell.at_terminal(&[&["consumer", "add"], args].concat());
+    screen.take_challenge();
+    let (code, text) = screen.end();
+    assert_eq!(code, 0, "{text}");
+    text
+}
+
+const PING: &str = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
+
+fn pinged(shell: &Shell, consumer: &str) -> Done {
+    shell.run(&["mcp", consumer], PING)
+}
+
+fn definition(url: &str, extra: &str) -> String {
+    format!(
+        r#"id = "mine"
+name = "Mine"
+description = "A server of ours."
+docs_url = "https://mcp.example.com/docs"
+confidence = "low"
+checked = "2026-06-01"
+source = "https://mcp.example.com/docs"
+
+[transport]
+type = "http"
+url = "{url}"
+
+[[fields]]
+id = "X-Mine-Key"
+in = "header"
+label = "Key"
+type = "token"
+secret = true
+required = true
+format = "key {{value}}"
+variable = "MINE_KEY"
+{extra}"#
+    )
+}
+
+#[test]
+fn a_definition_with_an_address_is_registered_and_spoken_to() {
+    let (runtime, shell, value) = (runtime(), Shell::new(), live("x"));
+    let server = echoing(&runtime);
+    let folder = shell.folder().join("home/config/servers");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("mine.toml"), definition(&format!("http://{}/mcp", server.address), ""))
+        .unwrap();
+
+    let asked = registered(&shell, &["mine", "--server", "mine"]);
+    assert!(asked.contains(&format!("sends MINE_KEY to {}", server.address)), "{asked}");
+    assert!(asked.contains("X-Mine-Key: key {value}"), "{asked}");
+    let missing = pinged(&shell, "mine");
+    assert_eq!((missing.code, missing.error()), (125, "unresolved"));
+    assert!(missing.err.contains("unsaid set MINE_KEY") && missing.out.is_empty(), "{}", missing.err);
+    assert_eq!(server.connections.load(Ordering::SeqCst), 0);
+
+    shell.ok(&["set", "MINE_KEY"], &value);
+    let done = pinged(&shell, "mine");
+
+    assert_eq!(done.code, 0, "{}", done.err);
+    let told: Value = serde_json::from_str(done.out.trim()).expect("one line of JSON");
+    assert_eq!(told["result"]["sent"], "x-mine-key: key [unsaid:MINE_KEY]");
+    assert!(server.received().contains(&format!("x-mine-key: key {value}\r\n")));
+    let log = shell.ok(&["log", "export"], "");
+    assert!(log.contains("mcp ping") && log.contains(&server.address.to_string()), "{log}");
+    for text in [&log, &done.err, &shell.ok(&["consumer", "show", "mine"], ""), &shell.ok(&["doctor"], "")] {
+        assert!(!text.contains(&value));
+    }
+    shell.ok(&["rm", "MINE_KEY", "--yes"], "");
+    assert_eq!(pinged(&shell, "mine").error(), "unresolved");
+}
+
+#[test]
+fn an_address_of_ones_own_takes_a_binding_with_a_header() {
+    let (runtime, shell, value) = (runtime(), Shell::new(), live("y"));
+    let server = echoing(&runtime);
+    let url = format!("http://{}/mcp", server.address);
+    shell.ok(&["set", "A_KEY"], &value);
+    registered(&shell, &["own", "--url", &url, "--bind", "A_KEY=,header=Authorization"]);
+
+    let done = pinged(&shell, "own");
+
+    assert!(done.out.contains("authorization: Bearer [unsaid:A_KEY]"), "{} {}", done.out, done.err);
+    // The value that somebody puts in its place later goes along from then on.
+    let other = live("z");
+    shell.ok(&["set", "A_KEY"], &other);
+    assert!(pinged(&shell, "own").out.contains("Bearer [unsaid:A_KEY]"));
+    assert!(server.received().contains(&other));
+    assert!(shell.ok(&["consumer", "show", "own"], "").contains("header Authorization: Bearer {value}"));
+    let run = shell.run(&["run", "--consumer", "own"], "");
+    assert!(run.code != 0 && run.err.contains("unsaid mcp own"), "{}", run.err);
+    // A program that is run as this consumer does not get what is for the server.
+    let given = shell.run(&["run", "--consumer", "own", "--", "sh", "-c", "echo \"${A_KEY-none}\""], "");
+    assert_eq!(given.out, "none\n", "{}", given.err);
+}
+
+#[test]
+fn what_could_send_a_value_where_nobody_agreed_to_is_refused() {
+    let shell = Shell::new();
+    for (args, told) in [
+        (&["a", "--url", "http://mcp.example.com/mcp", "--bind", "A_KEY=,header=Authorization"][..], "https"),
+        (&["a", "--url", "https://u@mcp.example.com/", "--bind", "A_KEY=,header=Authorization"], "no user"),
+        (&["a", "--bind", "A_KEY=,header=Authorization"], "there is no url"),
+        (&["a", "--url", "https://mcp.example.com/", "--bind", "A_KEY=,header=Host"], "not by a binding"),
+        (
+            &["a", "--url", "https://mcp.example.com/", "--bind", "A_KEY=,header=X-Key: {other}"],
+            "placeholder",
+        ),
+        (
+            &["a", "--url", "https://mcp.example.com/", "--bind", "A_KEY=,header=X-Key: plain"],
+            "where the value goes",
+        ),
+        (
+            &[
+                "a",
+                "--url",
+                "https://mcp.example.com/",
+                "--bind",
+                "A=,header=X-Key",
+                "--bind",
+                "B=,header=x-key",
+            ],
+            "two bindings",
+        ),
+        (
+            &["a", "--url", "https://mcp.example.com/", "--bind", "A=,header=X-Key,paths=/v1/**"],
+            "for the broker",
+        ),
+        (&["a", "--server", "linear", "--url", "https://mcp.example.com/"], "address of its own"),
+        (&["a", "--server", "linear", "--", "sh"], "address of its own"),
+    ] {
+        let refused = shell.run(&[&["consumer", "add"], args].concat(), "");
+        assert_eq!((refused.code, refused.error()), (2, "invalid_input"), "{args:?} {}", refused.err);
+        assert!(refused.err.contains(told), "{args:?} {}", refused.err);
+    }
+    let nobody = shell.run(&["consumer", "add", "a", "--server", "linear"], "");
+    assert_eq!(nobody.error(), "approval_required");
+    let folder = shell.folder().join("home/config/servers");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("mine.toml"), definition("http://mcp.example.com/mcp", "")).unwrap();
+    // A folder with such a definition is not used at all.
+    let unsafe_one = shell.run(&["consumer", "add", "a", "--server", "mine"], "");
+    assert_eq!(unsafe_one.error(), "service_not_found");
+}
+
+async fn asked(w: &World, operation: &str, input: Value) -> Result<String, Code> {
+    let caller = w.person("mia");
+    let confirm = match operation {
+        "register_consumer" => {
+            let input: RegisterConsumer = serde_json::from_value(input).unwrap();
+            input.confirm(&w.app, &caller).await
+        }
+        _ => {
+            let input: UpdateConsumer = serde_json::from_value(input).unwrap();
+            input.confirm(&w.app, &caller).await
+        }
+    };
+    match confirm.map_err(|e| e.code)? {
+        Confirm::Person(question) => Ok(question.impact.join("\n")),
+        _ => panic!("a person is asked"),
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_told_the_host_whenever_it_or_what_goes_there_changes() {
+    let w = World::new().await;
+    let told = asked(&w, "register_consumer", json!({ "name": "linear", "server": "linear" })).await.unwrap();
+    assert!(told.contains("talks to: https://mcp.linear.app/mcp"), "{told}");
+    assert!(told.contains("sends LINEAR_API_KEY to mcp.linear.app"), "{told}");
+    assert!(told.contains("Authorization: Bearer {value}"), "{told}");
+    let mia = w.person("mia");
+    let input = json!({ "name": "linear", "server": "linear" });
+    let made = w.call_with(&mia, "register_consumer", input, &PersonYes).await.unwrap();
+    assert_eq!(made["consumer"]["url"], "https://mcp.linear.app/mcp");
+    assert_eq!(
+        (&made["checks"][0]["delivery"], &made["checks"][0]["required"]),
+        (&json!("header"), &json!(false))
+    );
+
+    let moved = json!({ "consumer": "linear", "url": "https://mcp.evil.example/mcp" });
+    let told = asked(&w, "update_consumer", moved).await.unwrap();
+    assert!(told.contains("sends LINEAR_API_KEY to mcp.evil.example"), "{told}");
+    let alone = json!({ "consumer": "linear", "url": "" });
+    assert_eq!(asked(&w, "update_consumer", alone).await, Err(Code::InvalidInput));
+    let more = json!({ "consumer": "linear", "set_bindings": [
+        { "variable": "TEAM", "source": "static", "delivery": "header", "text": "X-Team: blue" } ] });
+    let told = asked(&w, "update_consumer", more).await.unwrap();
+    assert!(told.contains("gets: TEAM = plain text (header), sent as X-Team: blue"), "{told}");
+    // A model's call waits for a person, and a secret in the text is refused before.
+    let refused = w
+        .refused(
+            &w.caller("mia"),
+            "update_consumer",
+            json!({ "consumer": "linear", "url": "https://mcp.evil.example/" }),
+        )
+        .await;
+    assert_eq!(refused.code, Code::ApprovalRequired);
+    let pasted = json!({ "consumer": "linear", "set_bindings": [
+        { "variable": "A", "source": "static", "delivery": "header", "text": format!("X-Key: {}", live("p")) } ] });
+    assert_eq!(w.refused(&w.caller("mia"), "update_consumer", pasted).await.code, Code::SecretInArgument);
+}
+
+#[test]
+fn a_remote_entry_is_wrapped_and_put_back_byte_for_byte() {
+    let (runtime, shell, value) = (runtime(), Shell::new(), live("x"));
+    let server = echoing(&runtime);
+    let before = format!(
+        "{{\n  // mine\n  \"mcpServers\": {{\n    \"api\": {{\n      \"type\": \"http\",\n      \"url\": \"http://{}/mcp\",\n      \"headers\": {{ \"Authorization\": \"Bearer {value}\", \"X-Team\": \"blue\" }},\n      \"disabled\": false\n    }},\n    \"plain\": {{ \"type\": \"http\", \"url\": \"https://mcp.example.com/mcp\" }}\n  }}\n}}\n",
+        server.address
+    );
+    let path = shell.file("mcp.json", &before);
+    let file = path.to_str().unwrap();
+
+    let dry = shell.run(&["mcp-config", "--wrap", file, "--dry-run"], "");
+    assert!(dry.code == 0 && !dry.err.contains(&value) && dry.err.contains("+++ mcp.json"), "{}", dry.err);
+    assert_eq!(shell.run(&["mcp-config", "--wrap", file], "").error(), "needs_terminal");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+
+    let mut screen = shell.at_terminal(&["mcp-config", "--wrap", file, "--scope", "personal"]);
+    screen.take_challenge();
+    let (code, text) = screen.end();
+
+    assert!(code == 0 && !text.contains(&value), "{text}");
+    let wrapped = std::fs::read_to_string(&path).unwrap();
+    assert!(!wrapped.contains(&value) && !wrapped.contains("headers"), "{wrapped}");
+    assert!(
+        wrapped.contains("// mine")
+            && wrapped.contains("\"disabled\": false")
+            && wrapped.contains("\"type\": \"stdio\"")
+    );
+    assert!(
+        wrapped.contains("\"mcp\", \"api\"") && wrapped.contains("https://mcp.example.com/mcp"),
+        "{wrapped}"
+    );
+    let done = pinged(&shell, "api");
+    assert!(done.out.contains("authorization: Bearer [unsaid:"), "{} {}", done.out, done.err);
+    assert!(done.out.contains("x-team: blue"), "{}", done.out);
+    assert!(server.received().contains(&format!("authorization: Bearer {value}\r\n")));
+    assert_eq!(shell.run(&["mcp-config", "--wrap", file], "").error(), "nothing_to_do");
+
+    shell.ok(&["mcp-config", "--undo", file], "");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+}
