@@ -111,6 +111,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap::", &["src/cli/", "src/main.rs"]),
     ("jsonc_parser::", &["src/wrap/"]),
     ("similar::", &["src/wrap/"]),
+    ("yaml_rust2::", &["src/import/yaml.rs"]),
 ];
 
 #[test]

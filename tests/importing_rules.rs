@@ -301,8 +301,13 @@ fn a_file_that_is_no_known_export_is_refused_in_words() {
     let shell = Shell::new();
     for (name, content, says) in [
         ("x.csv", "one,two\nhunter22,b\n", "header of no export"),
-        ("x.yaml", "A: hunter22\n", "YAML is not read"),
-        ("x.json", "{\"mcpServers\":{\"x\":{\"env\":{\"K\":\"hunter22\"}}}}", "MCP client"),
+        ("x.yaml", "A: &a hunter22\n", "an anchor"),
+        (
+            "x.json",
+            "{\"mcpServers\":{\"x\":{\"env\":{\"K\":\"hunter22\"}}}}",
+            "unsaid mcp-config --wrap FILE",
+        ),
+        ("config.toml", "[mcp_servers.x.env]\nK = \"hunter22\"\n", "unsaid mcp-config --wrap FILE"),
         ("y.json", "{\"encrypted\":true,\"data\":\"hunter22\"}", "encrypted"),
     ] {
         shell.file(name, content);

@@ -14,6 +14,7 @@ mod crashing;
 mod handing_over;
 mod house;
 mod importing;
+mod importing_files;
 mod importing_rules;
 #[cfg(target_os = "linux")]
 mod io_faults;

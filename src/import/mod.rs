@@ -1,4 +1,5 @@
-//! Files that a person hands in: `.env` and its relatives, and the exports of password managers and secret stores.
+//! Files that a person hands in: `.env` and its relatives, the exports of password managers and secret stores, and
+//! what programs keep in a home folder.
 //!
 //! Nothing is run and nothing is asked of anybody. [`read`] tells which credentials a file can become. Refuses to guess. A line whose value depends on who reads it (the dotenv parsers differ about escapes,
 //! backticks and `a#b`), or on another variable or a command, is skipped and reported; a file whose *extent* is
@@ -9,19 +10,28 @@ mod batch;
 mod bitwarden;
 mod docker;
 mod dotenv;
+mod encoded;
 mod format;
+mod gh;
 mod json;
 mod keepass;
+mod kubernetes;
 mod naming;
+mod netrc;
 mod notes;
+mod npmrc;
 mod onepassword;
+mod pgpass;
+mod profiles;
 mod record;
+mod registries;
 mod shape;
 mod shell;
 mod stores;
 mod systemd;
 mod table;
 mod tree;
+mod yaml;
 
 pub use batch::{At, Batch, Field, Item, Left, Remark};
 pub use format::{Format, MAX_ARCHIVE_BYTES, Options, detect_format, read};

@@ -57,7 +57,7 @@ pub(super) fn take(mut record: Record, options: &Options<'_>, batch: &mut Batch)
         return;
     }
     let roles: Vec<_> = parts.iter().map(|p| p.role).collect();
-    let hint = hint(&parts, secret);
+    let hint = hint(&parts, &record.account, secret);
     let (kind, fields) = if !record.keeps_labels && matches!(roles[..], [role] if role != Role::Note) {
         (CredentialType::ApiKey, named(parts, |_, _| "value".into(), secret))
     } else if is_login(&roles) {
@@ -120,7 +120,7 @@ fn name_of(record: &Record, secret: LooksSecret<'_>, batch: &mut Batch) -> Resul
 }
 
 /// A variable's name that is no credential's, where it is harmless to show.
-fn shown(name: &str) -> Option<String> {
+pub(super) fn shown(name: &str) -> Option<String> {
     let harmless = !name.is_empty()
         && name.len() <= 64
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
@@ -136,9 +136,11 @@ fn is_secret(part: &Part, secret: LooksSecret<'_>) -> bool {
     }
 }
 
-fn hint(parts: &[Part], secret: LooksSecret<'_>) -> String {
-    let user = parts.iter().find(|p| p.role == Role::User);
-    user.map(|p| p.value.expose(|text| naming::account(text, secret))).unwrap_or_default()
+fn hint(parts: &[Part], account: &str, secret: LooksSecret<'_>) -> String {
+    match parts.iter().find(|p| p.role == Role::User) {
+        Some(user) => user.value.expose(|text| naming::account(text, secret)),
+        None => naming::account(account, secret),
+    }
 }
 
 fn label(part: &Part, number: usize) -> String {
@@ -206,6 +208,7 @@ fn item(
         description: naming::description(record, secret),
         tags: naming::tags(&record.tags, secret),
         expires_at: record.expires_at,
+        service: record.service,
         account_hint,
     }
 }
@@ -237,7 +240,7 @@ fn take_file(file: Attached, record: &Record, name: &str, options: &Options<'_>,
         Ok(content) if content.size_bytes() == 0 => batch.leave(record.at, Some(own), EMPTY_FILE),
         Ok(content) => {
             let content = Field { name: "content".into(), is_secret: true, value: content };
-            let hint = hint(&record.parts, secret);
+            let hint = hint(&record.parts, &record.account, secret);
             let mut item = item(record, own, CredentialType::File, vec![content], hint, secret);
             if !secret(&file.file_name, Kind::FreeText) {
                 item.file_name = file.file_name;

@@ -205,7 +205,7 @@ fn one(
         kind: Some(item.kind),
         scope: Some(into.scope),
         team: into.team.clone(),
-        service: service(catalogue, &item.fields),
+        service: item.service.map(str::to_owned).or_else(|| service(catalogue, &item.fields)),
         account: text(&item.account),
         environment: into.environment,
         description: text(&item.description),
