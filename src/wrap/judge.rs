@@ -14,17 +14,30 @@ pub(super) struct Judge<'a> {
     pub definition: Option<&'a ServerDefinition>,
 }
 
+/// What the name beside a value suggests, where nothing else did.
+fn by_name(says_secret: bool, name: &str, value: &str, why: &'static str) -> Guess {
+    match says_secret && !is_plain_setting(name, value) {
+        true => Guess::Yes(why),
+        false => Guess::No("nothing suggests a secret"),
+    }
+}
+
 impl Judge<'_> {
-    /// A variable of the environment.
-    pub fn variable(&self, name: &str, value: &str) -> Guess {
+    /// What is settled whatever the value is called: nothing is there, or it stands elsewhere, or is still to be filled in.
+    fn settled(&self, value: &str) -> Option<Guess> {
         if value.trim().is_empty() {
-            return Guess::No("it is empty");
+            return Some(Guess::No("it is empty"));
         }
         if !references(value).is_empty() {
-            return Guess::Reference(BY_CLIENT);
+            return Some(Guess::Reference(BY_CLIENT));
         }
-        if self.is_unfilled(value) {
-            return Guess::No("nobody has filled it in yet");
+        self.is_unfilled(value).then_some(Guess::No("nobody has filled it in yet"))
+    }
+
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str, value: &str) -> Guess {
+        if let Some(settled) = self.settled(value) {
+            return settled;
         }
         let looks = self.looks(value);
         let field = self.definition.and_then(|definition| definition.field(Place::Env, name));
@@ -44,22 +57,13 @@ impl Judge<'_> {
         if let Some(why) = looks {
             return Guess::Yes(why);
         }
-        match says_secret(name) && !is_plain_setting(name, value) {
-            true => Guess::Yes("its name says so"),
-            false => Guess::No("nothing suggests a secret"),
-        }
+        by_name(says_secret(name), name, value, "its name says so")
     }
 
     /// What follows an option of the command line.
     pub fn option(&self, flag: &str, value: &str) -> Guess {
-        if value.trim().is_empty() {
-            return Guess::No("it is empty");
-        }
-        if !references(value).is_empty() {
-            return Guess::Reference(BY_CLIENT);
-        }
-        if self.is_unfilled(value) {
-            return Guess::No("nobody has filled it in yet");
+        if let Some(settled) = self.settled(value) {
+            return settled;
         }
         if let Some(field) = self.definition.and_then(|definition| definition.field_of_flag(flag))
             && field.secret
@@ -70,23 +74,14 @@ impl Judge<'_> {
             return Guess::Yes(why);
         }
         let name = flag.trim_start_matches('-');
-        match says_secret(name) && !is_plain_setting(name, value) {
-            true => Guess::Yes("its option says so"),
-            false => Guess::No("nothing suggests a secret"),
-        }
+        by_name(says_secret(name), name, value, "its option says so")
     }
 
     /// A header of a request.
     pub fn header(&self, name: &str, value: &str) -> Guess {
-        if value.trim().is_empty() {
-            return Guess::No("it is empty");
-        }
-        if !references(value).is_empty() {
-            return Guess::Reference(BY_CLIENT);
-        }
         let bare = value.trim().split_once(' ').map_or(value, |(_, rest)| rest);
-        if self.is_unfilled(value) || self.is_unfilled(bare) {
-            return Guess::No("nobody has filled it in yet");
+        if let Some(settled) = self.settled(value).or_else(|| self.settled(bare)) {
+            return settled;
         }
         let field = self.definition.and_then(|definition| definition.field(Place::Header, name));
         if field.is_some_and(|field| field.secret) {
@@ -97,10 +92,7 @@ impl Judge<'_> {
         }
         let lower = name.to_ascii_lowercase();
         let carries = ["authorization", "proxy-authorization", "cookie", "x-auth"].contains(&lower.as_str());
-        match (carries || says_secret(name)) && !is_plain_setting(name, value) {
-            true => Guess::Yes("its name says so"),
-            false => Guess::No("nothing suggests a secret"),
-        }
+        by_name(carries || says_secret(name), name, value, "its name says so")
     }
 
     /// An address: a password before the `@`, or a key in its query or path.
