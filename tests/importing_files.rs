@@ -308,7 +308,7 @@ async fn an_encrypted_export_of_bitwarden_says_what_to_export_instead() {
     let bytes = sample("bitwarden-encrypted-passwordprotected.json");
     let format = detect_format("x.json", &bytes).unwrap();
 
-    let e = read_sample(&w, "x.json", format, &bytes).err().expect("it is refused");
+    let e = read_sample(&w, "x.json", format, &bytes).expect_err("it is refused");
 
     assert!(e.message().contains("encrypted") && e.next_step().contains("as .json"), "{}", e.next_step());
 }
@@ -321,10 +321,23 @@ fn what_only_resembles_such_a_file_is_still_a_file_of_variables() {
         ("x.env", "[default]\nA=x\n"),
         ("x.env", "# apiVersion: v1\nA=kind:\n"),
         ("x.env", "A=host:5432:db:user:pass\n"),
+        ("x.env", "NPMRC='\n//r.test/:_authToken=x\n'\n"),
+        ("x.env", "A='\napiVersion: v1\nkind: Secret\n[mcp_servers.x]\n'\n"),
     ] {
         let format = detect_format(name, text.as_bytes()).unwrap();
 
         assert!(matches!(format, Format::Variables(_)), "{text}: {}", format.word());
+    }
+    let header = "name,url,username,password,note\n";
+    for note in [
+        "//r.test/:_authToken=x\n",
+        "apiVersion: v1\nkind: Secret\n",
+        "[mcp_servers.x]\n",
+        "machine a login b\n",
+    ] {
+        let text = format!("{header}A,x,u,p,\"n\n{note}\"\n");
+
+        assert_eq!(detect_format("x.csv", text.as_bytes()).unwrap(), Format::Browser, "{note}");
     }
 }
 

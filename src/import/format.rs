@@ -170,14 +170,11 @@ pub fn detect_format(file_name: &str, bytes: &[u8]) -> Result<Format> {
     if name.ends_with(".json") || start.starts_with('{') || is_list {
         return detect_json(start);
     }
-    if head.lines().any(|line| line.starts_with("[mcp_servers.")) {
+    if name.ends_with(".toml") && head.lines().any(|line| line.starts_with("[mcp_servers.")) {
         return Err(of_a_client());
     }
-    if let Some(format) = detect_home(&name, start) {
-        return Ok(format);
-    }
     let first = head.lines().next().unwrap_or_default();
-    if let Some(format) = table::detect(first) {
+    if let Some(format) = table::detect(first).or_else(|| detect_home(&name, start)) {
         return Ok(format);
     }
     if name.ends_with(".csv") {
@@ -193,6 +190,10 @@ pub fn detect_format(file_name: &str, bytes: &[u8]) -> Result<Format> {
     Ok(Format::Variables(super::detect(file_name, bytes)))
 }
 
+/// What a manifest begins with: its members stand in any order.
+const OF_A_MANIFEST: &[&str] =
+    &["apiVersion:", "data:", "immutable:", "items:", "kind:", "metadata:", "stringData:", "type:"];
+
 /// YAML by its name; a Secret of Kubernetes also by its first lines, as a pipe has no name.
 fn detect_yaml(name: &str, start: &str) -> Option<Format> {
     if start.starts_with('{') || name.ends_with(".json") {
@@ -200,7 +201,11 @@ fn detect_yaml(name: &str, start: &str) -> Option<Format> {
     }
     let begins = |word: &str| start.lines().any(|line| line.starts_with(word));
     let is_named = name.ends_with(".yaml") || name.ends_with(".yml");
-    if begins("apiVersion:") && begins("kind:") {
+    // Elsewhere a manifest may stand in a note or a value.
+    let first =
+        start.lines().find(|line| !line.is_empty() && !line.starts_with("---") && !line.starts_with('#'));
+    let is_manifest = first.is_some_and(|line| OF_A_MANIFEST.iter().any(|word| line.starts_with(word)));
+    if is_manifest && begins("apiVersion:") && begins("kind:") {
         return Some(Format::Kubernetes);
     }
     let is_of_gh = name.ends_with("hosts.yml")
@@ -221,6 +226,8 @@ fn detect_home(name: &str, start: &str) -> Option<Format> {
     let is_npm = |line: &str| {
         line.starts_with("//") && of_registry.iter().any(|word| line.contains(&format!(":{word}")))
     };
+    // A variable may hold such a file.
+    let is_variable = |line: &str| line.starts_with(|c: char| c.is_ascii_uppercase());
     let is_machine = first.starts_with("machine ") && ["login", "password"].iter().any(|w| start.contains(w));
     let is_postgres = |line: &str| {
         let parts: Vec<_> = line.splitn(5, ':').collect();
@@ -231,7 +238,7 @@ fn detect_home(name: &str, start: &str) -> Option<Format> {
         ".npmrc" | "npmrc" => Some(Format::Npmrc),
         ".pgpass" | "pgpass" | "pgpass.conf" => Some(Format::Pgpass),
         _ if is_machine => Some(Format::Netrc),
-        _ if lines.clone().any(is_npm) => Some(Format::Npmrc),
+        _ if lines.clone().any(is_npm) && !lines.clone().any(is_variable) => Some(Format::Npmrc),
         _ if !first.is_empty() && lines.all(is_postgres) => Some(Format::Pgpass),
         _ => None,
     }
@@ -252,8 +259,6 @@ fn detect_json(head: &str) -> Result<Format> {
     }
     Ok(if has("apiVersion") && has("kind") {
         Format::Kubernetes
-    } else if has("auths") || has("credHelpers") || has("credsStore") {
-        Format::DockerConfig
     } else if has("encrypted") && (has("items") || has("data")) {
         Format::BitwardenJson
     } else if has("SecretString") || has("SecretBinary") || has("SecretValues") {
@@ -270,6 +275,8 @@ fn detect_json(head: &str) -> Result<Format> {
         Format::Azure
     } else if has("category") && has("fields") && has("vault") {
         Format::OnePasswordItem
+    } else if has("auths") || has("credHelpers") || has("credsStore") {
+        Format::DockerConfig
     } else {
         Format::Variables(Dialect::Json)
     })
