@@ -9,12 +9,14 @@
 //! opened: a data key is wrapped anew, what it sealed stays. A row that was changed outside unsaid is not given a sound
 //! MAC: it is named, and the old key is kept until somebody has dealt with it.
 use super::keys::forget_old_pages;
+use super::tables::every_table;
 use crate::app::{App, org_key_record, org_key_row};
 use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
 use crate::model::connection::{Connection, Consent};
+use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::{Event, Outcome};
@@ -119,19 +121,10 @@ async fn begin(app: &App, caller: &Caller) -> Result<OrgRotated> {
 /// One pass over every table with MACs. Returns how many rows were moved.
 async fn pass(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) -> Result<i64> {
     let mut moved = 0;
-    moved += table::<Org>(app, caller, to, unsound).await?;
-    moved += table::<User>(app, caller, to, unsound).await?;
-    moved += table::<Team>(app, caller, to, unsound).await?;
-    moved += table::<Membership>(app, caller, to, unsound).await?;
-    moved += table::<Credential>(app, caller, to, unsound).await?;
-    moved += table::<Version>(app, caller, to, unsound).await?;
-    moved += table::<Grant>(app, caller, to, unsound).await?;
-    moved += table::<Provider>(app, caller, to, unsound).await?;
-    moved += table::<Approval>(app, caller, to, unsound).await?;
-    moved += table::<Token>(app, caller, to, unsound).await?;
-    moved += table::<EntryLink>(app, caller, to, unsound).await?;
-    moved += table::<Connection>(app, caller, to, unsound).await?;
-    moved += table::<Consent>(app, caller, to, unsound).await?;
+    macro_rules! each {
+        ($($table:ty),* $(,)?) => { $( moved += table::<$table>(app, caller, to, unsound).await?; )* };
+    }
+    every_table!(each);
     Ok(moved)
 }
 
@@ -202,6 +195,9 @@ impl Moves for Approval {}
 impl Moves for Token {}
 impl Moves for EntryLink {}
 impl Moves for Connection {}
+impl Moves for Consumer {}
+impl Moves for Binding {}
+impl Moves for ConsumerToken {}
 
 impl Moves for Consent {
     fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {
@@ -283,19 +279,11 @@ async fn finish(app: &App, caller: &Caller, to: i64, rows: i64) -> Result<()> {
     let (org, keys) = (caller.org.clone(), app.keys.clone());
     app.store
         .write(caller, move |tx| {
-            let left = tx.count_stale::<Org>(&org, to)?
-                + tx.count_stale::<User>(&org, to)?
-                + tx.count_stale::<Team>(&org, to)?
-                + tx.count_stale::<Membership>(&org, to)?
-                + tx.count_stale::<Credential>(&org, to)?
-                + tx.count_stale::<Version>(&org, to)?
-                + tx.count_stale::<Grant>(&org, to)?
-                + tx.count_stale::<Provider>(&org, to)?
-                + tx.count_stale::<Approval>(&org, to)?
-                + tx.count_stale::<Token>(&org, to)?
-                + tx.count_stale::<EntryLink>(&org, to)?
-                + tx.count_stale::<Connection>(&org, to)?
-                + tx.count_stale::<Consent>(&org, to)?;
+            let mut left = 0;
+            macro_rules! each {
+                ($($table:ty),* $(,)?) => { $( left += tx.count_stale::<$table>(&org, to)?; )* };
+            }
+            every_table!(each);
             if left > 0 {
                 return Err(Error::new(Code::Changed, format!("{left} rows are under the old key still")));
             }
