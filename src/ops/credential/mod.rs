@@ -3,6 +3,7 @@ pub mod create;
 pub mod delete;
 pub mod explain;
 pub mod get;
+mod instead;
 pub mod list;
 pub mod purge;
 pub mod restore;
