@@ -157,6 +157,7 @@ codes! {
     Unreachable "unreachable" Unavailable "Check the address and the network, then try again."
     CommandNotExecutable "command_not_executable" Unavailable "Make it executable with `chmod +x`, or name the program that reads it."
     CommandNotStarted "command_not_started" Unavailable "Nothing ran. Try again; if it repeats, the cause is in the log."
+    ScanIncomplete "scan_incomplete" Unavailable "Make readable what was named, or search as somebody who may read it; then search again."
     ConfigInvalid "config_invalid" Unavailable "Correct the setting this message names."
 
     Integrity "integrity_failure" Internal "Somebody changed the database behind our back. Run `unsaid doctor`, and restore a backup if you did not do it."

@@ -36,6 +36,7 @@ mod restore;
 mod restore_backup;
 mod rm;
 mod run;
+mod scan;
 mod serve;
 mod serve_http;
 mod service;
@@ -82,7 +83,7 @@ Examples:
   unsaid approve                           see what waits for your yes
 
 Exit codes: 0 done · 2 wrong input · 3 denied · 4 not found · 5 conflict · 6 limit · 7 unavailable ·
-70 internal. `unsaid run` passes its command's own status on, and fails with 125 to 127 itself.";
+70 internal. `unsaid scan` ends with 1 where it found something. `unsaid run` passes its command's own status on, and fails with 125 to 127 itself.";
 
 /// What a shell sees when `unsaid run` itself fails (env(1)).
 const RUN_FAILED: u8 = 125;
@@ -147,6 +148,8 @@ enum Command {
     Broker(broker::Broker),
     /// See, grant or decline what an assistant asked for
     Approve(approve::Approve),
+    /// Find out where values of the vault stand in files, histories and transcripts
+    Scan(scan::Scan),
     /// Read, check and export the audit log
     Log(log::Log),
     /// Take over what a .env file, a password manager's export or a secret store's JSON holds
@@ -219,6 +222,8 @@ impl Cli {
             // The child is started after the runtime is gone: one thread, and nothing in its way.
             Command::Run(command) => command.run(&context(globals)?),
             Command::Mcp(command) => command.run(&context(globals)?),
+            // What it found is its status.
+            Command::Scan(command) => runtime()?.block_on(command.run(&context(globals)?)),
             command => {
                 let cx = context(globals)?;
                 let runtime = match &command {
@@ -272,7 +277,7 @@ impl Command {
             Command::Key(command) => command.run(cx).await,
             Command::Doctor(command) => command.run(cx).await,
             Command::McpConfig(command) => command.change(cx).await,
-            Command::Run(_) | Command::Mcp(_) | Command::Completions(_) => {
+            Command::Run(_) | Command::Mcp(_) | Command::Scan(_) | Command::Completions(_) => {
                 Err(internal("a command was sent the wrong way"))
             }
         }
@@ -338,7 +343,7 @@ mod tests {
 
         assert_eq!(
             names.join(" "),
-            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve log import backup \
+            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve scan log import backup \
              restore-backup open org policy user team token consumer provider service key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {

@@ -10,6 +10,7 @@ mod files;
 mod keyboard;
 mod mask;
 mod relay;
+mod search;
 mod spawn;
 mod streams;
 mod terminal;
@@ -26,6 +27,7 @@ use std::sync::mpsc::{Receiver, Sender};
 pub use encodings::MASKED_FROM_BYTES;
 pub use files::{scratch_folder, sweep};
 pub use mask::{Masker, Patterns};
+pub use search::{Found, Reading, Sought, search};
 
 /// One value for the child.
 pub struct Injected {
