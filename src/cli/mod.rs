@@ -6,6 +6,7 @@ mod approve;
 mod backup;
 mod binding;
 mod broker;
+mod canary;
 pub mod client_file;
 mod completions;
 mod confirm;
@@ -150,6 +151,8 @@ enum Command {
     Approve(approve::Approve),
     /// Find out where values of the vault stand in files, histories and transcripts
     Scan(scan::Scan),
+    /// Mark credentials that nothing should use, and see who used one
+    Canary(canary::Canary),
     /// Read, check and export the audit log
     Log(log::Log),
     /// Take over what a .env file, a password manager's export or a secret store's JSON holds
@@ -260,6 +263,7 @@ impl Command {
             Command::Share(command) => command.run(cx).await,
             Command::Unshare(command) => command.run(cx).await,
             Command::Approve(command) => command.run(cx).await,
+            Command::Canary(command) => command.run(cx).await,
             Command::Log(command) => command.run(cx).await,
             Command::Import(command) => command.run(cx).await,
             Command::Backup(command) => command.run(cx).await,
@@ -343,7 +347,7 @@ mod tests {
 
         assert_eq!(
             names.join(" "),
-            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve scan log import backup \
+            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve scan canary log import backup \
              restore-backup open org policy user team token consumer provider service key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {

@@ -205,7 +205,7 @@ fn tidy(schema: Value) -> Map<String, Value> {
 pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         use super::{
-            approval, audit, connection as n, consumer as k, credential as c, org, provider as p,
+            approval, audit, canary, connection as n, consumer as k, credential as c, org, provider as p,
             service as s, session, token,
         };
         let mut all = vec![
@@ -240,6 +240,9 @@ pub fn catalog() -> &'static [Entry] {
             entry::<k::UpdateConsumer>(),
             entry::<k::RemoveConsumer>(),
             entry::<k::GetConsumer>(),
+            entry::<canary::ListCanaries>(),
+            entry::<canary::MarkCanary>(),
+            entry::<canary::AcknowledgeCanary>(),
             entry::<approval::ListApprovals>(),
             entry::<token::ListTokens>(),
             entry::<token::RevokeToken>(),

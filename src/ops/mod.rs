@@ -4,6 +4,7 @@
 pub mod approval;
 pub mod audit;
 pub mod broker;
+pub mod canary;
 pub mod catalog;
 pub mod confirm;
 pub mod connection;

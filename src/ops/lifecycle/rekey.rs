@@ -14,7 +14,9 @@ use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
+use crate::model::canary::{Canary, CanaryAlert};
 use crate::model::connection::{Connection, Consent};
+use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::{Event, Outcome};
@@ -132,6 +134,11 @@ async fn pass(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) ->
     moved += table::<EntryLink>(app, caller, to, unsound).await?;
     moved += table::<Connection>(app, caller, to, unsound).await?;
     moved += table::<Consent>(app, caller, to, unsound).await?;
+    moved += table::<Consumer>(app, caller, to, unsound).await?;
+    moved += table::<Binding>(app, caller, to, unsound).await?;
+    moved += table::<ConsumerToken>(app, caller, to, unsound).await?;
+    moved += table::<Canary>(app, caller, to, unsound).await?;
+    moved += table::<CanaryAlert>(app, caller, to, unsound).await?;
     Ok(moved)
 }
 
@@ -202,6 +209,11 @@ impl Moves for Approval {}
 impl Moves for Token {}
 impl Moves for EntryLink {}
 impl Moves for Connection {}
+impl Moves for Consumer {}
+impl Moves for Binding {}
+impl Moves for ConsumerToken {}
+impl Moves for Canary {}
+impl Moves for CanaryAlert {}
 
 impl Moves for Consent {
     fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {
@@ -295,7 +307,12 @@ async fn finish(app: &App, caller: &Caller, to: i64, rows: i64) -> Result<()> {
                 + tx.count_stale::<Token>(&org, to)?
                 + tx.count_stale::<EntryLink>(&org, to)?
                 + tx.count_stale::<Connection>(&org, to)?
-                + tx.count_stale::<Consent>(&org, to)?;
+                + tx.count_stale::<Consent>(&org, to)?
+                + tx.count_stale::<Consumer>(&org, to)?
+                + tx.count_stale::<Binding>(&org, to)?
+                + tx.count_stale::<ConsumerToken>(&org, to)?
+                + tx.count_stale::<Canary>(&org, to)?
+                + tx.count_stale::<CanaryAlert>(&org, to)?;
             if left > 0 {
                 return Err(Error::new(Code::Changed, format!("{left} rows are under the old key still")));
             }

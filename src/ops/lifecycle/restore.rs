@@ -15,7 +15,9 @@ use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
 use crate::model::access::{Caller, Door, Grant};
 use crate::model::approval::Approval;
+use crate::model::canary::{Canary, CanaryAlert};
 use crate::model::connection::{Connection, Consent};
+use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::Event;
@@ -266,7 +268,12 @@ pub(super) fn every_row(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Resul
     sound::<Token>(tx, org, rows)?;
     sound::<EntryLink>(tx, org, rows)?;
     sound::<Connection>(tx, org, rows)?;
-    sound::<Consent>(tx, org, rows)
+    sound::<Consent>(tx, org, rows)?;
+    sound::<Consumer>(tx, org, rows)?;
+    sound::<Binding>(tx, org, rows)?;
+    sound::<ConsumerToken>(tx, org, rows)?;
+    sound::<Canary>(tx, org, rows)?;
+    sound::<CanaryAlert>(tx, org, rows)
 }
 
 fn sound<T: Entity>(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Result<()> {
