@@ -62,12 +62,18 @@ fn main() {
         }
     }
 
-    println!("{VALUES} values, {mib} MiB in files of 64 KiB; medians of {TURNS} turns, processor time (wall)");
+    println!(
+        "{VALUES} values, {mib} MiB in files of 64 KiB; medians of {TURNS} turns, processor time (wall)"
+    );
     let [whole, start, rg_all, rg_one] = times.map(|all| (median(&all, |t| t.0), median(&all, |t| t.1)));
     let speed = |seconds: f64| mib as f64 * 1.048_576 / seconds;
     println!("unsaid scan            {:7.3} s ({:.3} s)  {:6.0} MB/s", whole.0, whole.1, speed(whole.0));
     println!("  opening the values   {:7.3} s ({:.3} s)", start.0, start.1);
-    println!("  searching alone      {:7.3} s            {:6.0} MB/s", whole.0 - start.0, speed(whole.0 - start.0));
+    println!(
+        "  searching alone      {:7.3} s            {:6.0} MB/s",
+        whole.0 - start.0,
+        speed(whole.0 - start.0)
+    );
     match has_rg {
         true => {
             for (name, (cpu, wall)) in [("rg, all values as they are", rg_all), ("rg, one value", rg_one)] {
@@ -75,7 +81,9 @@ fn main() {
             }
             println!("searching, beside rg with all values: {:.2} ×", rg_all.0 / (whole.0 - start.0));
         }
-        false => println!("ripgrep is not installed: there is nothing to stand beside (`apt install ripgrep`)"),
+        false => {
+            println!("ripgrep is not installed: there is nothing to stand beside (`apt install ripgrep`)")
+        }
     }
     assert!(speed(whole.0 - start.0) >= 100.0, "less than 100 MB/s a core");
 }
@@ -160,8 +168,22 @@ fn line(text: &mut String, dice: &mut Dice, words: &[String]) {
         0 => writeln!(text),
         1 => writeln!(text, "{indent}// {} {} {} {}", word(dice), word(dice), word(dice), word(dice)),
         2 => writeln!(text, "{indent}let {} = \"{:032x}\";", word(dice), u128::from(dice.next()) << 50),
-        3 => writeln!(text, "{indent}\"url\": \"https://{}.example.com/{}?{}={}\",", word(dice), word(dice), word(dice), dice.next()),
-        4 => writeln!(text, "{{\"type\":\"{}\",\"text\":\"{} {}\\n{}\"}}", word(dice), word(dice), word(dice), word(dice)),
+        3 => writeln!(
+            text,
+            "{indent}\"url\": \"https://{}.example.com/{}?{}={}\",",
+            word(dice),
+            word(dice),
+            word(dice),
+            dice.next()
+        ),
+        4 => writeln!(
+            text,
+            "{{\"type\":\"{}\",\"text\":\"{} {}\\n{}\"}}",
+            word(dice),
+            word(dice),
+            word(dice),
+            word(dice)
+        ),
         5 => writeln!(text, "{indent}{}", BASE64.encode(&dice.next().to_be_bytes().repeat(5))),
         _ => writeln!(text, "{indent}{}.{}({}, {});", word(dice), word(dice), word(dice), dice.below(1000)),
     };

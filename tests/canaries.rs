@@ -81,15 +81,10 @@ async fn what_is_no_canary_what_is_refused_and_a_search_raise_nothing() {
     assert!(!w.log().await.contains(&"canary_used ok".to_owned()));
 }
 
-/// An answer with what tells two credentials apart taken out.
-fn alike(answer: &Value) -> String {
-    let mut text = answer.to_string().replace("CANARY_KEY", "NAME").replace("PLAIN_KEY", "NAME");
-    for field in ["/id", "/credentials/0/id", "/considered/0/id"] {
-        if let Some(id) = answer.pointer(field).and_then(Value::as_str) {
-            text = text.replace(id, "ID");
-        }
-    }
-    text
+/// An answer with what tells two credentials apart taken out: their names, and ids.
+fn alike(answer: &Value, ids: &[String]) -> String {
+    let names = ["CANARY_KEY".to_owned(), "PLAIN_KEY".to_owned()];
+    names.iter().chain(ids).fold(answer.to_string(), |text, one| text.replace(one, "…"))
 }
 
 #[tokio::test]
@@ -99,7 +94,19 @@ async fn who_only_uses_it_and_every_assistant_sees_a_credential_like_any_other()
         take(&w, &w.person("mia"), name).await;
     }
 
-    for caller in [w.caller("mia"), w.person("mia"), w.caller("tess"), w.caller("tom"), w.caller("ada"), w.caller("otto")] {
+    let mut ids = Vec::new();
+    for name in ["CANARY_KEY", "PLAIN_KEY"] {
+        let found = w.call(&w.caller("tess"), "get_credential", json!({"credential": name})).await.unwrap();
+        ids.push(found["id"].as_str().unwrap().to_owned());
+    }
+    for caller in [
+        w.caller("mia"),
+        w.person("mia"),
+        w.caller("tess"),
+        w.caller("tom"),
+        w.caller("ada"),
+        w.caller("otto"),
+    ] {
         for (operation, argument) in [
             ("get_credential", "credential"),
             ("list_credentials", "text"),
@@ -108,10 +115,8 @@ async fn who_only_uses_it_and_every_assistant_sees_a_credential_like_any_other()
         ] {
             let mut answers = Vec::new();
             for name in ["CANARY_KEY", "PLAIN_KEY"] {
-                match w.call(&caller, operation, json!({argument: name})).await {
-                    Ok(answer) => answers.push(alike(&answer)),
-                    Err(e) => answers.push(e.to_json().to_string().replace(name, "NAME")),
-                }
+                let answer = w.call(&caller, operation, json!({argument: name})).await;
+                answers.push(alike(&answer.unwrap_or_else(|e| e.to_json()), &ids));
             }
             assert_eq!(answers[0], answers[1], "{operation} of {}", caller.user);
             assert!(!answers[0].to_lowercase().contains("canary"), "{operation}: {}", answers[0]);
@@ -129,10 +134,12 @@ async fn people_who_manage_it_and_those_who_read_the_whole_log_find_the_event() 
     take(&w, &w.person("mia"), "CANARY_KEY").await;
 
     for (login, count) in [("tess", 1), ("tom", 1), ("ada", 1), ("otto", 1), ("mia", 0), ("max", 0)] {
-        let found = w.call(&w.person(login), "search_audit_log", json!({"operation": "canary_used"})).await.unwrap();
+        let found =
+            w.call(&w.person(login), "search_audit_log", json!({"operation": "canary_used"})).await.unwrap();
         assert_eq!(found["events"].as_array().unwrap().len(), count, "{login}");
     }
-    let last = w.call(&w.person("tess"), "get_credential", json!({"credential": "CANARY_KEY"})).await.unwrap();
+    let last =
+        w.call(&w.person("tess"), "get_credential", json!({"credential": "CANARY_KEY"})).await.unwrap();
     assert!(last.to_string().contains("canary_used"));
     // The alert itself is for those who manage it.
     for login in ["ada", "otto", "mia", "max"] {
@@ -158,7 +165,12 @@ async fn marking_and_acknowledging_is_for_people_who_manage_it() {
         (w.person("mia"), "acknowledge_canary", know.clone(), Code::AlertNotFound),
         (w.person("ada"), "acknowledge_canary", know.clone(), Code::AlertNotFound),
         (w.person("tess"), "acknowledge_canary", json!({"alert": "nothing"}), Code::AlertNotFound),
-        (Caller { door: Door::Cli, ..w.stranger("ada") }, "acknowledge_canary", know.clone(), Code::AlertNotFound),
+        (
+            Caller { door: Door::Cli, ..w.stranger("ada") },
+            "acknowledge_canary",
+            know.clone(),
+            Code::AlertNotFound,
+        ),
     ] {
         let before = w.log().await.len();
         let e = w.refused(&caller, operation, arguments).await;
@@ -179,7 +191,7 @@ async fn marking_and_acknowledging_is_for_people_who_manage_it() {
 }
 
 #[tokio::test]
-async fn an_alert_that_was_removed_from_outside_is_missed_and_a_changed_mark_stops_the_use() {
+async fn a_mark_that_was_changed_outside_stops_the_use() {
     let w = world().await;
     let path = w.app.config.places.database();
     let conn = rusqlite::Connection::open(path).unwrap();
@@ -198,7 +210,10 @@ fn at_the_command_line_a_canary_is_made_with_a_value_that_nobody_sees() {
     let made = shell.ok(&["set", "GITHUB_ADMIN_TOKEN", "--service", "github", "--canary"], "");
     assert!(made.contains("It is a canary"), "{made}");
     assert!(!made.contains("ghp_") && !made.contains("github_pat_"));
-    let run = shell.ok(&["run", "--only", "GITHUB_ADMIN_TOKEN", "--", "sh", "-c", "printf %.3s $GITHUB_ADMIN_TOKEN"], "");
+    let run = shell.ok(
+        &["run", "--only", "GITHUB_ADMIN_TOKEN", "--", "sh", "-c", "printf %.3s $GITHUB_ADMIN_TOKEN"],
+        "",
+    );
     assert!(run.starts_with("gh") || run.starts_with("git"), "{run}");
 
     let status = shell.ok(&["status"], "");

@@ -107,7 +107,7 @@ fn keeps_quiet(done: &Scanned, value: &str) {
 }
 
 #[tokio::test]
-async fn f_30_a_value_is_found_with_its_file_and_line_and_nothing_of_it_is_told() {
+async fn a_value_is_found_with_its_file_and_line_and_nothing_of_it_is_told() {
     let place = Place::new().await;
     let value = live("stripe");
     place.file("src/a.rs", format!("one\ntwo\nlet key = \"{value}\";\n"));
@@ -190,14 +190,22 @@ async fn a_key_file_is_found_by_each_of_its_lines_and_not_by_what_all_have() {
     let end = ["-----END ", "PRIVATE KEY-----"].concat();
     let pem = format!("{begin}\n{}\n{}\n{}\n{end}\n", line(1), line(2), line(3));
     place.file_value("TLS_KEY", pem.as_bytes()).await;
-    let config = format!("apiVersion: v1\ncurrent-context: default\nkind: Config-of-something\ntoken: {}\n", live("kube"));
+    let config = format!(
+        "apiVersion: v1\ncurrent-context: default\nkind: Config-of-something\ntoken: {}\n",
+        live("kube")
+    );
     place.file_value("KUBECONFIG_FILE", config.as_bytes()).await;
 
     place.file("1-whole.pem", &pem);
     place.file("2-crlf.pem", pem.replace('\n', "\r\n"));
     place.file("3-in-json", serde_json::to_string(&pem).unwrap());
     place.file("4-one-line", format!("…\n{}\n…", line(2)));
-    place.file("5-nobodys", format!("{begin}\nAAAA\n{end}\napiVersion: v1\ncurrent-context: default\nkind: Config-of-something\n"));
+    place.file(
+        "5-nobodys",
+        format!(
+            "{begin}\nAAAA\n{end}\napiVersion: v1\ncurrent-context: default\nkind: Config-of-something\n"
+        ),
+    );
 
     let done = place.scan().await;
 
@@ -269,7 +277,11 @@ async fn nothing_of_other_peoples_values_is_looked_for() {
     assert_eq!(uses, 2 + 2 + 4 + 2);
 
     // An auditor uses nothing, a stranger has nothing here: neither gets a search.
-    for caller in [w.person("otto"), { let mut c = w.stranger("ada"); c.door = unsaid::model::access::Door::Cli; c }] {
+    for caller in [w.person("otto"), {
+        let mut c = w.stranger("ada");
+        c.door = unsaid::model::access::Door::Cli;
+        c
+    }] {
         let wanted = Scan { paths: paths.clone(), ..Scan::default() };
         assert_eq!(place.try_scan(&caller, wanted).await.unwrap_err().code, Code::InvalidInput);
     }
@@ -310,7 +322,11 @@ async fn only_a_person_searches_and_only_what_is_there() {
     for (caller, wanted, code) in [
         (place.w.caller("ada"), Scan { paths: here.clone(), ..Scan::default() }, Code::PeopleOnly),
         (place.w.person("ada"), Scan::default(), Code::InvalidInput),
-        (place.w.person("ada"), Scan { paths: vec!["/no/such/place".into()], ..Scan::default() }, Code::InvalidInput),
+        (
+            place.w.person("ada"),
+            Scan { paths: vec!["/no/such/place".into()], ..Scan::default() },
+            Code::InvalidInput,
+        ),
         (
             place.w.person("ada"),
             Scan { paths: here, has_history: true, ..Scan::default() },
@@ -351,7 +367,11 @@ async fn hostile_files_neither_hang_nor_leak() {
     let done = place.scan().await;
 
     let in_file = |name: &str| done.found.iter().filter(|one| one.path.contains(name)).count();
-    assert_eq!((in_file("huge"), in_file("bytes"), in_file("wide"), in_file("esc")), (1, 1, 1, 1), "{done:?}");
+    assert_eq!(
+        (in_file("huge"), in_file("bytes"), in_file("wide"), in_file("esc")),
+        (1, 1, 1, 1),
+        "{done:?}"
+    );
     assert_eq!(done.found.iter().find(|one| one.path.ends_with("wide")).unwrap().line, Some(2));
     assert_eq!((done.found.len(), done.left_out.special, done.left_out.unreadable), (4, 4, 0));
     keeps_quiet(&done, &value);
@@ -480,9 +500,20 @@ async fn a_repository_that_would_run_programs_runs_none() {
     let script = place.file(".git/hooks/post-index-change", format!("#!/bin/sh\n{run}\n"));
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
     for name in [
-        "core.fsmonitor", "core.pager", "pager.log", "diff.external", "diff.own.textconv", "diff.own.command",
-        "filter.own.smudge", "filter.own.clean", "gpg.program", "core.sshCommand", "credential.helper",
-        "core.alternateRefsCommand", "alias.log", "alias.cat-file",
+        "core.fsmonitor",
+        "core.pager",
+        "pager.log",
+        "diff.external",
+        "diff.own.textconv",
+        "diff.own.command",
+        "filter.own.smudge",
+        "filter.own.clean",
+        "gpg.program",
+        "core.sshCommand",
+        "credential.helper",
+        "core.alternateRefsCommand",
+        "alias.log",
+        "alias.cat-file",
     ] {
         let run = if name.starts_with("alias") { format!("!{run}") } else { run.clone() };
         place.git(&["config", name, &run]);
@@ -518,7 +549,10 @@ fn the_exit_code_says_what_was_found_and_the_output_never_what_it_is() {
     let json = shell.run(&["scan", "--json", "-"], &format!("x {} y\n", BASE64.encode(value.as_bytes())));
     assert_eq!(json.code, 1);
     let answer: serde_json::Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!((answer["found"][0]["path"].as_str(), answer["found"][0]["line"].as_i64()), (Some("-"), Some(1)));
+    assert_eq!(
+        (answer["found"][0]["path"].as_str(), answer["found"][0]["line"].as_i64()),
+        (Some("-"), Some(1))
+    );
 
     for (args, code, error) in [
         (&["scan", "nowhere.txt"][..], 2, "invalid_input"),

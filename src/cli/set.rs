@@ -132,8 +132,11 @@ impl Set {
     /// A new credential with a value that nobody knows and nothing takes, marked before anybody is told of it.
     async fn make_canary(&self, cx: &Context, session: &Session, aim: Aim) -> Result<()> {
         if !matches!(aim.target, Target::New(_)) {
-            return Err(invalid(format!("{} is there already, and --canary makes up the value of a new one", aim.label))
-                .next("Choose another name, or mark it as it is with `unsaid canary mark`."));
+            return Err(invalid(format!(
+                "{} is there already, and --canary makes up the value of a new one",
+                aim.label
+            ))
+            .next("Choose another name, or mark it as it is with `unsaid canary mark`."));
         }
         if aim.kind != CredentialType::ApiKey {
             return Err(invalid("a canary's value is made up, and only that of an api_key can be"));
@@ -145,7 +148,9 @@ impl Set {
         let mut answer =
             serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
         answer["is_canary"] = true.into();
-        cx.print(&answer, |_| told(&entered, &aim.label) + &line("It is a canary: any use of it raises an alert."))
+        cx.print(&answer, |_| {
+            told(&entered, &aim.label) + &line("It is a canary: any use of it raises an alert.")
+        })
     }
 
     /// What describes a credential is readable to whoever has the database: a value in it would be, too.

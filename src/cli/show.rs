@@ -50,8 +50,11 @@ impl Show {
                 let all = session.call("list_canaries", json!({})).await?;
                 let of_it = |row: &Value, field: &str| row[field] == answer["id"];
                 if items(&all, "/canaries").iter().any(|row| of_it(row, "id")) {
-                    let alerts: Vec<Value> =
-                        items(&all, "/alerts").iter().filter(|row| of_it(row, "credential")).cloned().collect();
+                    let alerts: Vec<Value> = items(&all, "/alerts")
+                        .iter()
+                        .filter(|row| of_it(row, "credential"))
+                        .cloned()
+                        .collect();
                     answer["canary"] = json!({ "alerts": alerts });
                 }
                 cx.print(&answer, detail)

@@ -68,7 +68,8 @@ impl Sought {
             value.expose(|value| {
                 let core = value.trim_ascii();
                 for mut bytes in encodings::to_find(value) {
-                    let is_plain = core.starts_with(&bytes) && (bytes.len() == core.len() || bytes.len() >= MOST_COMPARED);
+                    let is_plain = core.starts_with(&bytes)
+                        && (bytes.len() == core.len() || bytes.len() >= MOST_COMPARED);
                     if !is_plain && bytes.len() < ENCODED_FROM_BYTES {
                         continue;
                     }
@@ -81,11 +82,12 @@ impl Sought {
             }
         }
         // Of equal texts of one value the plain one stays.
-        texts.sort_unstable_by(|a, b| (&a.bytes[..], a.whose, !a.is_plain).cmp(&(&b.bytes[..], b.whose, !b.is_plain)));
+        texts.sort_unstable_by(|a, b| {
+            (&a.bytes[..], a.whose, !a.is_plain).cmp(&(&b.bytes[..], b.whose, !b.is_plain))
+        });
         texts.dedup_by(|b, a| a.whose == b.whose && a.bytes[..] == b.bytes[..]);
-        let first = |text: &Text| {
-            *text.bytes.first_chunk::<ANCHOR_BYTES>().expect("shorter values have no texts")
-        };
+        let first =
+            |text: &Text| *text.bytes.first_chunk::<ANCHOR_BYTES>().expect("shorter values have no texts");
         let anchors = Anchors::new(texts.iter().map(first));
         (Self { sorted: texts, anchors }, short)
     }
@@ -152,7 +154,8 @@ impl Sought {
 /// Whether nothing that belongs to a word stands before and after it.
 fn is_word(text: &[u8], at: &Range<usize>) -> bool {
     let is_of_a_word = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
-    !is_of_a_word(at.start.checked_sub(1).and_then(|before| text.get(before))) && !is_of_a_word(text.get(at.end))
+    !is_of_a_word(at.start.checked_sub(1).and_then(|before| text.get(before)))
+        && !is_of_a_word(text.get(at.end))
 }
 
 /// What one reading came to.
@@ -305,7 +308,8 @@ fn without_tail(line: &[u8]) -> &[u8] {
 fn margin(line: &[u8]) -> usize {
     let blanks = |text: &[u8]| text.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r')).count();
     let mut at = blanks(line);
-    let marks = line[at..].iter().take_while(|b| matches!(b, b'+' | b'.' | b'|' | b'#' | b'>' | b'*' | b'/')).count();
+    let marks =
+        line[at..].iter().take_while(|b| matches!(b, b'+' | b'.' | b'|' | b'#' | b'>' | b'*' | b'/')).count();
     let after = blanks(&line[at + marks..]);
     if marks > 0 && after > 0 {
         at += marks + after;

@@ -72,7 +72,9 @@ fn git(folder: &Path, arguments: &[&str]) -> Command {
 
 fn not_started(e: io::Error) -> Error {
     match e.kind() {
-        io::ErrorKind::NotFound => Error::new(Code::CommandNotFound, "git is not installed, and a history needs it"),
+        io::ErrorKind::NotFound => {
+            Error::new(Code::CommandNotFound, "git is not installed, and a history needs it")
+        }
         _ => Error::new(Code::CommandNotStarted, "git could not be started").because(e),
     }
 }
@@ -213,9 +215,8 @@ fn paths(repository: &Repository, wanted: &[String]) -> Result<HashMap<String, S
 /// The oldest commit that has the object; empty where none has.
 fn first_commit(repository: &Repository, id: &str) -> Result<String> {
     let object = format!("--find-object={id}");
-    let log: [&str; 8] = [
-        "log", "--all", "--reflog", "--format=%H", "--no-ext-diff", "--no-textconv", "-t", &object,
-    ];
+    let log: [&str; 8] =
+        ["log", "--all", "--reflog", "--format=%H", "--no-ext-diff", "--no-textconv", "-t", &object];
     let out = git(&repository.folder, &log).output().map_err(not_started)?;
     Ok(String::from_utf8_lossy(&out.stdout).lines().rfind(|line| is_id(line)).unwrap_or_default().to_owned())
 }

@@ -128,7 +128,9 @@ async fn try_scan(app: &App, caller: &Caller, mut wanted: Scan) -> Result<Scanne
     // Before any value is opened: a misspelt path is no reason to open them all.
     let paths = wanted.paths.iter().map(|path| places::root(path)).collect::<Result<Vec<_>>>()?;
     if paths.is_empty() && wanted.input.is_none() {
-        return Err(invalid("there is nothing to search").next("Name a file or folder, or - for standard input."));
+        return Err(
+            invalid("there is nothing to search").next("Name a file or folder, or - for standard input.")
+        );
     }
     let repositories = match wanted.has_history {
         true => history::repositories(&paths)?,

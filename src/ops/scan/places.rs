@@ -99,10 +99,21 @@ fn is_object_store(path: &Path) -> bool {
 fn is_made_up(path: &Path) -> bool {
     // linux/magic.h: proc, sysfs, devpts, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf, pstore, efivarfs, selinuxfs.
     const MADE_UP: [u32; 12] = [
-        0x9fa0, 0x6265_6572, 0x1cd1, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0xcafe_4a11,
-        0x6165_676c, 0xde5e_81e4, 0xf97c_ff8c,
+        0x9fa0,
+        0x6265_6572,
+        0x1cd1,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0xcafe_4a11,
+        0x6165_676c,
+        0xde5e_81e4,
+        0xf97c_ff8c,
     ];
-    rustix::fs::statfs(path).is_ok_and(|fs| MADE_UP.iter().any(|kind| i128::from(*kind) == i128::from(fs.f_type as u32)))
+    rustix::fs::statfs(path)
+        .is_ok_and(|fs| MADE_UP.iter().any(|kind| i128::from(*kind) == i128::from(fs.f_type as u32)))
 }
 
 #[cfg(not(target_os = "linux"))]
