@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unsaid::error::{Code, Error, Kind};
 use unsaid::ids::GrantId;
 use unsaid::model::access::{Caller, Door, Grant, GranteeKind, Level};
+use unsaid::model::canary::CanaryAlert;
 use unsaid::model::event::Event;
 use unsaid::model::token::Purpose;
 use unsaid::ops::confirm::{Answer, Confirmer, Question};
@@ -126,6 +127,7 @@ const REST: &str = "
   change this provider    ✓      ✗      ✗      ✗      ✗      ✗      ✗      ?
   see core's consumer     ✓      ✓      ✓      ✓      ✓      ?      ✗      ?
   change core's consumer  ✗      ✗      ✓      ✓      ✗      ?      ✗      ?
+  core's alert            ?      ?      ✓      ✓      ?      ?      ✗      ?
   another's consumer      ?      ?      ?      ?      ?      ?      ✗      ?
 ";
 
@@ -138,6 +140,9 @@ const OPERATIONS: &str = "
   explain_resolution      use      everybody
   update_credential       manage
   set_credential_value    manage
+  mark_canary             manage   people
+  acknowledge_canary      alert    people
+  list_canaries           everybody  people
   connect_credential      manage
   disconnect_credential   manage
   refresh_credential      use
@@ -178,6 +183,9 @@ const OPERATIONS: &str = "
   update_consumer         consumer
   remove_consumer         consumer
 ";
+
+/// Of a canary of core.
+const ALERT: &str = "the-alert";
 
 const LOGINS: [&str; 8] = ["ada", "otto", "tess", "tom", "mia", "max", "dan", "stranger"];
 
@@ -264,6 +272,7 @@ impl House {
             expires_at: None,
         };
         house.token = create(&house.w.app, &house.person("pia").await, new).await.unwrap().0.id.0;
+        house.raise_alert().await;
         house.grant_to_all().await;
         for (keeper, name, place) in [("tess", "cores", "team"), ("pia", "pias", "personal")] {
             let mut arguments = json!({"name": name, "scope": place});
@@ -292,6 +301,33 @@ impl House {
     async fn bin(&self, caller: &Caller, name: &str) {
         let arguments = json!({"credential": name, "reason": "a test"});
         self.w.call_with(caller, "delete_credential", arguments, &FormYes).await.unwrap();
+    }
+
+    async fn raise_alert(&self) {
+        let of = self.all().await.into_iter().find(|c| c.name == "CORE_NO_GRANT").unwrap();
+        let caller = self.w.person("mia");
+        let mut alert = CanaryAlert {
+            id: ALERT.into(),
+            org_id: self.w.org.clone(),
+            credential_id: of.id,
+            user_id: caller.user.clone(),
+            door: "cli".into(),
+            client: String::new(),
+            consumer: String::new(),
+            how: "process".into(),
+            place: String::new(),
+            first_at: self.w.app.now(),
+            last_at: self.w.app.now(),
+            times: 1,
+            acknowledged_at: None,
+            acknowledged_by: None,
+            revision: 0,
+        };
+        let raise = move |tx: &mut unsaid::store::Writer<'_>| {
+            tx.insert(&mut alert)?;
+            tx.record(Event::of("test"), ())
+        };
+        self.w.app.store.write(&caller, raise).await.unwrap();
     }
 
     /// Grant rows as the store would take them, on personal credentials and to a stranger too: there they give nothing.
@@ -544,6 +580,7 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
                 ("erase_user", json!({"user": max})),
             ]
         }
+        "core's alert" => vec![("acknowledge_canary", json!({"alert": ALERT}))],
         "end another's token" => vec![("revoke_token", json!({"id": token}))],
         "govern team core" => vec![("delete_team", json!({"team": core}))],
         "members of core" => vec![

@@ -6,6 +6,7 @@ mod approve;
 mod backup;
 mod binding;
 mod broker;
+mod canary;
 pub mod client_file;
 mod completions;
 mod confirm;
@@ -37,6 +38,7 @@ mod restore;
 mod restore_backup;
 mod rm;
 mod run;
+mod scan;
 mod serve;
 mod serve_http;
 mod service;
@@ -84,7 +86,7 @@ Examples:
   unsaid approve                           see what waits for your yes
 
 Exit codes: 0 done · 2 wrong input · 3 denied · 4 not found · 5 conflict · 6 limit · 7 unavailable ·
-70 internal. `unsaid run` passes its command's own status on, and fails with 125 to 127 itself.";
+70 internal. `unsaid scan` ends with 1 where it found something. `unsaid run` passes its command's own status on, and fails with 125 to 127 itself.";
 
 /// What a shell sees when `unsaid run` itself fails (env(1)).
 const RUN_FAILED: u8 = 125;
@@ -149,6 +151,10 @@ enum Command {
     Broker(broker::Broker),
     /// See, grant or decline what an assistant asked for
     Approve(approve::Approve),
+    /// Find out where values of the vault stand in files, histories and transcripts
+    Scan(scan::Scan),
+    /// Mark credentials that nothing should use, and see who used one
+    Canary(canary::Canary),
     /// Read, check and export the audit log
     Log(log::Log),
     /// Take over what a .env file, a password manager's export or a secret store's JSON holds
@@ -221,6 +227,8 @@ impl Cli {
             // The child is started after the runtime is gone: one thread, and nothing in its way.
             Command::Run(command) => command.run(&context(globals)?),
             Command::Mcp(command) => command.run(&context(globals)?),
+            // What it found is its status.
+            Command::Scan(command) => runtime()?.block_on(command.run(&context(globals)?)),
             command => {
                 let cx = context(globals)?;
                 let runtime = match &command {
@@ -257,6 +265,7 @@ impl Command {
             Command::Share(command) => command.run(cx).await,
             Command::Unshare(command) => command.run(cx).await,
             Command::Approve(command) => command.run(cx).await,
+            Command::Canary(command) => command.run(cx).await,
             Command::Log(command) => command.run(cx).await,
             Command::Import(command) => command.run(cx).await,
             Command::Backup(command) => command.run(cx).await,
@@ -274,7 +283,7 @@ impl Command {
             Command::Key(command) => command.run(cx).await,
             Command::Doctor(command) => command.run(cx).await,
             Command::McpConfig(command) => command.change(cx).await,
-            Command::Run(_) | Command::Mcp(_) | Command::Completions(_) => {
+            Command::Run(_) | Command::Mcp(_) | Command::Scan(_) | Command::Completions(_) => {
                 Err(internal("a command was sent the wrong way"))
             }
         }
@@ -340,7 +349,7 @@ mod tests {
 
         assert_eq!(
             names.join(" "),
-            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve log import backup \
+            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve scan canary log import backup \
              restore-backup open org policy user team token consumer provider service key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {

@@ -11,6 +11,7 @@ use crate::error::{Code, Error, Result, internal, invalid};
 use crate::model::credential::{CredentialType, Environment, FieldSpec, Scope};
 use crate::model::name::CredentialName;
 use crate::model::suspicion::Kind;
+use crate::ops::canary::decoy;
 use crate::ops::credential::create::CreateCredential;
 use crate::ops::credential::value::{Entered, MOST_FILE_BYTES, MOST_VALUE_BYTES, Target, enter_value};
 use crate::secret::SecretBytes;
@@ -27,6 +28,7 @@ Examples:
   op read op://dev/github/token | unsaid set GITHUB_TOKEN --scope team:backend
   unsaid set DB --type basic --username app --env prod
   unsaid set GCP_KEY --type file --file key.json
+  unsaid set AWS_ROOT_KEY --service aws --canary
   unsaid set SMTP --type custom --field REGION:plain --field PASSWORD";
 
 /// Enter a value; makes the credential if it is not there
@@ -67,6 +69,9 @@ pub struct Set {
     /// For --type oauth: the provider it will be connected through (nothing is entered)
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
+    /// Make it a canary: a value that opens nothing is made up, and any use of it raises an alert
+    #[arg(long, conflicts_with_all = ["stdin", "file", "fields", "username", "provider"])]
+    canary: bool,
     /// A value does not belong here; see below
     #[arg(hide = true, num_args = 0..)]
     misplaced: Vec<std::ffi::OsString>,
@@ -101,6 +106,9 @@ impl Set {
                 line(&format!("{} is made. {}", aim.label, super::phrase::for_people(&at(a, "/next"))))
             });
         }
+        if self.canary {
+            return self.make_canary(cx, &session, aim).await;
+        }
         let origin = self.given.origin();
         let values = self.values(&aim, &origin)?;
         if aim.kind == CredentialType::ApiKey {
@@ -119,6 +127,30 @@ impl Set {
             note("it has expired already: no program will be given it until its expiry is changed");
         }
         cx.print(&answer, |_| told(&entered, &aim.label))
+    }
+
+    /// A new credential with a value that nobody knows and nothing takes, marked before anybody is told of it.
+    async fn make_canary(&self, cx: &Context, session: &Session, aim: Aim) -> Result<()> {
+        if !matches!(aim.target, Target::New(_)) {
+            return Err(invalid(format!(
+                "{} is there already, and --canary makes up the value of a new one",
+                aim.label
+            ))
+            .next("Choose another name, or mark it as it is with `unsaid canary mark`."));
+        }
+        if aim.kind != CredentialType::ApiKey {
+            return Err(invalid("a canary's value is made up, and only that of an api_key can be"));
+        }
+        let value = decoy(session.app.catalogue, &aim.service)?;
+        let values = vec![("value".to_owned(), value)];
+        let entered = enter_value(&session.app, &session.caller, aim.target, values, String::new()).await?;
+        session.call("mark_canary", json!({ "credential": entered.id })).await?;
+        let mut answer =
+            serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
+        answer["is_canary"] = true.into();
+        cx.print(&answer, |_| {
+            told(&entered, &aim.label) + &line("It is a canary: any use of it raises an alert.")
+        })
     }
 
     /// What describes a credential is readable to whoever has the database: a value in it would be, too.

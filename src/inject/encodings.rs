@@ -19,6 +19,11 @@ const NESTED_BYTES: usize = 1024;
 /// From this size on only the most likely encodings are looked for.
 const LARGE_BYTES: usize = 64 * 1024;
 
+/// A line or a part of a value is looked for in what others wrote only where it has so many bytes.
+const TELLING_FROM_BYTES: usize = 20;
+/// So much of the beginning of a value is looked for in its encodings.
+const HEAD_BYTES: usize = 768;
+
 /// In no order, and some of them twice.
 type Texts = Vec<Zeroizing<Vec<u8>>>;
 
@@ -43,6 +48,53 @@ pub(super) fn of_value(value: &[u8]) -> Texts {
         add_lines(&mut texts, part);
     }
     texts
+}
+
+/// Every text by which `value` is found in what somebody else wrote: its beginning in all encodings, and of its lines
+/// and parts those that nothing else has.
+///
+/// A masker may hide a line such as `current-context: default` because a key file has it. Who looks for a leak must not
+/// hear of every file that has it too.
+pub(super) fn to_find(value: &[u8]) -> Texts {
+    let core = value.trim_ascii();
+    let mut texts = Texts::new();
+    add_encodings(&mut texts, head(core));
+    let mut pieces = Texts::new();
+    add_lines(&mut pieces, core);
+    let is_document = matches!(core.first(), Some(b'{' | b'['));
+    let parts = parts(core);
+    let few = parts.len() <= PARTS_WITH_ENCODINGS;
+    for part in &parts {
+        add_lines(&mut pieces, part);
+        // The password in a URL is one, whatever it looks like.
+        if !is_document || part.contains(&b'\n') || tells(part) {
+            match few {
+                true => add_encodings(&mut texts, head(part.trim_ascii())),
+                false => add(&mut texts, part.to_vec()),
+            }
+        }
+    }
+    texts.extend(pieces.into_iter().filter(|piece| tells(piece)));
+    texts
+}
+
+/// The beginning of `value`, whole characters only.
+fn head(value: &[u8]) -> &[u8] {
+    let head = &value[..value.len().min(HEAD_BYTES)];
+    match std::str::from_utf8(head) {
+        // A character is cut, and not a byte that is none.
+        Err(e) if e.error_len().is_none() => &head[..e.valid_up_to()],
+        _ => head,
+    }
+}
+
+/// Whether a text is nobody else's: long, of letters and digits, in one piece, and no address.
+fn tells(text: &[u8]) -> bool {
+    text.len() >= TELLING_FROM_BYTES
+        && text.iter().any(u8::is_ascii_digit)
+        && text.iter().any(u8::is_ascii_alphabetic)
+        && !text.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'@')
+        && scheme_bytes(text) == 0
 }
 
 fn add(texts: &mut Texts, text: Vec<u8>) {

@@ -11,6 +11,7 @@ mod keyboard;
 mod mask;
 mod relay;
 pub mod remote;
+mod search;
 mod spawn;
 mod streams;
 mod terminal;
@@ -27,6 +28,7 @@ use std::sync::mpsc::{Receiver, Sender};
 pub use encodings::MASKED_FROM_BYTES;
 pub use files::{scratch_folder, sweep};
 pub use mask::{Masker, Patterns};
+pub use search::{Found, Reading, Sought, search};
 
 /// One value for the child.
 pub struct Injected {

@@ -73,6 +73,20 @@ const PROMPTS: &[Told] = &[
         arguments: &[CREDENTIAL],
     },
     Told {
+        name: "respond_to_leak",
+        title: "Respond to a leak",
+        about: "A value was seen by somebody who should not have it: find out what it opens and who used it, replace and revoke it, and look where else it stands.",
+        arguments: &[
+            Argument { is_required: false, ..CREDENTIAL },
+            Argument {
+                name: "service",
+                about: "The service whose credentials may have leaked, where it is not known which",
+                names: Names::Service,
+                is_required: false,
+            },
+        ],
+    },
+    Told {
         name: "connect_service",
         title: "Connect a service",
         about: "Set up an OAuth client for a service and connect an account through it, or see why neither is needed.",
@@ -134,10 +148,14 @@ pub(super) async fn get(
             ));
         }
     }
+    if prompt.name == "respond_to_leak" && named.is_empty() {
+        return Err(ErrorData::invalid_params("respond_to_leak needs a credential or a service", None));
+    }
     let text = match prompt.name {
         "audit_credentials" => audit_credentials(&named),
         "recommend_scope" => recommend_scope(&named),
         "connect_service" => connect_service(&named),
+        "respond_to_leak" => respond_to_leak(&named),
         _ => rotate_credential(&named),
     };
     let message = PromptMessage::new_text(Role::User, text);
@@ -291,6 +309,49 @@ If the old value was leaked, turn the order round: revoke first, and say what st
     )
 }
 
+fn respond_to_leak(named: &Named) -> String {
+    let (credential, service) = (value(named, "credential"), value(named, "service"));
+    let (what, find) = match credential.is_empty() {
+        false => (
+            format!("The value of the credential {credential} has leaked, or may have."),
+            "Call get_credential with that id: what it is for, its service, its versions, who may use it and which consumers are \
+             bound to it.".to_owned(),
+        ),
+        true => (
+            format!("A credential of the service {service} has leaked, or may have."),
+            format!(
+                "Call list_credentials with service {service} and follow next_cursor to the end. Ask me which it is; if I do not \
+                 know, take them one after the other, those of prod and of the org first. For each call get_credential."
+            ),
+        ),
+    };
+    format!(
+        "{what} Help me to end that quickly, and in the right order.
+
+1. {find}
+2. Call get_usage for it: who used it, by which consumer, and when. Tell me in two lines who depends on it, and whether \
+anything looks foreign: a user, a consumer or a time that I would not expect. Call search_audit_log for the credential and \
+show me uses and refusals since the day of the leak; what somebody does with a stolen value at the service itself stands in \
+the service's own log, not in this one.
+3. Ask me one question: may everything that uses it stop until the new value is there? A value that is public is revoked \
+first; say what stops working until then. Otherwise replace first.
+4. Replace it: call start_rotation for it, with the leak as its reason, and follow what it says step by step. Where it \
+cannot be rotated that way, call get_rotation_guide, lead me to the page where the new value is made, and call \
+set_credential_value: I enter it myself, on a page or in my terminal. For a connection it is disconnect_credential, which \
+revokes it at the service, and connect_credential.
+5. Revoke the old value at the service: the guide names the page or the request. Do not call this done before I say that \
+the service shows it as revoked. Call test_credential where it can be tested.
+6. Find out where else it stands. You cannot see values: ask me to run `unsaid scan` in my terminal over the place where it \
+was seen, `unsaid scan --git` over its repository, and `unsaid scan` over the folder of your transcripts. It knows earlier \
+versions too and names file and line, never the value. I tell you what it found. Rewriting a history comes last and \
+replaces no revocation.
+7. Close it: call get_usage once more; the new version must show up, and nothing may ask for the old one. Summarise in five \
+lines: what leaked, since when, who had it, what was replaced and revoked, what is left to do.
+
+{CARE}"
+    )
+}
+
 fn connect_service(named: &Named) -> String {
     format!(
         "Help me to connect the service {service}, so that my programs get a token for it that stays fresh.
@@ -326,12 +387,14 @@ mod tests {
             recommend_scope(&credential),
             rotate_credential(&credential),
             connect_service(&[("service", "github".into())]),
+            respond_to_leak(&credential),
+            respond_to_leak(&[("service", "github".into())]),
         ]
     }
 
     #[test]
     fn every_tool_a_prompt_names_exists_and_may_be_called_by_a_model() {
-        let fields = ["next_cursor", "unused_since", "expires_before", "needs_attention"];
+        let fields = ["next_cursor", "unused_since", "expires_before", "needs_attention", "start_rotation"];
         for text in texts() {
             let words = text
                 .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
@@ -347,7 +410,7 @@ mod tests {
         let mut texts = texts();
         texts.dedup();
 
-        assert_eq!(texts.len(), 5);
+        assert_eq!(texts.len(), 7);
         assert!(texts.iter().all(|text| text.contains(CARE) && text.len() < 4000));
     }
 }

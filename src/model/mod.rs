@@ -4,6 +4,7 @@ mod words;
 
 pub mod access;
 pub mod approval;
+pub mod canary;
 pub mod connection;
 pub mod consumer;
 pub mod credential;

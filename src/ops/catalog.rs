@@ -205,8 +205,8 @@ fn tidy(schema: Value) -> Map<String, Value> {
 pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         use super::{
-            approval, audit, broker, connection as n, consumer as k, credential as c, org, provider as p,
-            service as s, session, token,
+            approval, audit, broker, canary, connection as n, consumer as k, credential as c, org,
+            provider as p, service as s, session, token,
         };
         let mut all = vec![
             entry::<session::Whoami>(),
@@ -241,6 +241,9 @@ pub fn catalog() -> &'static [Entry] {
             entry::<k::RemoveConsumer>(),
             entry::<k::GetConsumer>(),
             entry::<broker::LiftSuspension>(),
+            entry::<canary::ListCanaries>(),
+            entry::<canary::MarkCanary>(),
+            entry::<canary::AcknowledgeCanary>(),
             entry::<approval::ListApprovals>(),
             entry::<token::ListTokens>(),
             entry::<token::RevokeToken>(),

@@ -4,6 +4,7 @@
 pub mod approval;
 pub mod audit;
 pub mod broker;
+pub mod canary;
 pub mod catalog;
 pub mod confirm;
 pub mod connection;
@@ -22,6 +23,7 @@ pub mod quota;
 pub mod reach;
 pub mod refusal;
 pub mod remote;
+pub mod scan;
 pub mod service;
 pub mod session;
 pub mod token;

@@ -138,7 +138,7 @@ macro_rules! id_cells {
     })*};
 }
 id_cells! {
-    OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId ConsentId ConsumerId
+    OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId ConsentId ConsumerId AlertId
 }
 
 macro_rules! word_cells {

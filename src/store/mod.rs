@@ -2,6 +2,7 @@
 //!
 //! Nothing here decrypts: this module sees sealed bytes and ids. The MACs it needs come through a narrow port.
 mod audit;
+mod canaries;
 mod care;
 mod connections;
 mod consumers;

@@ -37,7 +37,7 @@ TOOLS = {
     "connect_credential", "refresh_credential", "disconnect_credential", "test_credential",
     "list_consumers", "get_consumer", "register_consumer", "update_consumer", "remove_consumer",
 }
-PROMPTS = {"audit_credentials", "recommend_scope", "rotate_credential", "connect_service"}
+PROMPTS = {"audit_credentials", "recommend_scope", "rotate_credential", "connect_service", "respond_to_leak"}
 RESOURCES = {"unsaid://inventory", "unsaid://audit/recent", "unsaid://policy"}
 TEMPLATES = {
     "unsaid://credentials/{id}", "unsaid://consumers/{id}", "unsaid://services/{id}", "unsaid://services/{id}/rotation-guide",
@@ -288,7 +288,7 @@ async def reading(d: Driven) -> None:
     check(d.era, "prompts/list", {p.name for p in prompts} == PROMPTS and all(p.description for p in prompts), prompts)
     for prompt, arguments in [
         ("audit_credentials", {}), ("audit_credentials", {"scope": "org", "service": "github"}),
-        ("recommend_scope", {"credential": name}), ("rotate_credential", {"credential": key}),
+        ("recommend_scope", {"credential": name}), ("rotate_credential", {"credential": key}), ("respond_to_leak", {"credential": key}),
     ]:
         got = await d.client.get_prompt(prompt, arguments)
         text = got.messages[0].content.text

@@ -10,6 +10,7 @@ pub fn valid(operation: &str) -> Value {
             "fields": [{"name": "host"}], "tags": ["one"]}),
         "update_credential" => json!({"credential": "ORG_KEY", "description": "words", "tags": ["one"]}),
         "get_credential"
+        | "mark_canary"
         | "set_credential_value"
         | "get_usage"
         | "connect_credential"
@@ -32,6 +33,7 @@ pub fn valid(operation: &str) -> Value {
         }
         "update_oauth_provider" => json!({"provider": "hub", "client_id": "abcd", "scopes": ["read"]}),
         "delete_oauth_provider" => json!({"provider": "hub"}),
+        "acknowledge_canary" => json!({"alert": "01"}),
         "revoke_token" => json!({"id": "laptop"}),
         "set_policy" => json!({"bin_days": 31}),
         "add_user" => json!({"login": "new"}),

@@ -14,6 +14,7 @@ pub use remote::{Message, Remote, expect_ready, find_remote, open_for_message};
 pub use request::{Meant, OpenField, meant, open_for_request};
 use wish::{Asked, Wish};
 
+use super::canary;
 use super::connection::{Wanted, ensure_fresh};
 use super::consumer::Found;
 use super::credential::value::open_fields;
@@ -138,9 +139,10 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
                 return Err(together(problems, asked.is_all()));
             }
             expect_one_each(&chosen)?;
-            let mut events = Vec::new();
+            let (mut events, mut alarms) = (Vec::new(), Vec::new());
             for c in &chosen {
                 tx.count_use(&c.credential.id, true)?;
+                alarms.extend(canary::watch(tx, &asking, &c.credential, "process", asked.command())?);
                 let mut event = asked.used(Event::of("use").on(&c.credential));
                 if let Some(b) = &c.binding {
                     event = event.with("binding", b.variable.clone());
@@ -150,21 +152,22 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
             }
             let Some(last) = events.pop() else {
                 // Everything that it is bound to is optional, and nothing of it is there.
-                return tx.record_step(asked.started()?, chosen);
+                return tx.record_step(asked.started()?, (chosen, alarms));
             };
             for event in events {
                 tx.note(event)?;
             }
-            tx.record_step(last, chosen)
+            tx.record_step(last, (chosen, alarms))
         })
         .await;
-    let chosen = match chosen {
+    let (chosen, alarms) = match chosen {
         Ok(chosen) => chosen,
         Err(e) => {
             remember(app, caller, refusal, &e).await;
             return Err(e);
         }
     };
+    alarms.iter().for_each(|alarm| canary::alert(app, alarm));
     // The log has it: now, and not before, the values are opened.
     let vault = app.vault();
     let mut handed = Vec::new();

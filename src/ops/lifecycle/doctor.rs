@@ -288,7 +288,24 @@ fn look(tx: &Reader<'_>, now: Millis, thorough: bool) -> Result<Vec<Check>> {
         0 => Check::ok("approvals", "nothing waits for a person"),
         n => Check::warn("approvals", format!("{n} requests wait for a person"), "Run `unsaid approve`."),
     });
+    found.push(canaries(tx)?);
     Ok(found)
+}
+
+/// Which credentials they are is told by `unsaid status` alone, and to whom it concerns.
+fn canaries(tx: &Reader<'_>) -> Result<Check> {
+    let mut open = 0;
+    for org in tx.orgs()? {
+        open += tx.open_alerts(&org.id, None, 1000)?.len();
+    }
+    Ok(match open {
+        0 => Check::ok("canaries", "none was used"),
+        n => Check::warn(
+            "canaries",
+            format!("{n} alerts: a credential that nothing should use was used"),
+            "Run `unsaid status`; whoever manages it sees by whom.",
+        ),
+    })
 }
 
 fn chain(tx: &Reader<'_>, org: &OrgId, name: &str) -> Result<String> {

@@ -15,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
+use crate::model::canary::{Canary, CanaryAlert};
 use crate::model::connection::{Connection, Consent};
 use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
@@ -198,6 +199,8 @@ impl Moves for Connection {}
 impl Moves for Consumer {}
 impl Moves for Binding {}
 impl Moves for ConsumerToken {}
+impl Moves for Canary {}
+impl Moves for CanaryAlert {}
 
 impl Moves for Consent {
     fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {

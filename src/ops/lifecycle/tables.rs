@@ -23,6 +23,8 @@ macro_rules! every_table {
             crate::model::consumer::Consumer,
             crate::model::consumer::Binding,
             crate::model::consumer::ConsumerToken,
+            crate::model::canary::Canary,
+            crate::model::canary::CanaryAlert,
         )
     };
 }
