@@ -127,6 +127,7 @@ const REST: &str = "
   see core's consumer     ✓      ✓      ✓      ✓      ✓      ?      ✗      ?
   change core's consumer  ✗      ✗      ✓      ✓      ✗      ?      ✗      ?
   another's consumer      ?      ?      ?      ?      ?      ?      ✗      ?
+  an unknown finding      ?      ?      ?      ?      ?      ?      ✗      ?
 ";
 
 /// Every operation with the rows above that hold for it; `people` where no model may call it.
@@ -176,6 +177,10 @@ const OPERATIONS: &str = "
   get_consumer            consumer
   update_consumer         consumer
   remove_consumer         consumer
+  audit_credentials       know     everybody
+  recommend_scope         everybody
+  plan_offboarding        govern-user
+  accept_finding          finding  people
 ";
 
 const LOGINS: [&str; 8] = ["ada", "otto", "tess", "tom", "mia", "max", "dan", "stranger"];
@@ -519,7 +524,7 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
             .into_iter()
             .map(|name| {
                 let arguments = match name {
-                    "explain_resolution" => json!({"name": "ANY_KEY"}),
+                    "explain_resolution" | "recommend_scope" => json!({"name": "ANY_KEY"}),
                     "get_service" | "get_rotation_guide" => json!({"service": "github"}),
                     _ => json!({}),
                 };
@@ -541,6 +546,7 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
             vec![
                 ("update_user", json!({"user": max, "display_name": "MAX"})),
                 ("erase_user", json!({"user": max})),
+                ("plan_offboarding", json!({"user": max})),
             ]
         }
         "end another's token" => vec![("revoke_token", json!({"id": token}))],
@@ -559,6 +565,10 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
         ],
         "see core's consumer" => vec![("get_consumer", json!({"consumer": "cores"}))],
         "change core's consumer" => change("cores"),
+        "an unknown finding" => vec![(
+            "accept_finding",
+            json!({"id": "aaaa", "reason": "a test", "until": "2026-07-01T00:00:00Z"}),
+        )],
         "another's consumer" => {
             let mut all = change("pias");
             all.push(("get_consumer", json!({"consumer": "pias"})));

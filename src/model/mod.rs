@@ -9,6 +9,7 @@ pub mod consumer;
 pub mod credential;
 pub mod entry;
 pub mod event;
+pub mod hygiene;
 pub mod name;
 pub mod org;
 pub mod pattern;

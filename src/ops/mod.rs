@@ -12,6 +12,7 @@ pub mod credential;
 pub mod dispatch;
 pub mod entry;
 pub mod hand_over;
+pub mod hygiene;
 pub mod import;
 pub mod lifecycle;
 pub mod org;

@@ -5,7 +5,11 @@ use crate::error::{Code, Error, Result};
 use std::path::Path;
 
 /// Every step that ever was, in order. A released step is never edited.
-const STEPS: &[&str] = &[include_str!("schema/0001_spine.sql"), include_str!("schema/0002_consumers.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/0001_spine.sql"),
+    include_str!("schema/0002_consumers.sql"),
+    include_str!("schema/0012_hygiene.sql"),
+];
 
 fn number(conn: &Conn, sql: &str) -> Result<i64> {
     conn.query(sql, &[])?.pop().map_or(Ok(0), |mut row| row.int())

@@ -15,9 +15,11 @@ use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
 use crate::model::connection::{Connection, Consent};
+use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::{Event, Outcome};
+use crate::model::hygiene::kept::{Acceptance, Fingerprint, KeptReport};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
 use crate::model::token::Token;
@@ -132,7 +134,33 @@ async fn pass(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) ->
     moved += table::<EntryLink>(app, caller, to, unsound).await?;
     moved += table::<Connection>(app, caller, to, unsound).await?;
     moved += table::<Consent>(app, caller, to, unsound).await?;
+    moved += table::<Consumer>(app, caller, to, unsound).await?;
+    moved += table::<Binding>(app, caller, to, unsound).await?;
+    moved += table::<ConsumerToken>(app, caller, to, unsound).await?;
+    moved += table::<Acceptance>(app, caller, to, unsound).await?;
+    forget_hygiene(app, caller, to).await?;
     Ok(moved)
+}
+
+/// Removes fingerprints and reports of an older key: they are made anew from what there is, when a report next asks.
+async fn forget_hygiene(app: &App, caller: &Caller, to: i64) -> Result<()> {
+    let org = caller.org.clone();
+    let is_none = move |tx: &Reader<'_>| {
+        Ok(tx.count_stale::<Fingerprint>(&org, to)? + tx.count_stale::<KeptReport>(&org, to)? == 0)
+    };
+    if app.store.read(is_none).await? {
+        return Ok(());
+    }
+    let org = caller.org.clone();
+    app.store
+        .write(caller, move |tx| {
+            let removed = tx.forget_older_hygiene(&org, to)?;
+            tx.record_step(
+                Event::of(NAME).with("step", "forget").with("table", "fingerprint").with("rows", removed),
+                (),
+            )
+        })
+        .await
 }
 
 async fn table<T: Moves>(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) -> Result<i64> {
@@ -202,6 +230,10 @@ impl Moves for Approval {}
 impl Moves for Token {}
 impl Moves for EntryLink {}
 impl Moves for Connection {}
+impl Moves for Consumer {}
+impl Moves for Binding {}
+impl Moves for ConsumerToken {}
+impl Moves for Acceptance {}
 
 impl Moves for Consent {
     fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {
@@ -295,7 +327,13 @@ async fn finish(app: &App, caller: &Caller, to: i64, rows: i64) -> Result<()> {
                 + tx.count_stale::<Token>(&org, to)?
                 + tx.count_stale::<EntryLink>(&org, to)?
                 + tx.count_stale::<Connection>(&org, to)?
-                + tx.count_stale::<Consent>(&org, to)?;
+                + tx.count_stale::<Consent>(&org, to)?
+                + tx.count_stale::<Consumer>(&org, to)?
+                + tx.count_stale::<Binding>(&org, to)?
+                + tx.count_stale::<ConsumerToken>(&org, to)?
+                + tx.count_stale::<Acceptance>(&org, to)?
+                + tx.count_stale::<Fingerprint>(&org, to)?
+                + tx.count_stale::<KeptReport>(&org, to)?;
             if left > 0 {
                 return Err(Error::new(Code::Changed, format!("{left} rows are under the old key still")));
             }

@@ -1,0 +1,1 @@
+//! Each rule where it fires, and twice as often where it must not.
