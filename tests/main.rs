@@ -12,6 +12,7 @@ mod consumers;
 mod crashing;
 mod handing_over;
 mod house;
+mod hygiene;
 mod importing;
 mod importing_rules;
 #[cfg(target_os = "linux")]

@@ -10,8 +10,6 @@ mod offboard;
 mod recommend;
 mod report;
 mod row;
-#[cfg(test)]
-mod tests;
 
 pub use accept::{AcceptFinding, Accepted};
 pub use audit::{AuditCredentials, AuditReport};
