@@ -113,6 +113,7 @@ codes! {
     ApprovalNotFound "approval_not_found" Missing "Run `unsaid approve` without an id to see the open ones."
     ConsumerNotFound "consumer_not_found" Missing "Call list_consumers to see the consumers there are."
     AlertNotFound "alert_not_found" Missing "Run `unsaid canary` to see the open alerts."
+    FindingNotFound "finding_not_found" Missing "Call audit_credentials to see the findings there are, or run `unsaid audit`."
     ToolNotFound "tool_not_found" Missing "Call tools/list to see the tools there are."
     ResourceNotFound "resource_not_found" Missing "Call resources/list to see the resources there are."
     CommandNotFound "command_not_found" Missing "Check the command's spelling, and that it is on the PATH of this shell."

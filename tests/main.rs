@@ -14,6 +14,7 @@ mod consumers;
 mod crashing;
 mod handing_over;
 mod house;
+mod hygiene;
 mod importing;
 mod importing_files;
 mod importing_rules;

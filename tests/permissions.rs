@@ -129,6 +129,7 @@ const REST: &str = "
   change core's consumer  ✗      ✗      ✓      ✓      ✗      ?      ✗      ?
   core's alert            ?      ?      ✓      ✓      ?      ?      ✗      ?
   another's consumer      ?      ?      ?      ?      ?      ?      ✗      ?
+  an unknown finding      ?      ?      ?      ?      ?      ?      ✗      ?
 ";
 
 /// Every operation with the rows above that hold for it; `people` where no model may call it.
@@ -182,6 +183,10 @@ const OPERATIONS: &str = "
   get_consumer            consumer
   update_consumer         consumer
   remove_consumer         consumer
+  audit_credentials       know     everybody
+  recommend_scope         everybody
+  plan_offboarding        govern-user
+  accept_finding          finding  people
 ";
 
 /// Of a canary of core.
@@ -556,7 +561,7 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
             .into_iter()
             .map(|name| {
                 let arguments = match name {
-                    "explain_resolution" => json!({"name": "ANY_KEY"}),
+                    "explain_resolution" | "recommend_scope" => json!({"name": "ANY_KEY"}),
                     "get_service" | "get_rotation_guide" => json!({"service": "github"}),
                     _ => json!({}),
                 };
@@ -578,6 +583,7 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
             vec![
                 ("update_user", json!({"user": max, "display_name": "MAX"})),
                 ("erase_user", json!({"user": max})),
+                ("plan_offboarding", json!({"user": max})),
             ]
         }
         "core's alert" => vec![("acknowledge_canary", json!({"alert": ALERT}))],
@@ -597,6 +603,10 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
         ],
         "see core's consumer" => vec![("get_consumer", json!({"consumer": "cores"}))],
         "change core's consumer" => change("cores"),
+        "an unknown finding" => vec![(
+            "accept_finding",
+            json!({"id": "aaaa", "reason": "a test", "until": "2026-07-01T00:00:00Z"}),
+        )],
         "another's consumer" => {
             let mut all = change("pias");
             all.push(("get_consumer", json!({"consumer": "pias"})));

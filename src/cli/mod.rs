@@ -3,6 +3,7 @@
 //! `clap` appears only here. A command parses, asks on the terminal, calls an operation and shows its answer;
 //! it holds no rule of its own.
 mod approve;
+mod audit;
 mod backup;
 mod binding;
 mod broker;
@@ -181,6 +182,8 @@ enum Command {
     Provider(provider::Provider),
     /// Look up a service: its keys, how to rotate them, who uses it
     Service(service::Service),
+    /// Find what is wrong with credentials and consumers, and what to do about it
+    Audit(audit::Audit),
     /// Administer the ways in which the vault is unlocked
     Key(key::Key),
     /// Print what an MCP client needs to start this server
@@ -280,6 +283,7 @@ impl Command {
             Command::Consumer(command) => command.run(cx).await,
             Command::Provider(command) => command.run(cx).await,
             Command::Service(command) => command.run(cx).await,
+            Command::Audit(command) => command.run(cx).await,
             Command::Key(command) => command.run(cx).await,
             Command::Doctor(command) => command.run(cx).await,
             Command::McpConfig(command) => command.change(cx).await,
@@ -350,7 +354,7 @@ mod tests {
         assert_eq!(
             names.join(" "),
             "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve scan canary log import backup \
-             restore-backup open org policy user team token consumer provider service key mcp-config doctor completions"
+             restore-backup open org policy user team token consumer provider service audit key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {
             let about = command.get_about().expect("every command says what it does").to_string();

@@ -23,6 +23,7 @@ pub(super) enum Names {
     Service,
     Team,
     Scope,
+    User,
 }
 
 /// A value to offer, and the name under which somebody would look for it.
@@ -61,6 +62,8 @@ pub(super) async fn complete(
         Names::Consumer => consumers(door, cx).await,
         Names::Service => services(door, cx).await,
         Names::Team => teams(door, cx).await,
+        // Who there is is told to people only.
+        Names::User => Vec::new(),
         Names::Scope => Scope::WORDS.iter().map(|(word, _)| Offer::from(*word)).collect(),
     };
     let typed = typed.to_lowercase();

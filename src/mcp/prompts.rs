@@ -38,7 +38,7 @@ const PROMPTS: &[Told] = &[
     Told {
         name: "audit_credentials",
         title: "Audit the credentials",
-        about: "Go through the credentials you can see: expired, unused, without an owner or a plan, too widely shared.",
+        about: "Make a report of what is wrong with credentials and consumers, and mend it step by step.",
         arguments: &[
             Argument {
                 name: "scope",
@@ -65,6 +65,17 @@ const PROMPTS: &[Told] = &[
         title: "Who should have it",
         about: "Find out who uses a credential, and propose the narrowest place and grants that still let them work.",
         arguments: &[CREDENTIAL],
+    },
+    Told {
+        name: "offboard_user",
+        title: "When somebody leaves",
+        about: "Go through all that a leaving person could reach and used, most urgent first. For admins.",
+        arguments: &[Argument {
+            name: "user",
+            about: "Login or id of who leaves",
+            names: Names::User,
+            is_required: true,
+        }],
     },
     Told {
         name: "rotate_credential",
@@ -154,6 +165,7 @@ pub(super) async fn get(
     let text = match prompt.name {
         "audit_credentials" => audit_credentials(&named),
         "recommend_scope" => recommend_scope(&named),
+        "offboard_user" => offboard_user(&named),
         "connect_service" => connect_service(&named),
         "respond_to_leak" => respond_to_leak(&named),
         _ => rotate_credential(&named),
@@ -206,6 +218,14 @@ async fn look_up(
             let id = teams.filter(is_meant).find_map(|team| team.get("id").and_then(Value::as_str));
             id.map(str::to_owned).ok_or_else(|| ErrorData::invalid_params("you are in no such team", None))
         }
+        Names::User => {
+            let found = read("plan_offboarding", json!({ "user": typed })).await?;
+            let text = |field| found.get(field).and_then(Value::as_str);
+            match (text("login"), text("user")) {
+                (Some(login), Some(id)) => Ok(format!("{login} (id {id})")),
+                _ => Err(ErrorData::internal_error("the user has no login", None)),
+            }
+        }
         Names::Scope => Scope::parse(typed)
             .map(|scope| scope.as_str().to_owned())
             .ok_or_else(|| ErrorData::invalid_params("scope is personal, team or org", None)),
@@ -240,22 +260,17 @@ fn audit_credentials(named: &Named) -> String {
         false => format!("the credentials I can see with {}", filters.join(", ")),
     };
     format!(
-        "Audit {about}, and give me a short report that I can act on.
+        "Audit {about}, and help me to mend what is wrong.
 
-1. Call whoami once, to know what I may do.
-2. Call list_credentials{with} and follow next_cursor to the end. Note each row's status and its reasons.
-3. Look further, with the same filters added:
-   - broken or about to be: list_credentials with status needs_attention, error, expired and expiring;
-   - unused: list_credentials with unused_since 90 days ago (get_usage says who used one, and when);
-   - due soon: list_credentials with expires_before 30 days from now.
-4. For each credential that stands out, at most twenty, call get_credential: its versions, who may use it, last events. \
-Call get_rotation_guide for its service where a value is old or was seen by somebody.
-5. Call search_audit_log for refusals of the last 30 days, and verify_audit_log once; a first bad row belongs at the top \
-of the report. If I may not read the log, say so and go on.
-
-Report, most urgent first: what is wrong (name and id), why it matters, and the one tool call or command that mends it. \
-Group what is the same. Propose deleting only what is unused and what nothing depends on, and change nothing until I \
-have said yes: then update_credential, unshare_credential or delete_credential, one credential a call, with the reason.
+1. Call audit_credentials{with}. It is complete and already in order: do not look for more by yourself, and do not guess. \
+total, by_severity and by_kind tell how much there is; follow next_cursor only as far as I ask, the first page is the worst.
+2. Tell me in a few lines: how many of each severity, what is new and what is gone since the report before, and the three or \
+four things that matter most, each with its name, what shows it (the evidence) and why it matters. Group what is the same.
+3. Ask me where to begin. Then take one finding at a time: do what its next says, with the ids of the finding, and wait for my \
+yes before anything changes. What widens, deletes or re-points asks a person in any case.
+4. Where I say that something is right as it is, give me the command that leaves it out of reports for a while: \
+`unsaid audit accept ID --reason TEXT --until DATE`, with the finding's id. I run it; you cannot.
+5. When we are done, call audit_credentials once more, and tell me what is gone and what is still there.
 
 {CARE}",
         with = if filters.is_empty() { String::new() } else { format!(" with {}", filters.join(", ")) },
@@ -266,21 +281,38 @@ fn recommend_scope(named: &Named) -> String {
     format!(
         "Recommend who should have the credential {credential}, and where it should live.
 
-1. Call get_credential with that id: its scope and owner, who may use it, its environment, and what it overrides.
-2. Call get_usage for it: who really used it in the last 90 days, and for what.
-3. Call list_credentials with text set to its name: the same name in other places may shadow it, or make it superfluous.
-4. For one or two of those who use it, call explain_resolution with the name: which value they get, and why.
-5. Call whoami, to know what I may change, and get_service for its service, if it has one: a key that acts for one \
-person belongs in personal scope, a deploy or bot key in a team's or the org's.
-
-Then recommend, in this order: the narrowest scope that serves everybody who used it; the grants to add (use, view or \
-manage) and those to take away because nobody needed them; what breaks, for whom. If today's state is right, say so. \
-Ask me before you change anything. Narrowing is update_credential with the new scope, or unshare_credential. Widening \
+1. Call get_credential with that id: its name, its scope and owner, who may use it, its environment.
+2. Ask me in one question what it is for and what will use it, unless I said so already. Call list_consumers if I name what \
+uses it by other words.
+3. Call recommend_scope with its name, my purpose, and those consumers. It knows the real bindings, uses and teams, and the \
+org's sharing plan: do not recommend more than it does.
+4. Tell me the scope, its reasons, what the other two would cost, and what becomes of others of the same name. If today's \
+state is right, say so. For what surprises me, call get_usage or explain_resolution with the name.
+5. Ask me before you change anything. Narrowing is update_credential with the new scope, or unshare_credential. Widening \
 (share_credential, or update_credential to a wider scope) needs a person's approval: give me the approval's id and the \
 command from the answer.
 
 {CARE}",
         credential = value(named, "credential"),
+    )
+}
+
+fn offboard_user(named: &Named) -> String {
+    format!(
+        "Help me to end the access of {user}, who leaves, without breaking what stays.
+
+1. Call plan_offboarding with that user, and follow next_cursor to the end. It is complete and in order; what somebody keeps \
+for themselves is in no plan.
+2. Tell me first what closes the way in: the account, live tokens. Those are commands for a person; give them to me.
+3. Then the consumers, connections and values, the most urgent first: name each, why, and what it takes. Values that they \
+entered, or that a program of theirs was given, are replaced: for each call get_rotation_guide, tell me who will notice, and \
+lead me through it. Connections that act as their account are connected anew by somebody who stays.
+4. Teams and grants last. Where they are the last who keeps a team, somebody else must be made one first.
+5. Do one step at a time, wait for my yes, and keep count: so many done, so many left. When nothing is left, call \
+plan_offboarding again, and then audit_credentials with kind owner_gone.
+
+{CARE}",
+        user = value(named, "user"),
     )
 }
 
@@ -385,6 +417,7 @@ mod tests {
             audit_credentials(&[]),
             audit_credentials(&[("scope", "team".into())]),
             recommend_scope(&credential),
+            offboard_user(&[("user", "ada (id x)".into())]),
             rotate_credential(&credential),
             connect_service(&[("service", "github".into())]),
             respond_to_leak(&credential),
@@ -394,7 +427,7 @@ mod tests {
 
     #[test]
     fn every_tool_a_prompt_names_exists_and_may_be_called_by_a_model() {
-        let fields = ["next_cursor", "unused_since", "expires_before", "needs_attention", "start_rotation"];
+        let fields = ["next_cursor", "by_severity", "by_kind", "owner_gone", "start_rotation"];
         for text in texts() {
             let words = text
                 .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
@@ -410,7 +443,7 @@ mod tests {
         let mut texts = texts();
         texts.dedup();
 
-        assert_eq!(texts.len(), 7);
+        assert_eq!(texts.len(), 8);
         assert!(texts.iter().all(|text| text.contains(CARE) && text.len() < 4000));
     }
 }

@@ -12,6 +12,7 @@ pub mod echo;
 pub mod entry;
 pub mod event;
 pub mod header;
+pub mod hygiene;
 pub mod name;
 pub mod org;
 pub mod pattern;

@@ -205,8 +205,8 @@ fn tidy(schema: Value) -> Map<String, Value> {
 pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         use super::{
-            approval, audit, broker, canary, connection as n, consumer as k, credential as c, org,
-            provider as p, service as s, session, token,
+            approval, audit, broker, canary, connection as n, consumer as k, credential as c, hygiene as h,
+            org, provider as p, service as s, session, token,
         };
         let mut all = vec![
             entry::<session::Whoami>(),
@@ -244,6 +244,10 @@ pub fn catalog() -> &'static [Entry] {
             entry::<canary::ListCanaries>(),
             entry::<canary::MarkCanary>(),
             entry::<canary::AcknowledgeCanary>(),
+            entry::<h::AuditCredentials>(),
+            entry::<h::RecommendScope>(),
+            entry::<h::PlanOffboarding>(),
+            entry::<h::AcceptFinding>(),
             entry::<approval::ListApprovals>(),
             entry::<token::ListTokens>(),
             entry::<token::RevokeToken>(),

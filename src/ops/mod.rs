@@ -14,6 +14,7 @@ pub mod dispatch;
 mod echo;
 pub mod entry;
 pub mod hand_over;
+pub mod hygiene;
 pub mod import;
 pub mod lifecycle;
 pub mod org;

@@ -12,6 +12,7 @@ const STEPS: &[Step] = &[
     (1, include_str!("schema/0001_spine.sql")),
     (2, include_str!("schema/0002_consumers.sql")),
     (3, include_str!("schema/0003_echoes.sql")),
+    (12, include_str!("schema/0012_hygiene.sql")),
     (13, include_str!("schema/0013_canary.sql")),
 ];
 

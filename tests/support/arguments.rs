@@ -22,6 +22,10 @@ pub fn valid(operation: &str) -> Value {
         "unshare_credential" => json!({"credential": "ORG_KEY", "user": "max"}),
         "restore_credential" => json!({"credential": "BIN_KEY"}),
         "purge_credential" => json!({"credential": "BIN_KEY", "reason": why}),
+        "audit_credentials" => json!({"credential": "ORG_KEY"}),
+        "recommend_scope" => json!({"name": "ORG_KEY", "purpose": "deploys"}),
+        "plan_offboarding" => json!({"user": "max"}),
+        "accept_finding" => json!({"id": "abcd", "reason": why, "until": "2026-07-01T00:00:00Z"}),
         "explain_resolution" => json!({"name": "ORG_KEY"}),
         "get_service" => json!({"service": "github"}),
         "verify_audit_log" => {

@@ -10,9 +10,11 @@ use crate::model::access::Caller;
 use crate::model::credential::{Credential, CredentialType, Scope, SealedField, Source, Stage, Version};
 use crate::model::event::Event;
 use crate::model::suspicion::Kind;
+use crate::ops::hygiene::fingerprint;
 use crate::ops::reach::{self, Need};
 use crate::ops::{entry, refusal};
 use crate::secret::SecretBytes;
+use crate::services::Catalogue;
 use crate::store::Writer;
 use crate::vault::{Context, Vault};
 use serde::Serialize;
@@ -174,7 +176,15 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) ->
                     entry::expect_same(link, &entry::value_policy(&credential))?;
                 }
                 let replaced = credential.current_version.is_some();
-                store_version(tx, &vault, &asking, &mut credential, &given.values, &given.file_name)?;
+                store_version(
+                    tx,
+                    &vault,
+                    catalogue,
+                    &asking,
+                    &mut credential,
+                    &given.values,
+                    &given.file_name,
+                )?;
                 let others = create::same_name(tx, &asking, &who, &credential)?;
                 if created {
                     let mut made = Event::of("create_credential")
@@ -236,6 +246,7 @@ fn refuse_secrets(app: &App, input: &CreateCredential) -> Result<()> {
 fn store_version(
     tx: &mut Writer<'_>,
     vault: &Vault,
+    catalogue: &Catalogue,
     caller: &Caller,
     credential: &mut Credential,
     values: &[(String, SecretBytes)],
@@ -264,12 +275,15 @@ fn store_version(
         let context = key_context(vault.instance(), credential, &version);
         let (key, wrapped) = vault.new_data_key(&context)?;
         let kept = kept_fields(tx, vault, credential, &specs, values)?;
-        let all = values
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
-            .chain(kept.iter().map(|(n, v)| (n.as_str(), v)));
+        let all = || {
+            values
+                .iter()
+                .map(|(name, value)| (name.as_str(), value))
+                .chain(kept.iter().map(|(n, v)| (n.as_str(), v)))
+        };
+        fingerprint::keep(tx, vault, catalogue, credential, &version, all())?;
         let mut sealed = Vec::new();
-        for (name, value) in all {
+        for (name, value) in all() {
             let tag = field_tag(name);
             let place = context.field(&tag);
             let bytes = value.expose(|bytes| match credential.kind {

@@ -9,7 +9,7 @@
 //! opened: a data key is wrapped anew, what it sealed stays. A row that was changed outside unsaid is not given a sound
 //! MAC: it is named, and the old key is kept until somebody has dealt with it.
 use super::keys::forget_old_pages;
-use super::tables::every_table;
+use super::tables::{every_remade_table, every_table};
 use crate::app::{App, org_key_record, org_key_row};
 use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
@@ -21,6 +21,7 @@ use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::{Event, Outcome};
+use crate::model::hygiene::kept::{Acceptance, Fingerprint, KeptReport};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
 use crate::model::token::Token;
@@ -126,7 +127,29 @@ async fn pass(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) ->
         ($($table:ty),* $(,)?) => { $( moved += table::<$table>(app, caller, to, unsound).await?; )* };
     }
     every_table!(each);
+    forget_hygiene(app, caller, to).await?;
     Ok(moved)
+}
+
+/// Removes fingerprints and reports of an older key: they are made anew from what there is, when a report next asks.
+async fn forget_hygiene(app: &App, caller: &Caller, to: i64) -> Result<()> {
+    let org = caller.org.clone();
+    let is_none = move |tx: &Reader<'_>| {
+        Ok(tx.count_stale::<Fingerprint>(&org, to)? + tx.count_stale::<KeptReport>(&org, to)? == 0)
+    };
+    if app.store.read(is_none).await? {
+        return Ok(());
+    }
+    let org = caller.org.clone();
+    app.store
+        .write(caller, move |tx| {
+            let removed = tx.forget_older_hygiene(&org, to)?;
+            tx.record_step(
+                Event::of(NAME).with("step", "forget").with("table", "fingerprint").with("rows", removed),
+                (),
+            )
+        })
+        .await
 }
 
 async fn table<T: Moves>(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) -> Result<i64> {
@@ -201,6 +224,7 @@ impl Moves for Binding {}
 impl Moves for ConsumerToken {}
 impl Moves for Canary {}
 impl Moves for CanaryAlert {}
+impl Moves for Acceptance {}
 
 impl Moves for Consent {
     fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {
@@ -287,6 +311,7 @@ async fn finish(app: &App, caller: &Caller, to: i64, rows: i64) -> Result<()> {
                 ($($table:ty),* $(,)?) => { $( left += tx.count_stale::<$table>(&org, to)?; )* };
             }
             every_table!(each);
+            every_remade_table!(each);
             if left > 0 {
                 return Err(Error::new(Code::Changed, format!("{left} rows are under the old key still")));
             }

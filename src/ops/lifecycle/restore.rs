@@ -8,7 +8,7 @@ use super::container::{self, Header, Opening};
 use super::keys::SlotView;
 use super::recover;
 use super::source::KeySource;
-use super::tables::every_table;
+use super::tables::{every_remade_table, every_table};
 use crate::app::{App, Prompt};
 use crate::clock::{Clock, Millis};
 use crate::config::{Config, File as ConfigFile, Identity, Origin, Places};
@@ -253,6 +253,7 @@ pub(super) fn every_row(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Resul
         ($($table:ty),* $(,)?) => { $( sound::<$table>(tx, org, rows)?; )* };
     }
     every_table!(each);
+    every_remade_table!(each);
     Ok(())
 }
 

@@ -25,8 +25,16 @@ macro_rules! every_table {
             crate::model::consumer::ConsumerToken,
             crate::model::canary::Canary,
             crate::model::canary::CanaryAlert,
+            crate::model::hygiene::kept::Acceptance,
         )
     };
 }
 
-pub(super) use every_table;
+/// As `every_table!`, of rows that are made anew under the next key, since they were computed with the former one.
+macro_rules! every_remade_table {
+    ($each:ident) => {
+        $each!(crate::model::hygiene::kept::Fingerprint, crate::model::hygiene::kept::KeptReport,)
+    };
+}
+
+pub(super) use {every_remade_table, every_table};
