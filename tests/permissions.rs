@@ -127,6 +127,8 @@ const REST: &str = "
   see core's consumer     ✓      ✓      ✓      ✓      ✓      ?      ✗      ?
   change core's consumer  ✗      ✗      ✓      ✓      ✗      ?      ✗      ?
   another's consumer      ?      ?      ?      ?      ?      ?      ✗      ?
+  run core's consumer     ✗      ✗      ✓      ✓      ✓      ?      ✗      ?
+  set when all are due    ✓      ✗      ✗      ✗      ✗      ✗      ✗      ✓
 ";
 
 /// Every operation with the rows above that hold for it; `people` where no model may call it.
@@ -176,6 +178,13 @@ const OPERATIONS: &str = "
   get_consumer            consumer
   update_consumer         consumer
   remove_consumer         consumer
+  start_rotation          manage
+  advance_rotation        manage
+  abort_rotation          manage
+  set_rotation_policy     manage   govern-due
+  get_rotation            view
+  list_rotations          everybody
+  report_use              run-consumer  people
 ";
 
 const LOGINS: [&str; 8] = ["ada", "otto", "tess", "tom", "mia", "max", "dan", "stranger"];
@@ -383,6 +392,8 @@ impl House {
                 json!({"credential": wanted, "user": "pia", "level": "use", "reason": "a test"})
             }
             "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
+            "advance_rotation" | "abort_rotation" | "get_rotation" => json!({"rotation": wanted}),
+            "set_rotation_policy" => json!({"credential": wanted, "days": 1 + n % 3000}),
             "delete_credential" | "purge_credential" | "disconnect_credential" => {
                 json!({"credential": wanted, "reason": "a test"})
             }
@@ -412,7 +423,12 @@ fn sign(operation: &str, outcome: &Result<Value, Error>) -> char {
         Ok(_) => '✓',
         Err(e) => match e.code {
             // The right was there: a person was asked, or there was nothing to do.
-            Code::Declined | Code::NothingToDo | Code::HasDependents | Code::GrantNotFound => '✓',
+            Code::Declined
+            | Code::NothingToDo
+            | Code::HasDependents
+            | Code::GrantNotFound
+            | Code::RotationOpen
+            | Code::WrongStage => '✓',
             // What stands in the table is no connection; whoever hears so had the right.
             Code::InvalidInput
                 if matches!(
@@ -640,7 +656,9 @@ async fn z_02_z_10_what_may_not_be_known_answers_like_what_does_not_exist() {
                     json!({"credential": wanted, "user": "pia", "level": "use", "reason": "a test"})
                 }
                 "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
-                "delete_credential" | "purge_credential" | "disconnect_credential" => {
+                "advance_rotation" | "abort_rotation" | "get_rotation" => json!({"rotation": wanted}),
+            "set_rotation_policy" => json!({"credential": wanted, "days": 1 + n % 3000}),
+            "delete_credential" | "purge_credential" | "disconnect_credential" => {
                     json!({"credential": wanted, "reason": "a test"})
                 }
                 _ => json!({"credential": wanted}),

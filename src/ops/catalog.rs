@@ -206,7 +206,7 @@ pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         use super::{
             approval, audit, connection as n, consumer as k, credential as c, org, provider as p,
-            service as s, session, token,
+            rotation as r, service as s, session, token,
         };
         let mut all = vec![
             entry::<session::Whoami>(),
@@ -240,6 +240,13 @@ pub fn catalog() -> &'static [Entry] {
             entry::<k::UpdateConsumer>(),
             entry::<k::RemoveConsumer>(),
             entry::<k::GetConsumer>(),
+            entry::<r::StartRotation>(),
+            entry::<r::AdvanceRotation>(),
+            entry::<r::GetRotation>(),
+            entry::<r::ListRotations>(),
+            entry::<r::AbortRotation>(),
+            entry::<r::SetRotationPolicy>(),
+            entry::<r::ReportUse>(),
             entry::<approval::ListApprovals>(),
             entry::<token::ListTokens>(),
             entry::<token::RevokeToken>(),

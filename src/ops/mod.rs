@@ -20,6 +20,7 @@ pub mod provider;
 pub mod quota;
 pub mod reach;
 pub mod refusal;
+pub mod rotation;
 pub mod service;
 pub mod session;
 pub mod token;

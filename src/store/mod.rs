@@ -15,6 +15,7 @@ mod orgs;
 mod place;
 mod rekey;
 mod requests;
+mod rotations;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -26,6 +27,7 @@ pub use keys::{OrgKeyRecord, SlotRecord};
 pub use link::{Value, sqlite_version};
 pub use place::{check_folder, check_place, make_folder};
 pub use rekey::Stale;
+pub use rotations::RotationFilter;
 
 use crate::clock::{Clock, Millis};
 use crate::error::{Code, Error, Result};

@@ -76,6 +76,16 @@ pub(in crate::ops) fn bound_to(
     who: &Standing,
     credential: &Credential,
 ) -> Result<Vec<(Consumer, String)>> {
+    let mut bound = every_bound(tx, credential)?;
+    bound.retain(|(c, _)| c.is_seen_by(who));
+    Ok(bound)
+}
+
+/// As [`bound_to`], whoever looks: what depends on it, and not what is shown.
+pub(in crate::ops) fn every_bound(
+    tx: &Reader<'_>,
+    credential: &Credential,
+) -> Result<Vec<(Consumer, String)>> {
     let org = &credential.org_id;
     let mut bound: Vec<(Consumer, String)> = Vec::new();
     for b in tx.bindings_naming(org, &credential.name_key, credential.id.as_str())? {
@@ -100,7 +110,7 @@ pub(in crate::ops) fn bound_to(
         let is_reached = credential.scope != Scope::Personal
             || c.scope != Scope::Personal
             || c.owner_id == credential.owner_id;
-        if c.is_seen_by(who) && is_reached {
+        if is_reached {
             bound.push((c, b.variable));
         }
     }

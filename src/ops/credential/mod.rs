@@ -4,6 +4,7 @@ pub mod delete;
 pub mod explain;
 pub mod get;
 pub mod list;
+pub mod probe;
 pub mod purge;
 pub mod restore;
 pub mod set_value;

@@ -15,11 +15,13 @@ use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
 use crate::model::connection::{Connection, Consent};
+use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::{Event, Outcome};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
+use crate::model::rotation::{Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy};
 use crate::model::token::Token;
 use crate::ops::connection::consent_context;
 use crate::ops::credential::value::key_context;
@@ -132,6 +134,14 @@ async fn pass(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) ->
     moved += table::<EntryLink>(app, caller, to, unsound).await?;
     moved += table::<Connection>(app, caller, to, unsound).await?;
     moved += table::<Consent>(app, caller, to, unsound).await?;
+    moved += table::<Consumer>(app, caller, to, unsound).await?;
+    moved += table::<Binding>(app, caller, to, unsound).await?;
+    moved += table::<ConsumerToken>(app, caller, to, unsound).await?;
+    moved += table::<Rotation>(app, caller, to, unsound).await?;
+    moved += table::<RotationConsumer>(app, caller, to, unsound).await?;
+    moved += table::<RotationCall>(app, caller, to, unsound).await?;
+    moved += table::<Campaign>(app, caller, to, unsound).await?;
+    moved += table::<RotationPolicy>(app, caller, to, unsound).await?;
     Ok(moved)
 }
 
@@ -202,6 +212,14 @@ impl Moves for Approval {}
 impl Moves for Token {}
 impl Moves for EntryLink {}
 impl Moves for Connection {}
+impl Moves for Consumer {}
+impl Moves for Binding {}
+impl Moves for ConsumerToken {}
+impl Moves for Rotation {}
+impl Moves for RotationConsumer {}
+impl Moves for RotationCall {}
+impl Moves for Campaign {}
+impl Moves for RotationPolicy {}
 
 impl Moves for Consent {
     fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {
@@ -295,7 +313,15 @@ async fn finish(app: &App, caller: &Caller, to: i64, rows: i64) -> Result<()> {
                 + tx.count_stale::<Token>(&org, to)?
                 + tx.count_stale::<EntryLink>(&org, to)?
                 + tx.count_stale::<Connection>(&org, to)?
-                + tx.count_stale::<Consent>(&org, to)?;
+                + tx.count_stale::<Consent>(&org, to)?
+                + tx.count_stale::<Consumer>(&org, to)?
+                + tx.count_stale::<Binding>(&org, to)?
+                + tx.count_stale::<ConsumerToken>(&org, to)?
+                + tx.count_stale::<Rotation>(&org, to)?
+                + tx.count_stale::<RotationConsumer>(&org, to)?
+                + tx.count_stale::<RotationCall>(&org, to)?
+                + tx.count_stale::<Campaign>(&org, to)?
+                + tx.count_stale::<RotationPolicy>(&org, to)?;
             if left > 0 {
                 return Err(Error::new(Code::Changed, format!("{left} rows are under the old key still")));
             }

@@ -16,11 +16,13 @@ use crate::ids::OrgId;
 use crate::model::access::{Caller, Door, Grant};
 use crate::model::approval::Approval;
 use crate::model::connection::{Connection, Consent};
+use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::Event;
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
+use crate::model::rotation::{Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy};
 use crate::model::token::Token;
 use crate::ops::credential::value::open_fields;
 use crate::secret::Secret;
@@ -266,7 +268,15 @@ pub(super) fn every_row(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Resul
     sound::<Token>(tx, org, rows)?;
     sound::<EntryLink>(tx, org, rows)?;
     sound::<Connection>(tx, org, rows)?;
-    sound::<Consent>(tx, org, rows)
+    sound::<Consent>(tx, org, rows)?;
+    sound::<Consumer>(tx, org, rows)?;
+    sound::<Binding>(tx, org, rows)?;
+    sound::<ConsumerToken>(tx, org, rows)?;
+    sound::<Rotation>(tx, org, rows)?;
+    sound::<RotationConsumer>(tx, org, rows)?;
+    sound::<RotationCall>(tx, org, rows)?;
+    sound::<Campaign>(tx, org, rows)?;
+    sound::<RotationPolicy>(tx, org, rows)
 }
 
 fn sound<T: Entity>(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Result<()> {
