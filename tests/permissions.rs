@@ -580,6 +580,8 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
             all.push(("get_consumer", json!({"consumer": "pias"})));
             all
         }
+        "run core's consumer" => vec![("report_use", json!({"consumer": "cores", "outcome": "ok"}))],
+        "set when all are due" => vec![("set_rotation_policy", json!({"days": 1 + n % 3000}))],
         row => panic!("there are no cases for {row}"),
     }
 }
@@ -657,8 +659,8 @@ async fn z_02_z_10_what_may_not_be_known_answers_like_what_does_not_exist() {
                 }
                 "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
                 "advance_rotation" | "abort_rotation" | "get_rotation" => json!({"rotation": wanted}),
-            "set_rotation_policy" => json!({"credential": wanted, "days": 1 + n % 3000}),
-            "delete_credential" | "purge_credential" | "disconnect_credential" => {
+                "set_rotation_policy" => json!({"credential": wanted, "days": 1 + n % 3000}),
+                "delete_credential" | "purge_credential" | "disconnect_credential" => {
                     json!({"credential": wanted, "reason": "a test"})
                 }
                 _ => json!({"credential": wanted}),

@@ -69,19 +69,23 @@ impl Rotate {
         if let Some(days) = &self.policy {
             let days = match days.as_str() {
                 "none" => None,
-                days => Some(days.parse::<i64>().map_err(|_| invalid("--policy is a number of days, or none"))?),
+                days => {
+                    Some(days.parse::<i64>().map_err(|_| invalid("--policy is a number of days, or none"))?)
+                }
             };
             let wanted = json!({ "credential": self.name, "service": self.service, "days": days });
             return cx.print(&session.call("set_rotation_policy", wanted).await?, policy_told);
         }
         if self.list {
-            let wanted = json!({ "open": (!self.all).then_some(true), "campaign": self.campaign, "limit": 50 });
+            let wanted =
+                json!({ "open": (!self.all).then_some(true), "campaign": self.campaign, "limit": 50 });
             return cx.print(&session.call("list_rotations", wanted).await?, list_told);
         }
         let Some(name) = &self.name else {
             let overdue = self.overdue.then_some(true);
             if self.user.is_none() && self.service.is_none() && overdue.is_none() {
-                return Err(invalid("name a credential").next("Name one, or say --list, --user, --service or --overdue."));
+                return Err(invalid("name a credential")
+                    .next("Name one, or say --list, --user, --service or --overdue."));
             }
             let wanted =
                 json!({ "user": self.user, "service": self.service, "overdue": overdue, "reason": reason });
@@ -126,7 +130,9 @@ impl Rotate {
             if found["stage"] == "planned" {
                 session.call("advance_rotation", json!({ "rotation": id, "step": Step::Enter })).await?;
             }
-            output::note(set::enter_for(session, &at(&found, "/credential_id"), self.given).await?.trim_end());
+            output::note(
+                set::enter_for(session, &at(&found, "/credential_id"), self.given).await?.trim_end(),
+            );
         }
         let found = session.call("get_rotation", json!({ "rotation": id })).await?;
         cx.print(&found, detail_told)
@@ -165,7 +171,8 @@ async fn lead(session: &Session, terminal: &Terminal, id: &str) -> Result<()> {
                     if !terminal.agrees("Enter another new value?")? {
                         return stopped(terminal);
                     }
-                    let told = set::enter_for(session, &at(&found, "/credential_id"), Given::default()).await?;
+                    let told =
+                        set::enter_for(session, &at(&found, "/credential_id"), Given::default()).await?;
                     terminal.tell(&told);
                     continue;
                 }
@@ -196,7 +203,8 @@ async fn lead(session: &Session, terminal: &Terminal, id: &str) -> Result<()> {
                 let answer = advance(Step::RevokeOld, None).await?;
                 if answer["rotation"]["stage"] == "confirmed" {
                     terminal.tell(&line(&at(&answer, "/done")));
-                    let why = terminal.answer("How do you know that it is dead? (empty: look again later)")?;
+                    let why =
+                        terminal.answer("How do you know that it is dead? (empty: look again later)")?;
                     if why.trim().is_empty() {
                         return stopped(terminal);
                     }

@@ -37,7 +37,10 @@ pub fn promote(tx: &mut Writer<'_>, c: &mut Credential, r: &Rotation) -> Result<
 pub fn roll_back(tx: &mut Writer<'_>, c: &mut Credential, r: &Rotation) -> Result<()> {
     let mut old = version(tx, c, r.old_version)?;
     if old.stage != Stage::Previous {
-        return Err(Error::new(Code::Changed, format!("version {} is not kept for that any more", old.number)));
+        return Err(Error::new(
+            Code::Changed,
+            format!("version {} is not kept for that any more", old.number),
+        ));
     }
     serve(tx, c, &mut old)?;
     if let Ok(mut new) = version(tx, c, r.new_version)

@@ -155,7 +155,8 @@ mod tests {
     fn s_25_a_step_that_fails_leaves_the_old_schema_and_the_next_start_goes_on() {
         let (_folder, path) = at_step_one();
         let conn = Conn::open(&path, true).unwrap();
-        let broken = [STEPS[0], (2, "ALTER TABLE org ADD COLUMN colour TEXT; INSERT INTO nothing VALUES (1)")];
+        let broken =
+            [STEPS[0], (2, "ALTER TABLE org ADD COLUMN colour TEXT; INSERT INTO nothing VALUES (1)")];
 
         assert!(apply(&conn, &path, &broken).is_err());
 

@@ -87,14 +87,14 @@ impl Reader<'_> {
         };
         values.extend([Value::Int(f.limit), Value::Int(f.offset)]);
         let n = values.len();
-        let rest =
-            format!("WHERE {} ORDER BY {order} LIMIT ${} OFFSET ${n}", terms.join(" AND "), n - 1);
+        let rest = format!("WHERE {} ORDER BY {order} LIMIT ${} OFFSET ${n}", terms.join(" AND "), n - 1);
         self.select(&rest, &values)
     }
 
     /// Open ones whose stage lasts no longer by itself, or that wait for signals.
     pub fn rotations_to_look_after(&self, now: Millis, after: &str, limit: i64) -> Result<Vec<Rotation>> {
-        let rest = "WHERE is_open = 1 AND id > $2 AND (due_at <= $1 OR stage = 'promoted') ORDER BY id LIMIT $3";
+        let rest =
+            "WHERE is_open = 1 AND id > $2 AND (due_at <= $1 OR stage = 'promoted') ORDER BY id LIMIT $3";
         self.select(rest, &[Value::Int(now.0), text(after), Value::Int(limit)])
     }
 
@@ -119,7 +119,8 @@ impl Reader<'_> {
 
     /// Calls to services whose end nobody wrote down.
     pub fn calls_begun(&self, org: &OrgId, before: Millis) -> Result<Vec<RotationCall>> {
-        let rest = "WHERE org_id = $1 AND state = 'started' AND started_at < $2 ORDER BY started_at, id LIMIT 100";
+        let rest =
+            "WHERE org_id = $1 AND state = 'started' AND started_at < $2 ORDER BY started_at, id LIMIT 100";
         self.select(rest, &[text(org.as_str()), Value::Int(before.0)])
     }
 

@@ -86,7 +86,13 @@ impl<'r, 't> Names<'r, 't> {
     }
 
     /// How `c` stands, with its rotation.
-    fn status(&mut self, org: &Org, c: &Credential, connection: Option<&Connection>, now: Millis) -> Result<StatusReport> {
+    fn status(
+        &mut self,
+        org: &Org,
+        c: &Credential,
+        connection: Option<&Connection>,
+        now: Millis,
+    ) -> Result<StatusReport> {
         let policies = match self.policies.take() {
             Some(policies) => policies,
             None => Policies::read(self.tx, &self.org)?,

@@ -334,7 +334,8 @@ fn rotations(tx: &Reader<'_>, now: Millis) -> Result<Check> {
         calls.extend(tx.calls_begun(&org.id, now.plus_ms(-CALL_MS))?);
         unmoved.extend(tx.rotations_unmoved(&org.id, now.plus_ms(-DAY_MS))?);
     }
-    let what = |name: &str, id: Option<&str>| format!("{name}, the first is of rotation {}", id.unwrap_or_default());
+    let what =
+        |name: &str, id: Option<&str>| format!("{name}, the first is of rotation {}", id.unwrap_or_default());
     Ok(match (calls.first(), unmoved.first()) {
         (None, None) => Check::ok("rotations", "none hangs"),
         (Some(first), _) => Check::warn(

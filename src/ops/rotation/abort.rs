@@ -23,7 +23,8 @@ pub struct AbortRotation {
 impl Operation for AbortRotation {
     const NAME: &'static str = "abort_rotation";
     const TITLE: &'static str = "Abort a rotation";
-    const ABOUT: &'static str = "End a rotation and serve the old value, from any stage before it was revoked.";
+    const ABOUT: &'static str =
+        "End a rotation and serve the old value, from any stage before it was revoked.";
     const TOOLSET: Toolset = Toolset::Rotation;
     const EFFECT: Effect = Effect::Changes;
     const NEEDS: Permission = Permission::Manage;

@@ -49,7 +49,9 @@ impl AdvanceRotation {
         let next = r.next_step().ok_or_else(ended)?;
         let step = match self.step {
             Some(step) => step,
-            None if next == Step::Enter && r.stage == RotationStage::AwaitingValue && guide.makes(&c) => Step::Make,
+            None if next == Step::Enter && r.stage == RotationStage::AwaitingValue && guide.makes(&c) => {
+                Step::Make
+            }
             None => next,
         };
         Ok(Meant { r, c, step, found })
@@ -243,7 +245,9 @@ fn apply(
             let is_short = r.way == Way::ShortGap;
             let r = go_back(tx, &mut c, r)?;
             let done = match is_short {
-                true => "the old one is served again, if the service still takes it; the new one is kept beside it",
+                true => {
+                    "the old one is served again, if the service still takes it; the new one is kept beside it"
+                }
                 false => "the old one is served again",
             };
             (r, done)

@@ -2,8 +2,8 @@
 //!
 //! A call whose outcome is missing may have happened. It is never made again by itself: a person looks first.
 use super::advance::AdvanceRotation;
-use super::{ADVANCE, event};
 use super::view::{Guide, RotationAnswer};
+use super::{ADVANCE, event};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::ids::CallId;
@@ -41,7 +41,12 @@ pub(super) async fn test(
             Verdict::Limited => Finding::Limited,
             Verdict::CouldNotCheck => Finding::CouldNotCheck,
         };
-        return Ok(Asked { finding, account: probed.account, scopes: probed.scopes, message: probed.message });
+        return Ok(Asked {
+            finding,
+            account: probed.account,
+            scopes: probed.scopes,
+            message: probed.message,
+        });
     };
     let call = intend(app, caller, (r, c), &*driver, "test", Some(version.number)).await?;
     let fields = open(app, c, version).await?;
@@ -157,9 +162,8 @@ pub(super) async fn open(app: &App, c: &Credential, version: &Version) -> Result
 
 /// Refuses another call of this kind while the end of one is not known.
 pub(super) fn expect_known(tx: &Reader<'_>, r: &Rotation, call: &str) -> Result<()> {
-    let is_unknown = |one: &RotationCall| {
-        one.call == call && matches!(one.state, CallState::Started | CallState::Unsure)
-    };
+    let is_unknown =
+        |one: &RotationCall| one.call == call && matches!(one.state, CallState::Started | CallState::Unsure);
     match tx.rotation_calls(&r.id)?.iter().find(|one| is_unknown(one)) {
         None => Ok(()),
         Some(one) => Err(Error::new(
@@ -181,11 +185,15 @@ pub(super) async fn make(app: &App, caller: &Caller, input: AdvanceRotation) -> 
         .read(move |tx| {
             let meant = asked.meant(tx, &guide, &asking)?;
             if meant.r.stage != RotationStage::AwaitingValue || meant.r.way == Way::Reconnect {
-                return Err(Error::new(Code::WrongStage, format!("the rotation of {} is {}", meant.c.label(), meant.r.stage))
-                    .next(guide.next(&meant.c, &meant.r)));
+                return Err(Error::new(
+                    Code::WrongStage,
+                    format!("the rotation of {} is {}", meant.c.label(), meant.r.stage),
+                )
+                .next(guide.next(&meant.c, &meant.r)));
             }
             let old = tx.current_version(&meant.c)?;
-            let old = old.ok_or_else(|| Error::new(Code::ValueMissing, format!("{} has no value", meant.c.name)))?;
+            let old =
+                old.ok_or_else(|| Error::new(Code::ValueMissing, format!("{} has no value", meant.c.name)))?;
             Ok((meant.r, meant.c, old))
         })
         .await?;
@@ -217,7 +225,15 @@ async fn by_service(
             return Err(e);
         }
     };
-    stage(app, caller, &r, made.fields, Some(call), "the service made the new one, and it is kept beside the old one").await
+    stage(
+        app,
+        caller,
+        &r,
+        made.fields,
+        Some(call),
+        "the service made the new one, and it is kept beside the old one",
+    )
+    .await
 }
 
 /// We make it: sealed before the service hears of it, so that no crash loses it.
@@ -236,8 +252,15 @@ async fn by_us(
         .map(|(name, value)| (name.clone(), value.expose(crate::secret::SecretBytes::copied)))
         .collect();
     let plain = Caller { idempotency: None, ..caller.clone() };
-    let answer =
-        stage(app, &plain, &r, copy, None, "the new one is kept beside the old one, and its service knows it").await?;
+    let answer = stage(
+        app,
+        &plain,
+        &r,
+        copy,
+        None,
+        "the new one is kept beside the old one, and its service knows it",
+    )
+    .await?;
     let state = match driver.set(Call { credential: &c, old: &fields, new: Some(&made) }).await {
         Ok(Ended::Confirmed) => CallState::Done,
         Ok(Ended::Refused) => CallState::Failed,

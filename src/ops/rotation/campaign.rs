@@ -70,7 +70,11 @@ fn risk(c: &Credential, is_known: bool, is_managed: bool, is_due: bool, now: Mil
 }
 
 /// Everything the caller manages that is out of the bin and has a value.
-fn managed(tx: &Reader<'_>, caller: &Caller, who: &Standing) -> Result<Vec<(Credential, Vec<crate::model::access::Grant>)>> {
+fn managed(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+) -> Result<Vec<(Credential, Vec<crate::model::access::Grant>)>> {
     let filter = ListFilter { places: reach::places(who), deleted: false, after: None, limit: MOST_SCANNED };
     let mut found = Vec::new();
     for c in tx.list_credentials(&caller.org, &filter)? {
@@ -160,7 +164,13 @@ fn plan_all(
 ) -> Result<crate::store::Recorded<Started>> {
     let who = tx.standing(caller)?;
     let (mut set, kind, subject) = chosen(tx, guide, caller, &who, input)?;
-    set.sort_by(|a, b| (b.risk, &a.credential.name_key, &a.credential.id).cmp(&(a.risk, &b.credential.name_key, &b.credential.id)));
+    set.sort_by(|a, b| {
+        (b.risk, &a.credential.name_key, &a.credential.id).cmp(&(
+            a.risk,
+            &b.credential.name_key,
+            &b.credential.id,
+        ))
+    });
     let mut campaign = Campaign {
         id: CampaignId::fresh(),
         org_id: caller.org.clone(),
@@ -179,11 +189,15 @@ fn plan_all(
         }
         match plan(tx, guide.catalogue, caller, &taken.credential, (campaign.id.0.clone(), campaign.size)) {
             Ok(r) => {
-                tx.note(event("start_rotation", &taken.credential, &r).with("campaign", campaign.id.0.clone()))?;
+                tx.note(
+                    event("start_rotation", &taken.credential, &r).with("campaign", campaign.id.0.clone()),
+                )?;
                 campaign.size += 1;
                 first.get_or_insert((taken.credential, r));
             }
-            Err(e) if matches!(e.code, Code::RotationOpen | Code::ValueMissing) => skipped.push(e.message().to_owned()),
+            Err(e) if matches!(e.code, Code::RotationOpen | Code::ValueMissing) => {
+                skipped.push(e.message().to_owned())
+            }
             Err(e) => return Err(e),
         }
     }
@@ -242,8 +256,11 @@ pub(super) fn progress(tx: &Reader<'_>, campaign: &Campaign) -> Result<Progress>
 }
 
 fn rotations(tx: &Reader<'_>, campaign: &Campaign) -> Result<Vec<Rotation>> {
-    let filter =
-        RotationFilter { campaign: Some(campaign.id.clone()), limit: MOST as i64, ..RotationFilter::default() };
+    let filter = RotationFilter {
+        campaign: Some(campaign.id.clone()),
+        limit: MOST as i64,
+        ..RotationFilter::default()
+    };
     tx.rotations(&campaign.org_id, &filter)
 }
 

@@ -75,13 +75,18 @@ fn move_on(tx: &mut Writer<'_>, before: &Rotation) -> Result<crate::store::Recor
         S::Staged | S::Verified => {
             engine::discard_unserved(tx, &c, &r, None)?;
             let mut ended = r.aborted(now)?;
-            ended.trouble = "nobody went on with it, and its value was destroyed; the old one is served".into();
+            ended.trouble =
+                "nobody went on with it, and its value was destroyed; the old one is served".into();
             (ended, "nobody went on with it")
         }
         S::Promoted if !over => (r.confirmed(now)?, "every consumer works with it"),
-        S::Promoted if r.way != Way::Reconnect => {
-            (rest(r, "not every consumer has shown that it works; a failure brings the old one back no more by itself"), "not confirmed in time")
-        }
+        S::Promoted if r.way != Way::Reconnect => (
+            rest(
+                r,
+                "not every consumer has shown that it works; a failure brings the old one back no more by itself",
+            ),
+            "not confirmed in time",
+        ),
         _ => {
             let trouble = r.trouble.clone();
             (rest(r, &trouble), "time is over")

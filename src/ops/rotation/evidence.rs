@@ -84,9 +84,7 @@ pub(super) fn gather(tx: &Reader<'_>, c: &Credential, r: &Rotation) -> Result<Ve
         let since = r.promoted_at.unwrap_or(r.started_at);
         let is_new = |version: i64, at: Millis| Some(version) == r.new_version && at >= since;
         let handed_at = uses.iter().filter(|(version, at)| is_new(*version, *at)).map(|(_, at)| *at).max();
-        let heard = signals
-            .iter()
-            .find(|s| s.consumer_id == consumer.id && Some(s.version) == r.new_version);
+        let heard = signals.iter().find(|s| s.consumer_id == consumer.id && Some(s.version) == r.new_version);
         let state = judged(handed_at.is_some(), heard, r.finding);
         let by_test = (state == BoundState::Good && heard.is_none()).then_some(SignalSource::Test);
         all.push(Bound {

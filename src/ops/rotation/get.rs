@@ -1,7 +1,7 @@
 //! `get_rotation`: where one stands, who depends on it and how they did, what has happened, and what comes next.
 use super::evidence::{self, BoundTo};
-use super::view::{Guide, RotationRow, row, sees_details};
 use super::reach_rotation;
+use super::view::{Guide, RotationRow, row, sees_details};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
@@ -93,7 +93,10 @@ fn detail(tx: &Reader<'_>, guide: &Guide, caller: &Caller, wanted: &str) -> Resu
     let who = tx.standing(caller)?;
     let (r, found) = reach_rotation(tx, caller, &who, wanted, Need::View)?;
     if !sees_details(&found) {
-        return Err(Error::new(Code::NotAllowed, "only whoever sees its configuration sees how it is rotated"));
+        return Err(Error::new(
+            Code::NotAllowed,
+            "only whoever sees its configuration sees how it is rotated",
+        ));
     }
     let c = &found.credential;
     let all = evidence::gather(tx, c, &r)?;

@@ -49,7 +49,8 @@ pub struct RotationPage {
 impl Operation for ListRotations {
     const NAME: &'static str = "list_rotations";
     const TITLE: &'static str = "List rotations";
-    const ABOUT: &'static str = "See rotations, open or past, or how far a campaign is, and after how many days values are due.";
+    const ABOUT: &'static str =
+        "See rotations, open or past, or how far a campaign is, and after how many days values are due.";
     const TOOLSET: Toolset = Toolset::Rotation;
     const EFFECT: Effect = Effect::Reads;
     const NEEDS: Permission = Permission::Anyone;
@@ -115,7 +116,13 @@ impl ListRotations {
                     break 'pages;
                 }
                 offset += 1;
-                let found = match reach::credential_or_deleted(tx, caller, &who, r.credential_id.as_str(), Need::View) {
+                let found = match reach::credential_or_deleted(
+                    tx,
+                    caller,
+                    &who,
+                    r.credential_id.as_str(),
+                    Need::View,
+                ) {
                     Ok(found) if sees_details(&found) => found,
                     Ok(_) => continue,
                     Err(e) if matches!(e.code, Code::CredentialNotFound | Code::NotAllowed) => continue,
@@ -147,4 +154,3 @@ fn policies(tx: &Reader<'_>, caller: &Caller) -> Result<Vec<String>> {
     all.truncate(100);
     Ok(all)
 }
-

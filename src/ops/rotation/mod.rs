@@ -24,12 +24,12 @@ mod view;
 pub use abort::AbortRotation;
 pub use advance::AdvanceRotation;
 pub use due::pass;
+pub(in crate::ops) use evidence::consumers_of;
 pub use evidence::{BoundState, BoundTo};
 pub use get::{GetRotation, RotationDetail};
 pub use list::{ListRotations, RotationPage};
 pub use policy::SetRotationPolicy;
-pub use report::{Reported, ReportUse};
-pub(in crate::ops) use evidence::consumers_of;
+pub use report::{ReportUse, Reported};
 pub(in crate::ops) use signals::heard_by_broker;
 pub(in crate::ops) use standing::{Policies, report as status_of};
 pub use start::{StartRotation, Started};
@@ -59,17 +59,17 @@ fn reach_rotation(
     need: Need,
 ) -> Result<(Rotation, Reached)> {
     let wanted = wanted.trim();
-    let not_found = || {
-        Error::new(Code::RotationNotFound, format!("there is no rotation {} you can see", shown(wanted)))
-    };
+    let not_found =
+        || Error::new(Code::RotationNotFound, format!("there is no rotation {} you can see", shown(wanted)));
     if wanted.len() == 26 {
         match tx.rotation(&caller.org, wanted) {
             Ok(r) => {
                 let id = r.credential_id.as_str();
-                let found = reach::credential_or_deleted(tx, caller, who, id, need).map_err(|e| match e.code {
-                    Code::CredentialNotFound => not_found(),
-                    _ => e,
-                })?;
+                let found =
+                    reach::credential_or_deleted(tx, caller, who, id, need).map_err(|e| match e.code {
+                        Code::CredentialNotFound => not_found(),
+                        _ => e,
+                    })?;
                 return Ok((r, found));
             }
             Err(e) if e.code == Code::RotationNotFound => {}

@@ -65,7 +65,11 @@ impl SetRotationPolicy {
             Some(days) => format!("{days} days"),
             None => "no policy of its own".to_owned(),
         };
-        let of = if service.is_empty() { "the whole org".to_owned() } else { format!("every {service} credential") };
+        let of = if service.is_empty() {
+            "the whole org".to_owned()
+        } else {
+            format!("every {service} credential")
+        };
         Ok(Question {
             summary: format!("change after how long values of {of} are due"),
             impact: vec![format!("from {} to {}", told(before.map(|p| p.days)), told(self.days))],

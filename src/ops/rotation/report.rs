@@ -1,7 +1,7 @@
 //! `report_use`: what runs a consumer, or the consumer itself, says whether it works with what it was handed. People and
 //! programs only: a model's word is no signal.
-use super::signals::{Heard, hear};
 use super::evidence;
+use super::signals::{Heard, hear};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;

@@ -2,8 +2,8 @@
 //! by a person's word where nothing can test it.
 use super::advance::AdvanceRotation;
 use super::calls::{self, conclude, old_version};
-use super::{ADVANCE, event};
 use super::view::{Guide, RotationAnswer};
+use super::{ADVANCE, event};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;
@@ -46,7 +46,11 @@ fn find(
     if meant.r.stage != RotationStage::Confirmed {
         return Err(Error::new(
             Code::WrongStage,
-            format!("the new value of {} is not confirmed yet: the rotation is {}", meant.c.label(), meant.r.stage),
+            format!(
+                "the new value of {} is not confirmed yet: the rotation is {}",
+                meant.c.label(),
+                meant.r.stage
+            ),
         )
         .next(guide.next(&meant.c, &meant.r)));
     }
@@ -66,7 +70,10 @@ pub(super) async fn by_driver(app: &App, caller: &Caller, input: AdvanceRotation
     if driver.tests() && now.finding != Finding::Valid {
         return Err(Error::new(
             Code::WrongStage,
-            format!("the service does not say that it takes the new value of {}: the old one is not ended", c.label()),
+            format!(
+                "the service does not say that it takes the new value of {}: the old one is not ended",
+                c.label()
+            ),
         )
         .next(format!("Call advance_rotation with rotation {} and step roll_back, or verify.", r.id)));
     }

@@ -25,7 +25,8 @@ pub(super) fn about(
 ) -> Result<Option<Rotation>> {
     let open = tx.open_rotation(org, credential)?;
     Ok(open.filter(|r| {
-        matches!(r.stage, RotationStage::Promoted | RotationStage::Confirmed) && r.new_version == Some(version)
+        matches!(r.stage, RotationStage::Promoted | RotationStage::Confirmed)
+            && r.new_version == Some(version)
     }))
 }
 
@@ -50,9 +51,8 @@ pub(super) fn hear(
         told_by: caller.user.clone(),
         revision: 0,
     })?;
-    let mut noted = event("rotation_signal", c, &r)
-        .with("signal", signal.to_string())
-        .with("source", source.to_string());
+    let mut noted =
+        event("rotation_signal", c, &r).with("signal", signal.to_string()).with("source", source.to_string());
     noted.consumer.clone_from(&consumer.0);
     match signal {
         Signal::Failed => match fall_back(tx, c, r, &source.to_string())? {
@@ -125,10 +125,7 @@ pub(in crate::ops) async fn heard_by_broker(
 }
 
 /// Records every event, the last one as the transaction's.
-pub(super) fn record_all(
-    tx: &mut Writer<'_>,
-    mut events: Vec<Event>,
-) -> Result<crate::store::Recorded<()>> {
+pub(super) fn record_all(tx: &mut Writer<'_>, mut events: Vec<Event>) -> Result<crate::store::Recorded<()>> {
     let last = events.pop().ok_or_else(|| crate::error::internal("a signal leaves an event"))?;
     for event in events {
         tx.note(event)?;

@@ -64,7 +64,9 @@ async fn compare(
     if found.finding != Finding::Valid {
         let trouble = match found.finding {
             Finding::Refused => "the service does not take the new one".to_owned(),
-            Finding::Limited => "the service limits how often it is asked; the new one is not tested yet".to_owned(),
+            Finding::Limited => {
+                "the service limits how often it is asked; the new one is not tested yet".to_owned()
+            }
             _ => format!("the new one could not be tested: {}", found.message),
         };
         return Ok(told(found.finding, trouble));
@@ -75,7 +77,8 @@ async fn compare(
         }
         _ => return Ok(told(Finding::Valid, String::new())),
     };
-    Ok(differs(&before, &found).map_or(told(Finding::Valid, String::new()), |(finding, why)| told(finding, why)))
+    Ok(differs(&before, &found)
+        .map_or(told(Finding::Valid, String::new()), |(finding, why)| told(finding, why)))
 }
 
 /// What the new one is not, compared with the old one while that still works.
@@ -91,8 +94,12 @@ fn differs(before: &Asked, now: &Asked) -> Option<(Finding, String)> {
         true => Vec::new(),
         false => before.scopes.iter().filter(|scope| !now.scopes.contains(scope)).cloned().collect(),
     };
-    (!missing.is_empty())
-        .then(|| (Finding::ScopesMissing, format!("the new one may do less than the old one: {} scopes are missing", missing.len())))
+    (!missing.is_empty()).then(|| {
+        (
+            Finding::ScopesMissing,
+            format!("the new one may do less than the old one: {} scopes are missing", missing.len()),
+        )
+    })
 }
 
 /// Writes down what was found, if the rotation is still where it was.
@@ -112,7 +119,8 @@ async fn settle(
                 return Err(Error::new(Code::Changed, "somebody went on with this rotation meanwhile"));
             }
             let is_good = compared.finding == Finding::Valid;
-            let is_served = meant.r.stage != RotationStage::Staged && meant.r.stage != RotationStage::Verified;
+            let is_served =
+                meant.r.stage != RotationStage::Staged && meant.r.stage != RotationStage::Verified;
             if is_served && compared.finding == Finding::Refused {
                 let mut r = meant.r;
                 r.owner = asking.user.clone();

@@ -54,11 +54,7 @@ pub struct RotationAnswer {
     pub entry: Option<Offer>,
 }
 
-pub(super) fn row(
-    names: &mut Names<'_, '_>,
-    c: &Credential,
-    r: &Rotation,
-) -> Result<RotationRow> {
+pub(super) fn row(names: &mut Names<'_, '_>, c: &Credential, r: &Rotation) -> Result<RotationRow> {
     Ok(RotationRow {
         id: r.id.0.clone(),
         credential_id: c.id.0.clone(),
@@ -148,7 +144,11 @@ fn next(catalogue: &Catalogue, c: &Credential, r: &Rotation, has_driver: bool) -
             lower(&advance("verify"))
         ),
         (S::AwaitingValue, _) if has_driver => {
-            format!("{}: the service makes the new one by itself. Or a person enters it: `{}`.", advance("make"), c.set_command())
+            format!(
+                "{}: the service makes the new one by itself. Or a person enters it: `{}`.",
+                advance("make"),
+                c.set_command()
+            )
         }
         (S::AwaitingValue, Way::Overlap) => format!(
             "Ask the person to make a new one {page}, without ending the old one, and to enter it: `{}`. The old one is served \
@@ -162,7 +162,9 @@ fn next(catalogue: &Catalogue, c: &Credential, r: &Rotation, has_driver: bool) -
             lower(&advance("verify"))
         ),
         (S::Staged, _) => match r.finding {
-            Finding::Untested => format!("{}: it is tested at its service before anybody is served it.", advance("verify")),
+            Finding::Untested => {
+                format!("{}: it is tested at its service before anybody is served it.", advance("verify"))
+            }
             Finding::Refused | Finding::OtherAccount | Finding::ScopesMissing => format!(
                 "The old one is still served. Ask the person to enter another: `{}`, or call abort_rotation with {}.",
                 c.set_command(),
@@ -173,14 +175,21 @@ fn next(catalogue: &Catalogue, c: &Credential, r: &Rotation, has_driver: bool) -
                 advance("verify")
             ),
         },
-        (S::Verified, _) => format!("{}: from then on it is served, and the old one kept.", advance("promote")),
+        (S::Verified, _) => {
+            format!("{}: from then on it is served, and the old one kept.", advance("promote"))
+        }
         (S::Promoted, _) => format!(
             "Start again whatever uses it; get_rotation shows who has it and how it did. Then {}; a person may say so in their \
              place, with a reason. roll_back brings the old one back.",
             lower(&advance("confirm"))
         ),
-        (S::Confirmed, Way::ShortGap) => format!("{}: it is tested that the old one is dead.", advance("revoke_old")),
-        (S::Confirmed, _) if has_driver => format!("{}: the service is asked to end the old one, which a person approves.", advance("revoke_old")),
+        (S::Confirmed, Way::ShortGap) => {
+            format!("{}: it is tested that the old one is dead.", advance("revoke_old"))
+        }
+        (S::Confirmed, _) if has_driver => format!(
+            "{}: the service is asked to end the old one, which a person approves.",
+            advance("revoke_old")
+        ),
         (S::Confirmed, _) if r.old_finding == Finding::CouldNotCheck => format!(
             "It cannot be tested whether the old one is dead. Once the person has ended it {page}, {}, with a reason: they approve that.",
             lower(&advance("revoke_old"))

@@ -168,7 +168,15 @@ fn describe(
         .take(HOLDERS)
         .map(|(consumer, variable, last_use_at)| BoundConsumer { consumer, variable, last_use_at })
         .collect();
-    Ok(CredentialGuide { id: c.id.clone(), name: c.name.clone(), scope: c.scope, status, used_by, last_uses, consumers })
+    Ok(CredentialGuide {
+        id: c.id.clone(),
+        name: c.name.clone(),
+        scope: c.scope,
+        status,
+        used_by,
+        last_uses,
+        consumers,
+    })
 }
 
 /// Who may use it: its place, then whoever it was granted to.
