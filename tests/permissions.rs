@@ -658,8 +658,7 @@ async fn z_02_z_10_what_may_not_be_known_answers_like_what_does_not_exist() {
                     json!({"credential": wanted, "user": "pia", "level": "use", "reason": "a test"})
                 }
                 "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
-                "advance_rotation" | "abort_rotation" | "get_rotation" => json!({"rotation": wanted}),
-                "set_rotation_policy" => json!({"credential": wanted, "days": 1 + n % 3000}),
+                "report_use" => json!({"consumer": "cores", "outcome": "ok", "credential": wanted}),
                 "delete_credential" | "purge_credential" | "disconnect_credential" => {
                     json!({"credential": wanted, "reason": "a test"})
                 }

@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn every_tool_a_prompt_names_exists_and_may_be_called_by_a_model() {
-        let fields = ["next_cursor", "unused_since", "expires_before", "needs_attention"];
+        let fields = ["next_cursor", "unused_since", "expires_before", "needs_attention", "revoke_old"];
         for text in texts() {
             let words = text
                 .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))

@@ -387,3 +387,6 @@ pub fn in_progress(mut report: StatusReport, open: &Rotation) -> StatusReport {
     }
     report
 }
+
+#[cfg(test)]
+mod tests;

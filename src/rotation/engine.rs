@@ -23,17 +23,11 @@ pub fn promote(tx: &mut Writer<'_>, c: &mut Credential, r: &Rotation) -> Result<
     if new.stage != Stage::Pending {
         return Err(Error::new(Code::Changed, format!("version {} is not pending any more", new.number)));
     }
-    let old = r.old_version;
-    // What is kept from before the old one has no way back any more.
-    for mut earlier in tx.versions(&c.org_id, &c.id, 1000)? {
-        if earlier.stage == Stage::Previous && Some(earlier.number) != old {
-            tx.retire_version(&mut earlier)?;
-        }
-    }
-    serve(tx, c, &mut new)
+    serve(tx, c, &mut new, Stage::Previous)
 }
 
-/// The old version comes into use again. The new one is kept as pending: it may be the one that the service takes.
+/// The old version comes into use again. The new one, and what was set since, are kept as pending: one of them may be what
+/// the service takes.
 pub fn roll_back(tx: &mut Writer<'_>, c: &mut Credential, r: &Rotation) -> Result<()> {
     let mut old = version(tx, c, r.old_version)?;
     if old.stage != Stage::Previous {
@@ -42,7 +36,7 @@ pub fn roll_back(tx: &mut Writer<'_>, c: &mut Credential, r: &Rotation) -> Resul
             format!("version {} is not kept for that any more", old.number),
         ));
     }
-    serve(tx, c, &mut old)?;
+    serve(tx, c, &mut old, Stage::Pending)?;
     if let Ok(mut new) = version(tx, c, r.new_version)
         && new.stage == Stage::Previous
     {
@@ -52,11 +46,11 @@ pub fn roll_back(tx: &mut Writer<'_>, c: &mut Credential, r: &Rotation) -> Resul
     Ok(())
 }
 
-/// `next` is the version in use from here on, and the one before it is kept.
-fn serve(tx: &mut Writer<'_>, c: &mut Credential, next: &mut Version) -> Result<()> {
+/// `next` is the version in use from here on, and the one before it is kept as `leaves`.
+fn serve(tx: &mut Writer<'_>, c: &mut Credential, next: &mut Version, leaves: Stage) -> Result<()> {
     // It leaves that stage first: there is one current version at any time.
     if let Some(mut before) = tx.current_version(c)? {
-        before.stage = Stage::Previous;
+        before.stage = leaves;
         tx.save(&mut before)?;
     }
     next.stage = Stage::Current;
@@ -109,12 +103,12 @@ pub fn find_pending(tx: &Reader<'_>, c: &Credential) -> Result<Option<Version>> 
     Ok(tx.versions(&c.org_id, &c.id, 1000)?.into_iter().find(is_kept))
 }
 
-/// Destroys the key of the old version, where it is not in use again.
+/// Destroys the key of the old version and of what was before it, where it is not in use again.
 pub fn destroy_old(tx: &mut Writer<'_>, c: &Credential, r: &Rotation) -> Result<()> {
-    if let Ok(mut old) = version(tx, c, r.old_version)
-        && old.stage == Stage::Previous
-    {
-        tx.retire_version(&mut old)?;
+    for mut version in tx.versions(&c.org_id, &c.id, 1000)? {
+        if version.stage == Stage::Previous && r.old_version.is_some_and(|old| version.number <= old) {
+            tx.retire_version(&mut version)?;
+        }
     }
     Ok(())
 }

@@ -152,6 +152,21 @@ mod tests {
     }
 
     #[test]
+    fn s_25_a_vault_of_any_earlier_schema_gets_what_is_missing() {
+        for known in 1..STEPS.len() {
+            let (_folder, path) = at_step_one();
+            let conn = Conn::open(&path, true).unwrap();
+            apply(&conn, &path, &STEPS[..known]).unwrap();
+
+            bring_up(&conn, &path).unwrap();
+
+            assert_eq!(schema_version(&conn).unwrap(), newest(STEPS));
+            assert!(is_current(&conn).unwrap() && kept(&path) == "yes");
+            conn.query("SELECT id FROM rotation", &[]).unwrap();
+        }
+    }
+
+    #[test]
     fn s_25_a_step_that_fails_leaves_the_old_schema_and_the_next_start_goes_on() {
         let (_folder, path) = at_step_one();
         let conn = Conn::open(&path, true).unwrap();

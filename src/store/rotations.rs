@@ -10,7 +10,7 @@ use crate::model::rotation::{
     Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy, RotationStage,
 };
 use crate::model::text::shown;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 entity!(Rotation, "rotation", 1, org_id, {
     id, org_id, credential_id, campaign, rank, way, stage, is_open, old_version, new_version, finding, old_finding,
@@ -134,23 +134,25 @@ impl Reader<'_> {
         self.select("WHERE org_id = $1 ORDER BY service", &[text(org.as_str())])
     }
 
-    /// The versions of `credential` that its consumers were handed since then: consumer, version, when last.
-    pub fn handed(
+    /// When `consumer` was handed this version of `credential` last; without one, the newest version that it ever was.
+    pub fn last_handed(
         &self,
         org: &OrgId,
         credential: &CredentialId,
-        since: Millis,
-    ) -> Result<HashMap<String, Vec<(i64, Millis)>>> {
-        let sql = "SELECT consumer, version, max(at) FROM audit WHERE object_id = $2 AND org_id || '' = $1 \
-                   AND operation = 'use' AND outcome = 'ok' AND consumer <> '' AND version IS NOT NULL AND at >= $3 \
-                   GROUP BY consumer, version";
-        let mut found: HashMap<String, Vec<(i64, Millis)>> = HashMap::new();
-        let of = [text(org.as_str()), text(credential.as_str()), Value::Int(since.0)];
-        for mut row in self.conn().query(sql, &of)? {
-            let (consumer, version, at) = (row.text()?, row.int()?, Millis(row.int()?));
-            found.entry(consumer).or_default().push((version, at));
+        consumer: &ConsumerId,
+        version: Option<i64>,
+    ) -> Result<Option<Millis>> {
+        // The terms of the partial index that answers this stand here word for word.
+        let mut sql = "SELECT at FROM audit WHERE object_id = $2 AND consumer = $3 AND org_id || '' = $1 \
+                       AND operation = 'use' AND outcome = 'ok' AND consumer <> ''"
+            .to_owned();
+        let mut of = vec![text(org.as_str()), text(credential.as_str()), text(consumer.as_str())];
+        if let Some(version) = version {
+            sql.push_str(" AND version = $4");
+            of.push(Value::Int(version));
         }
-        Ok(found)
+        sql.push_str(" ORDER BY version DESC, at DESC LIMIT 1");
+        self.conn().query(&sql, &of)?.pop().map(|mut row| row.int().map(Millis)).transpose()
     }
 
     /// The credentials that this person was handed or entered, ever.

@@ -5,7 +5,7 @@ use super::start::{StartRotation, Started, plan};
 use super::view::Guide;
 use crate::app::App;
 use crate::clock::{DAY_MS, Millis};
-use crate::error::{Code, Error, Result, invalid};
+use crate::error::{Code, Error, Result};
 use crate::ids::{CampaignId, UserId};
 use crate::model::access::{Caller, Standing, access};
 use crate::model::credential::{Credential, Environment, Scope};
@@ -13,7 +13,7 @@ use crate::model::event::Event;
 use crate::model::rotation::{Campaign, CampaignKind, Rotation, RotationStage};
 use crate::model::text::Reason;
 use crate::ops::credential::view::Names;
-use crate::ops::reach::{self, Need};
+use crate::ops::reach::{self, Need, shown};
 use crate::store::{ListFilter, Reader, RotationFilter, Writer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -268,8 +268,9 @@ fn rotations(tx: &Reader<'_>, campaign: &Campaign) -> Result<Vec<Rotation>> {
 pub(super) fn expect_seen(who: &Standing, campaign: &Campaign) -> Result<()> {
     match campaign.started_by == who.user || who.sees_all() {
         true => Ok(()),
-        false => Err(invalid("this campaign is somebody else's").next(
-            "Ask an admin, or call list_rotations without it: the rotations that you may see are there.",
+        false => Err(Error::new(
+            Code::RotationNotFound,
+            format!("there is no campaign {} you can see", shown(campaign.id.as_str())),
         )),
     }
 }

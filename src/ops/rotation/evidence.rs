@@ -72,18 +72,24 @@ impl Bound {
 
 /// Every consumer bound to the rotation's credential, whoever looks.
 pub(super) fn gather(tx: &Reader<'_>, c: &Credential, r: &Rotation) -> Result<Vec<Bound>> {
-    let handed = tx.handed(&c.org_id, &c.id, Millis(0))?;
     let signals = tx.signals(&r.id)?;
+    let since = r.promoted_at.unwrap_or(r.started_at);
     let mut all: Vec<Bound> = Vec::new();
     for (consumer, variable) in every_bound(tx, c)? {
         if let Some(there) = all.iter_mut().find(|bound| bound.consumer.id == consumer.id) {
             there.variables.push(variable);
             continue;
         }
-        let uses = handed.get(consumer.id.as_str()).map(Vec::as_slice).unwrap_or_default();
-        let since = r.promoted_at.unwrap_or(r.started_at);
-        let is_new = |version: i64, at: Millis| Some(version) == r.new_version && at >= since;
-        let handed_at = uses.iter().filter(|(version, at)| is_new(*version, *at)).map(|(_, at)| *at).max();
+        let last = |version| tx.last_handed(&c.org_id, &c.id, &consumer.id, version);
+        let handed_at = match r.new_version {
+            Some(new) => last(Some(new))?.filter(|at| *at >= since),
+            None => None,
+        };
+        let before = match r.old_version {
+            Some(old) => last(Some(old))?,
+            None => None,
+        };
+        let last_use_at = last(None)?.max(before);
         let heard = signals.iter().find(|s| s.consumer_id == consumer.id && Some(s.version) == r.new_version);
         let state = judged(handed_at.is_some(), heard, r.finding);
         let by_test = (state == BoundState::Good && heard.is_none()).then_some(SignalSource::Test);
@@ -91,7 +97,7 @@ pub(super) fn gather(tx: &Reader<'_>, c: &Credential, r: &Rotation) -> Result<Ve
             variables: vec![variable],
             state,
             handed_at,
-            last_use_at: uses.iter().map(|(_, at)| *at).max(),
+            last_use_at,
             said_by: heard.map(|s| s.source).or(by_test),
             consumer,
         });
@@ -124,14 +130,12 @@ pub(in crate::ops) fn consumers_of(
     who: &Standing,
     c: &Credential,
 ) -> Result<Vec<(String, String, Option<Millis>)>> {
-    let handed = tx.handed(&c.org_id, &c.id, Millis(0))?;
-    let last = |id: &str| handed.get(id).and_then(|uses| uses.iter().map(|(_, at)| *at).max());
-    Ok(every_bound(tx, c)?
-        .into_iter()
-        .filter(|(consumer, _)| consumer.is_seen_by(who))
-        .map(|(consumer, variable)| {
-            let at = last(consumer.id.as_str());
-            (consumer.name, variable, at)
-        })
-        .collect())
+    let mut all = Vec::new();
+    for (consumer, variable) in every_bound(tx, c)? {
+        if consumer.is_seen_by(who) {
+            let at = tx.last_handed(&c.org_id, &c.id, &consumer.id, None)?;
+            all.push((consumer.name, variable, at));
+        }
+    }
+    Ok(all)
 }

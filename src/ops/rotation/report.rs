@@ -4,11 +4,13 @@ use super::evidence;
 use super::signals::{Heard, hear};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
+use crate::ids::CredentialId;
 use crate::model::access::Caller;
 use crate::model::event::{Event, Outcome};
 use crate::model::rotation::{RotationStage, Signal, SignalSource};
 use crate::model::text::Reason;
 use crate::ops::consumer::run_by;
+use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset, people_only};
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
@@ -54,7 +56,7 @@ fn meant(
     tx: &Reader<'_>,
     caller: &Caller,
     consumer: &crate::model::consumer::Consumer,
-    credential: Option<&str>,
+    credential: Option<&CredentialId>,
 ) -> Result<Vec<(crate::model::rotation::Rotation, crate::model::credential::Credential)>> {
     let filter = crate::store::RotationFilter { is_open: Some(true), limit: 5000, ..Default::default() };
     let mut found = Vec::new();
@@ -63,9 +65,7 @@ fn meant(
             continue;
         }
         let Some(c) = tx.find_credential(&caller.org, &r.credential_id)? else { continue };
-        let is_named = credential.is_none_or(|wanted| {
-            c.id.as_str() == wanted.trim() || c.name.eq_ignore_ascii_case(wanted.trim())
-        });
+        let is_named = credential.is_none_or(|wanted| c.id == *wanted);
         let is_bound = evidence::gather(tx, &c, &r)?.iter().any(|bound| bound.consumer.id == consumer.id);
         if is_named && is_bound {
             found.push((r, c));
@@ -76,6 +76,10 @@ fn meant(
 
 fn write(tx: &mut Writer<'_>, caller: &Caller, input: &ReportUse) -> Result<(Event, Reported)> {
     let who = tx.standing(caller)?;
+    let named = match &input.credential {
+        Some(wanted) => Some(reach::credential(tx, caller, &who, wanted, Need::Use)?.credential.id),
+        None => None,
+    };
     let consumer = run_by(tx, caller, &who, &input.consumer)?;
     if !caller.consumer.is_empty() && caller.consumer != consumer.id.0 {
         return Err(Error::new(Code::NotAllowed, "this token is of another consumer"));
@@ -85,7 +89,7 @@ fn write(tx: &mut Writer<'_>, caller: &Caller, input: &ReportUse) -> Result<(Eve
         ReportedOutcome::Failed => Signal::Failed,
     };
     let mut told = Vec::new();
-    for (r, mut c) in meant(tx, caller, &consumer, input.credential.as_deref())? {
+    for (r, mut c) in meant(tx, caller, &consumer, named.as_ref())? {
         let handed = evidence::gather(tx, &c, &r)?;
         let has_new = handed.iter().any(|bound| bound.consumer.id == consumer.id && bound.has_new());
         let (rotation, credential) = (r.id.0.clone(), c.label());

@@ -6,7 +6,6 @@ use crate::model::credential::{Credential, Scope};
 use crate::model::rotation::{Finding, Rotation, RotationStage, Way};
 use crate::ops::credential::view::Names;
 use crate::ops::entry::Offer;
-use crate::ops::reach::Reached;
 use crate::rotation::{Driver, Drivers, Makes};
 use crate::services::Catalogue;
 use crate::store::Reader;
@@ -207,9 +206,4 @@ fn next(catalogue: &Catalogue, c: &Credential, r: &Rotation, has_driver: bool) -
 fn lower(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or(String::new(), |first| first.to_lowercase().chain(chars).collect())
-}
-
-/// Whether somebody who only uses it learns more than the stage.
-pub(super) fn sees_details(found: &Reached) -> bool {
-    found.access.views || found.access.manages
 }

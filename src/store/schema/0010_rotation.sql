@@ -26,3 +26,6 @@ CREATE INDEX rotation_campaign_org ON rotation_campaign (org_id, started_at);
 CREATE TABLE rotation_policy (
   org_id TEXT NOT NULL, service TEXT NOT NULL, days INTEGER NOT NULL, set_by TEXT NOT NULL, set_at INTEGER NOT NULL,
   revision INTEGER NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (org_id, service)) STRICT;
+-- Which versions a consumer was handed, and when last: asked for each bound consumer while a rotation waits for it.
+CREATE INDEX audit_handed ON audit (object_id, consumer, version, at)
+  WHERE operation = 'use' AND outcome = 'ok' AND consumer <> '';

@@ -25,7 +25,7 @@ async fn a_leaver_s_campaign_begins_with_what_they_really_used_and_shows_how_far
     let page = rig.call("list_rotations", json!({ "campaign": campaign })).await.unwrap();
     assert_eq!(page["campaign"]["stages"], json!({ "aborted": 1, "planned": 2 }));
     let other = rig.w.refused(&rig.w.caller("mia"), "list_rotations", json!({ "campaign": campaign })).await;
-    assert_eq!(other.code, Code::InvalidInput);
+    assert_eq!(other.code, Code::RotationNotFound);
 }
 
 #[tokio::test]

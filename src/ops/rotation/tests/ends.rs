@@ -57,6 +57,20 @@ async fn without_overlap_a_value_that_may_be_the_only_one_outlives_its_time_and_
 }
 
 #[tokio::test]
+async fn what_is_set_after_promotion_outlives_the_way_back_and_the_next_rotation_goes_on_with_it() {
+    let rig = Rig::new(false, true).await;
+    rig.promoted().await;
+    let later = rig.make_and_enter().await;
+    rig.call("abort_rotation", json!({ "rotation": rig.id })).await.unwrap();
+    assert!(rig.kept(Stage::Pending).await.contains(&later));
+
+    rig.start().await.unwrap();
+    rig.step("promote").await.unwrap();
+
+    assert_eq!(rig.served().await, later);
+}
+
+#[tokio::test]
 async fn m_35_a_deleted_credential_s_rotation_ends_cleanly_and_a_restored_one_has_its_old_value() {
     let rig = Rig::new(true, true).await;
     rig.start().await.unwrap();

@@ -14,6 +14,8 @@ enum Op {
     OtherAccount,
     Step(&'static str),
     Word(&'static str),
+    /// Whatever comes next, with a reason.
+    Next,
     /// The step is cut off in the middle of its call, and the process with it.
     CutOff(&'static str),
     EndOldOnThePage,
@@ -38,6 +40,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         8 => prop::sample::select(vec!["verify", "promote", "confirm", "revoke_old", "close"]).prop_map(Op::Step),
         4 => prop::sample::select(vec!["confirm", "revoke_old", "promote"]).prop_map(Op::Word),
         2 => prop::sample::select(vec!["make", "revoke_old"]).prop_map(Op::CutOff),
+        12 => Just(Op::Next),
         2 => Just(Op::EndOldOnThePage),
         1 => Just(Op::Abort),
         2 => prop::sample::select(vec!["ok", "failed"]).prop_map(Op::Report),
@@ -67,6 +70,10 @@ impl Rig {
             Op::OtherAccount => {}
             Op::Step(step) => drop(self.step(step).await),
             Op::Word(step) => drop(self.word(step).await),
+            Op::Next => {
+                let wanted = json!({ "rotation": self.id, "reason": "it is time" });
+                drop(self.call("advance_rotation", wanted).await);
+            }
             Op::CutOff(step) => {
                 self.service.cut_off(true);
                 let _ = tokio::time::timeout(std::time::Duration::from_millis(60), self.step(step)).await;
