@@ -57,6 +57,11 @@ id! {
     SlotId
     BackupId
     AlertId
+    RotationId
+    /// Several rotations that were started together.
+    CampaignId
+    /// One call of a rotation to a service.
+    CallId
 }
 
 #[cfg(test)]

@@ -130,6 +130,8 @@ const REST: &str = "
   core's alert            ?      ?      ✓      ✓      ?      ?      ✗      ?
   another's consumer      ?      ?      ?      ?      ?      ?      ✗      ?
   an unknown finding      ?      ?      ?      ?      ?      ?      ✗      ?
+  run core's consumer     ✗      ✗      ✓      ✓      ✓      ?      ✗      ?
+  set when all are due    ✓      ✗      ✗      ✗      ✗      ✗      ✗      ✓
 ";
 
 /// Every operation with the rows above that hold for it; `people` where no model may call it.
@@ -187,6 +189,13 @@ const OPERATIONS: &str = "
   recommend_scope         everybody
   plan_offboarding        govern-user
   accept_finding          finding  people
+  start_rotation          manage
+  advance_rotation        manage
+  abort_rotation          manage
+  set_rotation_policy     manage   govern-due
+  get_rotation            view
+  list_rotations          everybody
+  report_use              run-consumer  people
 ";
 
 /// Of a canary of core.
@@ -425,6 +434,8 @@ impl House {
                 json!({"credential": wanted, "user": "pia", "level": "use", "reason": "a test"})
             }
             "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
+            "advance_rotation" | "abort_rotation" | "get_rotation" => json!({"rotation": wanted}),
+            "set_rotation_policy" => json!({"credential": wanted, "days": 1 + n % 3000}),
             "delete_credential" | "purge_credential" | "disconnect_credential" => {
                 json!({"credential": wanted, "reason": "a test"})
             }
@@ -454,7 +465,12 @@ fn sign(operation: &str, outcome: &Result<Value, Error>) -> char {
         Ok(_) => '✓',
         Err(e) => match e.code {
             // The right was there: a person was asked, or there was nothing to do.
-            Code::Declined | Code::NothingToDo | Code::HasDependents | Code::GrantNotFound => '✓',
+            Code::Declined
+            | Code::NothingToDo
+            | Code::HasDependents
+            | Code::GrantNotFound
+            | Code::RotationOpen
+            | Code::WrongStage => '✓',
             // What stands in the table is no connection; whoever hears so had the right.
             Code::InvalidInput
                 if matches!(
@@ -612,6 +628,8 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
             all.push(("get_consumer", json!({"consumer": "pias"})));
             all
         }
+        "run core's consumer" => vec![("report_use", json!({"consumer": "cores", "outcome": "ok"}))],
+        "set when all are due" => vec![("set_rotation_policy", json!({"days": 1 + n % 3000}))],
         row => panic!("there are no cases for {row}"),
     }
 }
@@ -688,6 +706,7 @@ async fn z_02_z_10_what_may_not_be_known_answers_like_what_does_not_exist() {
                     json!({"credential": wanted, "user": "pia", "level": "use", "reason": "a test"})
                 }
                 "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
+                "report_use" => json!({"consumer": "cores", "outcome": "ok", "credential": wanted}),
                 "delete_credential" | "purge_credential" | "disconnect_credential" => {
                     json!({"credential": wanted, "reason": "a test"})
                 }

@@ -35,9 +35,11 @@ mod project;
 mod provider;
 mod purge;
 mod remote;
+mod report;
 mod restore;
 mod restore_backup;
 mod rm;
+mod rotate;
 mod run;
 mod scan;
 mod serve;
@@ -136,6 +138,10 @@ enum Command {
     Refresh(connect::Refresh),
     /// Ask the service whether a connection still works, and whose it is
     Test(connect::Test),
+    /// Replace a value step by step, with a way back
+    Rotate(Box<rotate::Rotate>),
+    /// Say whether a consumer works with what it was handed
+    Report(report::Report),
     /// Bring a credential back from the bin
     Restore(restore::Restore),
     /// Destroy a credential of the bin for good
@@ -263,6 +269,8 @@ impl Command {
             Command::Disconnect(command) => command.run(cx).await,
             Command::Refresh(command) => command.run(cx).await,
             Command::Test(command) => command.run(cx).await,
+            Command::Rotate(command) => command.run(cx).await,
+            Command::Report(command) => command.run(cx).await,
             Command::Restore(command) => command.run(cx).await,
             Command::Purge(command) => command.run(cx).await,
             Command::Share(command) => command.run(cx).await,
@@ -353,7 +361,7 @@ mod tests {
 
         assert_eq!(
             names.join(" "),
-            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve scan canary log import backup \
+            "init serve status list show set edit rm connect disconnect refresh test rotate report restore purge share unshare run mcp broker approve scan canary log import backup \
              restore-backup open org policy user team token consumer provider service audit key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {

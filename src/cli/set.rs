@@ -32,7 +32,7 @@ Examples:
   unsaid set SMTP --type custom --field REGION:plain --field PASSWORD";
 
 /// Enter a value; makes the credential if it is not there
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(after_help = EXAMPLES)]
 pub struct Set {
     /// Name such as GITHUB_TOKEN, or the id of a credential
@@ -77,6 +77,15 @@ pub struct Set {
     misplaced: Vec<std::ffi::OsString>,
 }
 
+/// Enters the value of the credential with this id, as `unsaid set` does. Returns what was stored, told to a person.
+pub async fn enter_for(session: &Session, id: &str, given: Given) -> Result<String> {
+    let mut set = Set { name: id.to_owned(), given, ..Set::default() };
+    let aim = set.aim(session).await?;
+    let label = aim.label.clone();
+    let entered = set.enter(session, aim).await?;
+    Ok(told(&entered, &label))
+}
+
 /// What the value is for, as far as it is known before it is asked for.
 struct Aim {
     target: Target,
@@ -96,7 +105,7 @@ impl Set {
         }
         let session = cx.session().await?;
         self.refuse_secrets(&session)?;
-        let mut aim = self.aim(&session).await?;
+        let aim = self.aim(&session).await?;
         if let (CredentialType::OAuth, Target::New(input)) = (aim.kind, &aim.target) {
             // A connection has nothing to enter: it is made, and waits to be connected.
             let input =
@@ -109,10 +118,22 @@ impl Set {
         if self.canary {
             return self.make_canary(cx, &session, aim).await;
         }
+        let label = aim.label.clone();
+        let entered = self.enter(&session, aim).await?;
+        let answer =
+            serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
+        if self.expires.is_some_and(|end| end <= session.app.now()) {
+            note("it has expired already: no program will be given it until its expiry is changed");
+        }
+        cx.print(&answer, |_| told(&entered, &label))
+    }
+
+    /// Asks for the value, or reads it, and enters it.
+    async fn enter(&self, session: &Session, mut aim: Aim) -> Result<Entered> {
         let origin = self.given.origin();
         let values = self.values(&aim, &origin)?;
         if aim.kind == CredentialType::ApiKey {
-            hint(&session, &mut aim, &values);
+            hint(session, &mut aim, &values);
         }
         let file_name = match (&aim.kind, &origin) {
             (CredentialType::File, Origin::File(path)) => {
@@ -120,13 +141,7 @@ impl Set {
             }
             _ => String::new(),
         };
-        let entered = enter_value(&session.app, &session.caller, aim.target, values, file_name).await?;
-        let answer =
-            serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
-        if self.expires.is_some_and(|end| end <= session.app.now()) {
-            note("it has expired already: no program will be given it until its expiry is changed");
-        }
-        cx.print(&answer, |_| told(&entered, &aim.label))
+        enter_value(&session.app, &session.caller, aim.target, values, file_name).await
     }
 
     /// A new credential with a value that nobody knows and nothing takes, marked before anybody is told of it.
@@ -511,6 +526,12 @@ fn label_of(found: &Value) -> String {
 }
 
 fn told(entered: &Entered, label: &str) -> String {
+    if let Some(rotation) = &entered.rotation {
+        return output::line(&format!(
+            "kept as version {} of {label}, beside the one in use, for its rotation {rotation}; go on with `unsaid rotate {}`",
+            entered.version, entered.name
+        ));
+    }
     let did = match (entered.created, entered.replaced) {
         (true, _) => "created",
         (false, true) => "replaced the value of",

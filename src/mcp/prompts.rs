@@ -200,6 +200,14 @@ async fn look_up(
                 .map(str::to_owned)
                 .ok_or_else(|| ErrorData::internal_error("the consumer has no name", None))
         }
+        Names::Rotation => {
+            let found = read("get_rotation", json!({ "rotation": typed })).await?;
+            found
+                .get("id")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .ok_or_else(|| ErrorData::internal_error("the rotation has no id", None))
+        }
         Names::Service => {
             let found = read("get_service", json!({ "service": typed })).await?;
             found
@@ -320,21 +328,24 @@ fn rotate_credential(named: &Named) -> String {
     format!(
         "Help me to replace the value of the credential {credential} without interrupting whoever uses it.
 
-1. Call get_credential with that id: its type, its service, the stage of each version, who may use it.
-2. Call get_usage: who would notice, and when it was last used. Tell me in one line.
-3. If it has a service, call get_rotation_guide for it: the steps, the page to open, and whether old and new work side by \
-side. If it has none, ask me where the value comes from, and take the general order: make the new one, enter it, check, \
-revoke the old one.
-4. Lead me through the steps one at a time, and wait for my word after each:
-   a. I make the new value on the service's page. I do not tell it to you.
-   b. Call set_credential_value for the credential: the answer names the command that I run in my terminal to enter it.
-   c. When I say that it is entered, call get_credential again: the new version must be current, with a fresh date.
-   d. I start again what uses it. Call get_usage: the new version should show up there.
-   e. Only then do I revoke the old value on the service's page. Where old and new overlap, say until when.
-5. If the value expires, call update_credential with the new expiry. Call search_audit_log for this credential and show \
-me the events of this rotation as its record.
+1. Call get_rotation_guide for it: who uses it and when last, the page to open, whether old and new work side by side. Tell me \
+in two lines who would notice, and whether there will be a gap.
+2. Call start_rotation for it. If one is under way already, call get_rotation: I can go on with it, whoever began it.
+3. Each answer has a next: do what it says, one step at a time, and wait for my word where I have something to do.
+   a. I make the new value on the service's page, and enter it by the link or the command of the answer. I do not tell it to \
+you. The old one is served meanwhile.
+   b. Call advance_rotation with step verify: the service is asked whether the new one works, for the same account. If it is \
+refused, the old one goes on serving; I enter another, or you call abort_rotation.
+   c. Call advance_rotation with step promote. Without a passed test a person approves it first: give me the approval's id and \
+the command of the answer.
+   d. I start again what uses it. get_rotation shows which consumer has the new one and how it did; a failing one brings the \
+old value back by itself. When all work, call advance_rotation with step confirm.
+   e. Only then does the old one end: I end it on the service's page, or a person approves that the service is asked to. Call \
+advance_rotation with step revoke_old, which tests that it is dead, then with step close.
+4. Whenever something is wrong, call abort_rotation: the old value is served again in one call.
+5. If the new value expires, call update_credential with the expiry. At the end call get_rotation and show me its log.
 
-If the old value was leaked, turn the order round: revoke first, and say what stops working until the new one is there.
+If the old value was leaked, say so and what stops working when it is ended at once; I decide whether to wait for the rest.
 
 {CARE}",
         credential = value(named, "credential"),
@@ -427,7 +438,7 @@ mod tests {
 
     #[test]
     fn every_tool_a_prompt_names_exists_and_may_be_called_by_a_model() {
-        let fields = ["next_cursor", "by_severity", "by_kind", "owner_gone", "start_rotation"];
+        let fields = ["next_cursor", "by_severity", "by_kind", "owner_gone", "start_rotation", "revoke_old"];
         for text in texts() {
             let words = text
                 .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))

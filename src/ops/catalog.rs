@@ -206,7 +206,7 @@ pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         use super::{
             approval, audit, broker, canary, connection as n, consumer as k, credential as c, hygiene as h,
-            org, provider as p, service as s, session, token,
+            org, provider as p, rotation as r, service as s, session, token,
         };
         let mut all = vec![
             entry::<session::Whoami>(),
@@ -248,6 +248,13 @@ pub fn catalog() -> &'static [Entry] {
             entry::<h::RecommendScope>(),
             entry::<h::PlanOffboarding>(),
             entry::<h::AcceptFinding>(),
+            entry::<r::StartRotation>(),
+            entry::<r::AdvanceRotation>(),
+            entry::<r::GetRotation>(),
+            entry::<r::ListRotations>(),
+            entry::<r::AbortRotation>(),
+            entry::<r::SetRotationPolicy>(),
+            entry::<r::ReportUse>(),
             entry::<approval::ListApprovals>(),
             entry::<token::ListTokens>(),
             entry::<token::RevokeToken>(),

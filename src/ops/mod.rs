@@ -24,6 +24,7 @@ pub mod quota;
 pub mod reach;
 pub mod refusal;
 pub mod remote;
+pub mod rotation;
 pub mod scan;
 pub mod service;
 pub mod session;

@@ -12,6 +12,7 @@ const STEPS: &[Step] = &[
     (1, include_str!("schema/0001_spine.sql")),
     (2, include_str!("schema/0002_consumers.sql")),
     (3, include_str!("schema/0003_echoes.sql")),
+    (10, include_str!("schema/0010_rotation.sql")),
     (12, include_str!("schema/0012_hygiene.sql")),
     (13, include_str!("schema/0013_canary.sql")),
 ];
@@ -76,10 +77,13 @@ fn step_up(conn: &Conn, path: &Path, have: i64, steps: &[Step]) -> Result<()> {
         return Err(Error::new(Code::StoreCorrupt, "the file is a database of another program")
             .next("Set UNSAID_HOME to an empty folder."));
     }
-    if have > 0 {
-        copy_before(path, have)?;
+    let missing: Vec<_> = steps.iter().filter(|(number, _)| *number > have).collect();
+    if have > 0
+        && let Some((next, _)) = missing.first()
+    {
+        copy_before(path, *next)?;
     }
-    for (_, step) in steps.iter().filter(|(number, _)| *number > have) {
+    for (_, step) in missing {
         conn.batch(step)?;
     }
     conn.batch(&format!("PRAGMA user_version={}; PRAGMA application_id={APPLICATION_ID};", newest(steps)))
@@ -87,13 +91,13 @@ fn step_up(conn: &Conn, path: &Path, have: i64, steps: &[Step]) -> Result<()> {
 
 /// Keeps what was there before, while the writer's lock keeps it from changing. A copy has its name only when it is
 /// whole, so that one that a kill cut off is never taken for one.
-fn copy_before(path: &Path, have: i64) -> Result<()> {
+fn copy_before(path: &Path, next: i64) -> Result<()> {
     let named = |end: String| {
         let mut name = path.as_os_str().to_owned();
         name.push(end);
         std::path::PathBuf::from(name)
     };
-    let copy = named(format!(".before-schema-{}", have + 1));
+    let copy = named(format!(".before-schema-{next}"));
     if copy.exists() {
         return Ok(());
     }
@@ -164,6 +168,21 @@ mod tests {
 
         assert_eq!((schema_version(&conn).unwrap(), kept(&path)), (7, "yes".into()));
         assert_eq!(apply(&conn, &path, TWO).unwrap_err().code, Code::StoreNewer);
+    }
+
+    #[test]
+    fn s_25_a_vault_of_any_earlier_schema_gets_what_is_missing() {
+        for known in 1..STEPS.len() {
+            let (_folder, path) = at_step_one();
+            let conn = Conn::open(&path, true).unwrap();
+            apply(&conn, &path, &STEPS[..known]).unwrap();
+
+            bring_up(&conn, &path).unwrap();
+
+            assert_eq!(schema_version(&conn).unwrap(), newest(STEPS));
+            assert!(is_current(&conn).unwrap() && kept(&path) == "yes");
+            conn.query("SELECT id FROM rotation", &[]).unwrap();
+        }
     }
 
     #[test]

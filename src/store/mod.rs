@@ -18,6 +18,7 @@ mod orgs;
 mod place;
 mod rekey;
 mod requests;
+mod rotations;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -30,6 +31,7 @@ pub use keys::{OrgKeyRecord, SlotRecord};
 pub use link::{Value, sqlite_version};
 pub use place::{check_folder, check_place, make_folder};
 pub use rekey::Stale;
+pub use rotations::RotationFilter;
 
 use crate::clock::{Clock, Millis};
 use crate::error::{Code, Error, Result};

@@ -16,6 +16,10 @@ pub fn valid(operation: &str) -> Value {
         | "connect_credential"
         | "refresh_credential"
         | "test_credential" => json!({"credential": "ORG_KEY"}),
+        "start_rotation" => json!({"credential": "ORG_KEY", "reason": why}),
+        "advance_rotation" | "get_rotation" | "abort_rotation" => json!({"rotation": "ORG_KEY"}),
+        "set_rotation_policy" => json!({"credential": "ORG_KEY", "days": 90}),
+        "report_use" => json!({"consumer": "deploy", "outcome": "ok", "reason": why}),
         "get_rotation_guide" => json!({"credential": "ORG_KEY"}),
         "delete_credential" | "disconnect_credential" => json!({"credential": "ORG_KEY", "reason": why}),
         "share_credential" => json!({"credential": "ORG_KEY", "user": "max", "level": "view", "reason": why}),

@@ -20,7 +20,7 @@ pub use list::{ConsumerList, ListConsumers};
 pub use register::{RegisterConsumer, check_all, register_all};
 pub use remove::{RemoveConsumer, Removed};
 pub use resolve::{Found, look};
-pub(in crate::ops) use resolve::{bound_to, may_mean, problem};
+pub(in crate::ops) use resolve::{bound_to, every_bound, may_mean, problem};
 pub use update::UpdateConsumer;
 
 use crate::clock::Millis;

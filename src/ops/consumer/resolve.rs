@@ -96,13 +96,23 @@ pub(in crate::ops) fn bound_to(
     who: &Standing,
     credential: &Credential,
 ) -> Result<Vec<(Consumer, String)>> {
+    let mut bound = every_bound(tx, credential)?;
+    bound.retain(|(c, _)| c.is_seen_by(who));
+    Ok(bound)
+}
+
+/// As [`bound_to`], whoever looks: what depends on it, and not what is shown.
+pub(in crate::ops) fn every_bound(
+    tx: &Reader<'_>,
+    credential: &Credential,
+) -> Result<Vec<(Consumer, String)>> {
     let org = &credential.org_id;
     let mut bound: Vec<(Consumer, String)> = Vec::new();
     for b in tx.bindings_naming(org, &credential.name_key, credential.id.as_str())? {
         let Some(c) = tx.find_consumer(org, &b.consumer_id)?.filter(|c| c.deleted_at.is_none()) else {
             continue;
         };
-        if c.is_seen_by(who) && may_mean(&b, &c, credential) {
+        if may_mean(&b, &c, credential) {
             bound.push((c, b.variable));
         }
     }

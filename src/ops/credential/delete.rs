@@ -126,6 +126,9 @@ impl Operation for DeleteCredential {
                 c.deleted_by = Some(asking.user.clone());
                 c.updated_at = now;
                 tx.save(&mut c)?;
+                if let Some(ended) = crate::ops::rotation::cut_off(tx, &c)? {
+                    tx.note(ended)?;
+                }
                 let output = Deleted {
                     id: c.id.0.clone(),
                     name: c.name.clone(),

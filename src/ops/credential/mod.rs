@@ -5,6 +5,7 @@ pub mod explain;
 pub mod get;
 mod instead;
 pub mod list;
+pub mod probe;
 pub mod purge;
 pub mod restore;
 pub mod set_value;

@@ -24,6 +24,7 @@ use crate::model::event::{Event, Outcome};
 use crate::model::hygiene::kept::{Acceptance, Fingerprint, KeptReport};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
+use crate::model::rotation::{Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy};
 use crate::model::token::Token;
 use crate::ops::connection::consent_context;
 use crate::ops::credential::value::key_context;
@@ -225,6 +226,11 @@ impl Moves for ConsumerToken {}
 impl Moves for Canary {}
 impl Moves for CanaryAlert {}
 impl Moves for Acceptance {}
+impl Moves for Rotation {}
+impl Moves for RotationConsumer {}
+impl Moves for RotationCall {}
+impl Moves for Campaign {}
+impl Moves for RotationPolicy {}
 
 impl Moves for Consent {
     fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {

@@ -26,6 +26,11 @@ macro_rules! every_table {
             crate::model::canary::Canary,
             crate::model::canary::CanaryAlert,
             crate::model::hygiene::kept::Acceptance,
+            crate::model::rotation::Rotation,
+            crate::model::rotation::RotationConsumer,
+            crate::model::rotation::RotationCall,
+            crate::model::rotation::Campaign,
+            crate::model::rotation::RotationPolicy,
         )
     };
 }
