@@ -22,8 +22,8 @@ const ENCODED_FROM_BYTES: usize = 8;
 const WORD_BELOW_BYTES: usize = 16;
 /// So much of a text must be there where it was broken over lines.
 const BROKEN_FROM_BYTES: usize = 12;
-/// How much is read at once.
-const BLOCK_BYTES: usize = 1 << 20;
+/// How much is read at once. Each file costs buffers of this size, filled with zeros before and after.
+const BLOCK_BYTES: usize = 64 << 10;
 /// What stays of a block for the next: a text that the end cuts off, with what a broken one has between its lines.
 const KEPT_BYTES: usize = 4 * MOST_COMPARED;
 /// More places than this in one file tell nothing new.

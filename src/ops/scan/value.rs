@@ -10,7 +10,6 @@ use crate::model::credential::{Credential, CredentialType, Scope, SealedField, S
 use crate::model::event::Event;
 use crate::ops::credential::value::open_fields;
 use crate::ops::reach::{self, Need};
-use crate::ops::refusal::remember;
 use crate::secret::SecretBytes;
 use crate::store::{ListFilter, Reader};
 
@@ -78,14 +77,8 @@ pub(super) async fn open(
     let vault = app.vault();
     let (mut values, mut opened) = (Vec::new(), Vec::new());
     for Chosen { credential: c, version, fields } in chosen {
-        let fields = match open_fields(&vault, &c, &version, fields) {
-            Ok(fields) => fields,
-            Err(e) => {
-                let e = e.detail("table", "field").detail("id", version.id.0.clone());
-                remember(app, caller, Event::of("use").on(&c).with("operation", "scan"), &e).await;
-                return Err(e);
-            }
-        };
+        let fields = open_fields(&vault, &c, &version, fields)
+            .map_err(|e| e.detail("table", "field").detail("id", version.id.0.clone()))?;
         for (field, value) in fields {
             values.push(Value {
                 id: c.id.clone(),
