@@ -81,7 +81,12 @@ fn life() -> Vec<(&'static str, Value)> {
         ("delete_oauth_provider", json!({"provider": "hub"})),
         ("register_consumer", json!({"name": "bot", "scope": "org", "bindings": [{"variable": "A_KEY"}]})),
         ("update_consumer", json!({"consumer": "bot", "set_bindings": [{"variable": "B_KEY"}]})),
+        ("report_use", json!({"consumer": "bot", "outcome": "ok"})),
         ("remove_consumer", json!({"consumer": "bot"})),
+        ("start_rotation", json!({"credential": "ROTATED"})),
+        ("advance_rotation", json!({"rotation": "ROTATED"})),
+        ("abort_rotation", json!({"rotation": "ROTATED"})),
+        ("set_rotation_policy", json!({"credential": "ROTATED", "days": 90})),
         ("set_policy", json!({"bin_days": 31})),
         ("add_user", json!({"login": "new"})),
         ("update_user", json!({"user": "new", "display_name": "New"})),
@@ -95,8 +100,9 @@ fn life() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The token that `life` ends, and the suspension that it lifts.
+/// The token that `life` ends, the suspension that it lifts, and the value that it rotates.
 async fn prepare(w: &World) {
+    w.add("ada", "org", "ROTATED", "words").await;
     let laptop = NewToken {
         label: "laptop".into(),
         user: None,

@@ -28,6 +28,7 @@ words! {
 pub struct BoundTo {
     pub consumer: String,
     pub variables: Vec<String>,
+    #[schemars(with = "String")]
     pub state: BoundState,
     /// When it was handed the new one last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,6 +38,7 @@ pub struct BoundTo {
     pub last_use_at: Option<Millis>,
     /// Who said how it did: broker, report, test or person.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub said_by: Option<SignalSource>,
 }
 

@@ -56,6 +56,7 @@ pub struct RotationDetail {
     /// Newest first.
     pub log: Vec<LogLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub next_step: Option<Step>,
     pub next: String,
 }

@@ -41,8 +41,10 @@ pub struct StartRotation {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Started {
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub rotation: Option<RotationRow>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub campaign: Option<campaign::Progress>,
     /// Not taken in, with why.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -50,6 +52,7 @@ pub struct Started {
     pub next: String,
     /// Where the person enters it in a browser.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub entry: Option<Offer>,
 }
 

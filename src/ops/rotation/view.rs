@@ -20,12 +20,16 @@ pub struct RotationRow {
     pub id: String,
     pub credential_id: String,
     pub credential: String,
+    #[schemars(with = "String")]
     pub scope: Scope,
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub service: String,
+    #[schemars(with = "String")]
     pub way: Way,
+    #[schemars(with = "String")]
     pub stage: RotationStage,
     /// What the test of the new one said.
+    #[schemars(with = "String")]
     pub tested: Finding,
     /// Who went on with it last.
     pub owner: String,
@@ -44,12 +48,15 @@ pub struct RotationRow {
 /// What a step answers.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RotationAnswer {
+    /// As list_rotations shows it.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub rotation: RotationRow,
     /// What has been done.
     pub done: String,
     pub next: String,
     /// Where the person enters it in a browser.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub entry: Option<Offer>,
 }
 
