@@ -144,12 +144,8 @@ fn findings(answer: &Value) -> String {
     for one in items(answer, "/findings") {
         let is_new = if one["is_new"] == true { "new" } else { "" };
         let mut what = at(one, "/message");
-        if let Some(until) = Some(when(one, "/accepted/until")).filter(|until| !until.is_empty()) {
-            what = format!(
-                "{what} (accepted until {until} by {}: {})",
-                at(one, "/accepted/by"),
-                at(one, "/accepted/reason")
-            );
+        if one["accepted"].is_string() {
+            what = format!("{what} (accepted {})", at(one, "/accepted"));
         }
         table.row([at(one, "/severity"), at(one, "/kind"), is_new.to_owned(), what, at(one, "/id")]);
     }

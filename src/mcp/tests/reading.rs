@@ -74,6 +74,7 @@ async fn m_11_prompts_name_what_is_meant_and_repeat_nothing_that_people_wrote() 
             ("audit_credentials", json!({})),
             ("audit_credentials", json!({ "scope": "org", "service": "github" })),
             ("recommend_scope", json!({ "credential": "STRIPE_KEY" })),
+            ("offboard_user", json!({ "user": "max" })),
             ("rotate_credential", json!({ "credential": format!(" {id} ") })),
             ("connect_service", json!({ "service": "github" })),
             ("respond_to_leak", json!({ "credential": "STRIPE_KEY" })),

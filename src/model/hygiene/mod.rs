@@ -98,9 +98,9 @@ impl Finding {
     }
 }
 
-/// An id as people and tools are given it: sixteen letters and digits.
+/// An id as people and tools are given it: sixteen letters and digits, in the order of the ids.
 pub fn shown_id(id: [u8; 10]) -> String {
-    data_encoding::BASE32_NOPAD.encode(&id).to_lowercase()
+    data_encoding::BASE32HEX_NOPAD.encode(&id).to_lowercase()
 }
 
 /// Everything that is wrong, the most severe first, in an order that depends on nothing but the facts.

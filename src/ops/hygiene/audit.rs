@@ -39,7 +39,7 @@ pub struct AuditCredentials {
     pub credential: Option<String>,
     #[schemars(length(max = 80))]
     pub consumer: Option<String>,
-    /// Only those accepted
+    /// Those accepted
     pub accepted: Option<bool>,
     #[schemars(length(max = 200))]
     pub cursor: Option<String>,
@@ -55,37 +55,32 @@ pub struct AuditReport {
     pub accepted: usize,
     /// The last report that differed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub compared_with: Option<Millis>,
     /// Since then, whatever was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "usize")]
     pub new: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "usize")]
     pub still: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "usize")]
     pub gone: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gone_findings: Vec<Gone>,
+    pub gone_findings: Vec<String>,
     pub findings: Vec<row::FindingRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub next_cursor: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// What a report found before and finds no more.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(inline)]
-pub struct Gone {
-    pub id: String,
-    pub kind: FindingKind,
-    /// Id of a credential or consumer.
-    pub about: String,
-}
-
 impl Operation for AuditCredentials {
     const NAME: &'static str = "audit_credentials";
     const TITLE: &'static str = "Audit credentials";
-    const ABOUT: &'static str = "Report what is wrong with credentials and consumers, worst first, with what shows it and the next step; compares with your last report.";
+    const ABOUT: &'static str = "Report what is wrong with credentials and consumers, worst first, and what is new, with evidence and the next step.";
     const TOOLSET: Toolset = Toolset::Hygiene;
     const EFFECT: Effect = Effect::Reads;
     const NEEDS: Permission = Permission::Anyone;
@@ -329,12 +324,8 @@ impl AuditReport {
         if names_gone {
             let mut gone: Vec<_> = earlier.iter().filter(|(id, _)| !now.contains_key(*id)).collect();
             gone.sort_by_key(|(id, one)| (one.kind, **id));
-            let told = |(id, one): (&[u8; 10], &super::report::Remembered)| Gone {
-                id: shown_id(*id),
-                kind: one.kind,
-                about: one.about.clone(),
-            };
-            self.gone_findings = gone.into_iter().take(GONE).map(told).collect();
+            let told = gone.into_iter().take(GONE);
+            self.gone_findings = told.map(|(_, one)| row::gone(one.kind, &one.about)).collect();
         }
     }
 }

@@ -53,6 +53,7 @@ pub struct OffboardingPlan {
     /// The most urgent first.
     pub steps: Vec<Step>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub next_cursor: Option<String>,
     pub notes: Vec<String>,
 }
@@ -60,15 +61,18 @@ pub struct OffboardingPlan {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Step {
+    #[schemars(with = "String")]
     pub step: StepKind,
     pub id: String,
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub scope: Option<Scope>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub owner: String,
     pub why: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub last_used_at: Option<Millis>,
     #[serde(skip_serializing_if = "is_none")]
     pub uses: i64,
@@ -86,7 +90,7 @@ fn is_none(n: &i64) -> bool {
 impl Operation for PlanOffboarding {
     const NAME: &'static str = "plan_offboarding";
     const TITLE: &'static str = "Plan an offboarding";
-    const ABOUT: &'static str = "List all that a person could reach and used, most urgent first, with what to do for each; when somebody leaves. For admins.";
+    const ABOUT: &'static str = "List all that a person who leaves could reach and used, most urgent first, and what to do for each. For admins.";
     const TOOLSET: Toolset = Toolset::Hygiene;
     const EFFECT: Effect = Effect::Reads;
     const NEEDS: Permission = Permission::Admin;

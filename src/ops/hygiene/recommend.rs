@@ -29,13 +29,13 @@ pub struct RecommendScope {
     /// What for
     #[schemars(length(max = 300))]
     pub purpose: Option<String>,
-    /// Who will use it
     #[schemars(length(max = 20), inner(length(max = 80)))]
     pub consumers: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Recommendation {
+    #[schemars(with = "String")]
     pub scope: Scope,
     /// Its name, where it is a team's.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -53,10 +53,12 @@ pub struct Recommendation {
 #[schemars(inline)]
 pub struct Existing {
     pub id: String,
+    #[schemars(with = "String")]
     pub scope: Scope,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub owner: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     pub last_used_at: Option<Millis>,
     /// What to do about it.
     pub advice: String,
@@ -65,7 +67,8 @@ pub struct Existing {
 impl Operation for RecommendScope {
     const NAME: &'static str = "recommend_scope";
     const TITLE: &'static str = "Recommend a scope";
-    const ABOUT: &'static str = "Find the narrowest scope for a credential, with reasons and what becomes of others of its name; before making or moving one.";
+    const ABOUT: &'static str =
+        "Find the narrowest scope for a credential, with reasons, before making or moving one.";
     const TOOLSET: Toolset = Toolset::Hygiene;
     const EFFECT: Effect = Effect::Reads;
     const NEEDS: Permission = Permission::Anyone;
