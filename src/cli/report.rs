@@ -57,7 +57,7 @@ async fn session(cx: &Context) -> Result<Session> {
     let token = std::env::var("UNSAID_TOKEN").ok().filter(|token| !token.is_empty());
     let Some(token) = token else { return cx.session().await };
     let app = cx.open()?;
-    let shown = Secret::new(token).expose(|text| Shown::new(text))?;
+    let shown = Secret::new(token).expose(Shown::new)?;
     let caller = verify(&app, shown, Purpose::Consumer, Door::Cli).await?.caller;
     match caller.consumer.is_empty() {
         true => Err(internal("a consumer's token has no consumer")),

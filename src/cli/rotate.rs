@@ -266,11 +266,10 @@ fn detail_told(found: &Value) -> String {
     text.push('\n');
     text.push_str(&consumers_told(found));
     text.push('\n');
-    let mut log = Table::new(&["AT", "WHO", "DID", "OUTCOME"]);
     for one in items(found, "/log") {
-        log.row([when(one, "/at"), at(one, "/user"), at(one, "/did"), at(one, "/outcome")]);
+        text.push_str(&line(one.as_str().unwrap_or_default()));
     }
-    text + &log.text("Nothing has happened yet.")
+    text
 }
 
 fn step_told(answer: &Value) -> String {

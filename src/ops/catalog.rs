@@ -140,8 +140,57 @@ fn output_schema<O: Operation>() -> Map<String, Value> {
         .into_root_schema_for::<O::Output>();
     let mut map = tidy(schema.to_value());
     map.iter_mut().for_each(|(key, value)| bare(value, key == "properties"));
+    let mut schema = Value::Object(map);
+    terse(&mut schema, O::NAME.starts_with("list_"));
+    let Value::Object(mut map) = schema else { return Map::new() };
     map.entry("type").or_insert_with(|| "object".into());
     map
+}
+
+/// A long list of words; it stands in the tool that lists, and the other tools' answers have the same.
+const LONG_LIST: usize = 10;
+
+/// Drops from an answer's shape what says nothing: what may be left out is left out and never null, and what is not
+/// forbidden need not be allowed.
+fn terse(schema: &mut Value, lists: bool) {
+    match schema {
+        Value::Object(map) => {
+            if map.get("additionalProperties") == Some(&Value::Bool(true)) {
+                map.remove("additionalProperties");
+            }
+            if !lists
+                && map.get("enum").and_then(Value::as_array).is_some_and(|words| words.len() > LONG_LIST)
+            {
+                map.remove("enum");
+            }
+            let required = map.get("required").cloned().unwrap_or_default();
+            let is_required =
+                |name: &str| required.as_array().is_some_and(|all| all.iter().any(|one| one == name));
+            if let Some(Value::Object(properties)) = map.get_mut("properties") {
+                for (_, property) in properties.iter_mut().filter(|(name, _)| !is_required(name)) {
+                    never_null(property);
+                }
+            }
+            map.values_mut().for_each(|inner| terse(inner, lists));
+        }
+        Value::Array(all) => all.iter_mut().for_each(|inner| terse(inner, lists)),
+        _ => {}
+    }
+}
+
+/// What is left out where there is nothing.
+fn never_null(property: &mut Value) {
+    let Some(map) = property.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = map.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [one] = &types[..] {
+            let one = one.clone();
+            map.insert("type".into(), one);
+        }
+    }
+    if let Some(Value::Array(words)) = map.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+    }
 }
 
 /// Leaves an answer's shape alone: its names say what stands there, and with all the words the list of tools is more than

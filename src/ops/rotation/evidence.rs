@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 words! {
     /// How far one consumer is.
     BoundState {
+        Failed = "failed",
         /// It was not handed the new one yet.
         Waiting = "waiting",
         /// It has the new one, and nothing is known of how it did.
         Handed = "handed",
         Good = "good",
-        Failed = "failed",
     }
 }
 

@@ -30,7 +30,9 @@ pub struct GetRotation {
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RotationDetail {
+    /// As list_rotations shows it, beside the rest.
     #[serde(flatten)]
+    #[schemars(skip)]
     pub rotation: RotationRow,
     pub started_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,40 +46,25 @@ pub struct RotationDetail {
     /// Whether all of them work with the new one.
     pub is_confirmed: bool,
     pub consumers: Vec<BoundTo>,
-    /// Of those that are not shown.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    pub more_consumers: usize,
     /// Calls to the service whose end is not known.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub unknown_calls: Vec<String>,
     /// The pages to open at its service.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub pages: Vec<String>,
-    /// Newest first.
-    pub log: Vec<LogLine>,
+    /// When, who, what, and how it ended; newest first.
+    pub log: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub next_step: Option<Step>,
     pub next: String,
 }
 
-fn is_zero(n: &usize) -> bool {
-    *n == 0
-}
-
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct LogLine {
-    pub at: Millis,
-    pub user: String,
-    pub did: String,
-    pub outcome: String,
-}
-
 impl Operation for GetRotation {
     const NAME: &'static str = "get_rotation";
     const TITLE: &'static str = "Show a rotation";
-    const ABOUT: &'static str = "See a rotation's stage, which consumers have the new value and how they did, its log, and the next step.";
+    const ABOUT: &'static str =
+        "See a rotation's stage, who has the new value and how they did, its log, the next step.";
     const TOOLSET: Toolset = Toolset::Rotation;
     const EFFECT: Effect = Effect::Reads;
     const NEEDS: Permission = Permission::View;
@@ -94,7 +81,13 @@ fn detail(tx: &Reader<'_>, guide: &Guide, caller: &Caller, wanted: &str) -> Resu
     let who = tx.standing(caller)?;
     let (r, found) = reach_rotation(tx, caller, &who, wanted, Need::View)?;
     let c = &found.credential;
-    let all = evidence::gather(tx, c, &r)?;
+    let mut all = evidence::gather(tx, c, &r)?;
+    // What stands in the way comes first.
+    all.sort_by_key(|bound| bound.state);
+    let next = match all.len().saturating_sub(CONSUMERS) {
+        0 => guide.next(c, &r),
+        more => format!("{} {more} more consumers are not listed.", guide.next(c, &r)),
+    };
     let mut names = Names::knowing(tx, &caller.org, &who);
     let unknown_calls = tx
         .rotation_calls(&r.id)?
@@ -116,17 +109,16 @@ fn detail(tx: &Reader<'_>, guide: &Guide, caller: &Caller, wanted: &str) -> Resu
         ended_at: r.ended_at,
         is_confirmed: evidence::is_confirmed(&all, &r),
         consumers: all.iter().take(CONSUMERS).map(|bound| bound.shown(&who)).collect(),
-        more_consumers: all.len().saturating_sub(CONSUMERS),
         unknown_calls,
         pages,
         log: log(tx, &mut names, &r)?,
         next_step: r.next_step(),
-        next: guide.next(c, &r),
+        next,
     })
 }
 
 /// What the audit log has of it.
-fn log(tx: &Reader<'_>, names: &mut Names<'_, '_>, r: &Rotation) -> Result<Vec<LogLine>> {
+fn log(tx: &Reader<'_>, names: &mut Names<'_, '_>, r: &Rotation) -> Result<Vec<String>> {
     let filter = AuditFilter {
         sees_others: true,
         object_id: Some(r.credential_id.0.clone()),
@@ -137,7 +129,7 @@ fn log(tx: &Reader<'_>, names: &mut Names<'_, '_>, r: &Rotation) -> Result<Vec<L
     let mut lines = Vec::new();
     for e in tx.search_audit(&r.org_id, &filter)? {
         let details: Value = serde_json::from_str(&e.details).unwrap_or_default();
-        if details["rotation"] != Value::from(r.id.0.clone()) {
+        if details["rotation"].as_str() != Some(r.id.as_str()) {
             continue;
         }
         let of = |name: &str| details[name].as_str().map_or(String::new(), |word| format!(" {word}"));
@@ -145,12 +137,7 @@ fn log(tx: &Reader<'_>, names: &mut Names<'_, '_>, r: &Rotation) -> Result<Vec<L
             "use" => of("operation"),
             operation => format!("{operation}{}{}{}", of("step"), of("signal"), of("finding")),
         };
-        lines.push(LogLine {
-            at: e.at,
-            user: names.user(&e.user)?,
-            did: did.trim().to_owned(),
-            outcome: e.outcome,
-        });
+        lines.push(format!("{} {} {}: {}", e.at, names.user(&e.user)?, did.trim(), e.outcome));
         if lines.len() == EVENTS {
             break;
         }

@@ -37,6 +37,7 @@ pub struct ListRotations {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RotationPage {
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub campaign: Option<Progress>,
     pub rotations: Vec<RotationRow>,
     /// After how many days values are due: `org 90`, `github 30`.
@@ -50,7 +51,7 @@ impl Operation for ListRotations {
     const NAME: &'static str = "list_rotations";
     const TITLE: &'static str = "List rotations";
     const ABOUT: &'static str =
-        "See rotations, open or past, or how far a campaign is, and after how many days values are due.";
+        "See rotations, how far a campaign is, and after how many days values are due.";
     const TOOLSET: Toolset = Toolset::Rotation;
     const EFFECT: Effect = Effect::Reads;
     const NEEDS: Permission = Permission::Anyone;

@@ -86,7 +86,7 @@ fn next(name: &str) -> String {
 impl Operation for SetRotationPolicy {
     const NAME: &'static str = "set_rotation_policy";
     const TITLE: &'static str = "Set when values are due";
-    const ABOUT: &'static str = "Say after how many days a credential's, a service's or all values are due. Beyond one credential a person approves.";
+    const ABOUT: &'static str = "Say after how many days values of a credential, a service or the org are due; beyond one credential a person approves.";
     const TOOLSET: Toolset = Toolset::Rotation;
     const EFFECT: Effect = Effect::Changes;
     const NEEDS: Permission = Permission::Manage;

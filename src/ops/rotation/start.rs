@@ -167,7 +167,8 @@ impl StartRotation {
 impl Operation for StartRotation {
     const NAME: &'static str = "start_rotation";
     const TITLE: &'static str = "Start a rotation";
-    const ABOUT: &'static str = "Begin to replace a credential's value step by step, or plan it for a set: a leaver's, a service's, all that are due.";
+    const ABOUT: &'static str =
+        "Begin to replace a value step by step; or plan a set: a leaver's, a service's, what is due.";
     const TOOLSET: Toolset = Toolset::Rotation;
     const EFFECT: Effect = Effect::Changes;
     const NEEDS: Permission = Permission::Manage;

@@ -44,7 +44,7 @@ async fn without_overlap_a_value_that_may_be_the_only_one_outlives_its_time_and_
     let new = rig.make_and_enter().await;
     rig.hours(30);
     rig.pass().await;
-    assert_eq!(rig.kept(Stage::Pending).await, [new.clone()]);
+    assert_eq!(rig.kept(Stage::Pending).await, std::slice::from_ref(&new));
     assert!(rig.look().await["trouble"].as_str().unwrap().contains("nobody went on with it"));
 
     rig.call("abort_rotation", json!({ "rotation": rig.id })).await.unwrap();
@@ -141,7 +141,7 @@ async fn an_ordinary_set_is_what_it_was_without_a_rotation() {
 
     assert!(entered.replaced && entered.rotation.is_none());
     assert_eq!(rig.served().await, "second");
-    assert_eq!(rig.kept(Stage::Previous).await, [rig.first.clone()]);
+    assert_eq!(rig.kept(Stage::Previous).await, std::slice::from_ref(&rig.first));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn a_rotation_goes_from_its_plan_to_its_end_and_the_log_tells_it() {
     assert_eq!(rig.step("confirm").await.unwrap()["rotation"]["stage"], "confirmed");
     rig.service.end(&rig.first);
     assert_eq!(rig.step("revoke_old").await.unwrap()["rotation"]["stage"], "old_revoked");
-    assert_eq!(rig.kept(Stage::Previous).await, [rig.first.clone()]);
+    assert_eq!(rig.kept(Stage::Previous).await, std::slice::from_ref(&rig.first));
     assert_eq!(rig.step("close").await.unwrap()["rotation"]["stage"], "closed");
 
     assert_eq!(rig.held().await, [(Stage::Current, new)]);
