@@ -194,21 +194,8 @@ fn recommendation(answer: &Value) -> String {
     };
     list("because", "/reasons");
     list("consider", "/trade_offs");
+    list("existing", "/existing");
     list("next", "/next");
-    let mut table = Table::new(&["ID", "SCOPE", "OWNER", "LAST USED", "ADVICE"]);
-    for one in items(answer, "/existing") {
-        table.row([
-            at(one, "/id"),
-            at(one, "/scope"),
-            at(one, "/owner"),
-            when(one, "/last_used_at"),
-            at(one, "/advice"),
-        ]);
-    }
-    if !table.is_empty() {
-        text.push('\n');
-        text.push_str(&table.text(""));
-    }
     text
 }
 

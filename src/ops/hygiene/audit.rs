@@ -39,7 +39,6 @@ pub struct AuditCredentials {
     pub credential: Option<String>,
     #[schemars(length(max = 80))]
     pub consumer: Option<String>,
-    /// Those accepted
     pub accepted: Option<bool>,
     #[schemars(length(max = 200))]
     pub cursor: Option<String>,

@@ -37,7 +37,7 @@ words! {
 #[serde(deny_unknown_fields)]
 pub struct PlanOffboarding {
     /// Id or login
-    #[schemars(length(min = 1, max = 80))]
+    #[schemars(length(max = 80))]
     pub user: String,
     #[schemars(length(max = 200))]
     pub cursor: Option<String>,
@@ -74,17 +74,11 @@ pub struct Step {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub last_used_at: Option<Millis>,
-    #[serde(skip_serializing_if = "is_none")]
-    pub uses: i64,
     /// The tool to call, or the command.
     pub next: String,
     /// The lower, the more urgent within its kind.
     #[serde(skip)]
     risk: u32,
-}
-
-fn is_none(n: &i64) -> bool {
-    *n == 0
 }
 
 impl Operation for PlanOffboarding {
@@ -323,7 +317,6 @@ impl Leaver {
             scope: Some(c.scope),
             owner: self.owner(c.scope, &c.owner_id),
             last_used_at: reach.last_at,
-            uses: reach.uses_counted,
             ..step(kind, risk, c.id.as_str(), &c.label(), why, next)
         };
         // The same value as when they last had it in a process of theirs.
@@ -379,7 +372,6 @@ fn step(kind: StepKind, risk: u32, id: &str, name: &str, why: String, next: Stri
         owner: String::new(),
         why,
         last_used_at: None,
-        uses: 0,
         next,
         risk,
     }

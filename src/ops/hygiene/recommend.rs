@@ -1,6 +1,5 @@
 //! `recommend_scope`: who should have a credential, from who really needs it.
 use crate::app::App;
-use crate::clock::Millis;
 use crate::error::{Result, invalid};
 use crate::model::access::{Caller, access};
 use crate::model::consumer::BindingSource;
@@ -43,25 +42,10 @@ pub struct Recommendation {
     pub reasons: Vec<String>,
     /// Of all three, what speaks for and against.
     pub trade_offs: Vec<String>,
-    pub existing: Vec<Existing>,
+    /// Those of that name that are there already: id, where, last use, and what to do about it.
+    pub existing: Vec<String>,
     /// The tool to call next.
     pub next: Vec<String>,
-}
-
-/// A credential of that name that is there already.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(inline)]
-pub struct Existing {
-    pub id: String,
-    #[schemars(with = "String")]
-    pub scope: Scope,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub owner: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub last_used_at: Option<Millis>,
-    /// What to do about it.
-    pub advice: String,
 }
 
 impl Operation for RecommendScope {
@@ -138,13 +122,10 @@ impl RecommendScope {
                 Scope::Org => String::new(),
             };
             let usage = if may.views || may.manages { tx.usage(&c.id)?.last_at } else { None };
-            told.push(Existing {
-                id: c.id.0.clone(),
-                scope: c.scope,
-                owner,
-                last_used_at: usage,
-                advice: about_existing(c.scope, &c.owner_id, may.manages, &advice),
-            });
+            let used = usage.map_or(String::new(), |at| format!(", last used {at}"));
+            let place = if owner.is_empty() { c.scope.to_string() } else { format!("{} {owner}", c.scope) };
+            let advice = about_existing(c.scope, &c.owner_id, may.manages, &advice);
+            told.push(format!("{} ({place}{used}): {advice}", c.id));
         }
         let has_it = existing.iter().any(|(c, _)| is_there(c.scope, &c.owner_id, &advice));
         Ok(Recommendation {
