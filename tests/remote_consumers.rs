@@ -278,3 +278,33 @@ fn a_remote_entry_is_wrapped_and_put_back_byte_for_byte() {
     shell.ok(&["mcp-config", "--undo", file], "");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
 }
+
+#[tokio::test]
+async fn the_log_names_plain_configuration_and_never_has_its_text() {
+    let w = World::new().await;
+    let mia = w.person("mia");
+    let plain = |text: &str| {
+        json!([
+            { "variable": "LEVEL", "text": format!("{text}-level") },
+            { "variable": "TEAM", "source": "static", "delivery": "header", "text": format!("X-Team: {text}-team") },
+            { "variable": "A_KEY", "delivery": "header", "text": "Authorization: Bearer {value}" }
+        ])
+    };
+    let made = json!({ "name": "api", "url": "https://a.example/mcp", "bindings": plain("first") });
+    w.call_with(&mia, "register_consumer", made, &PersonYes).await.unwrap();
+    let changed = json!({ "consumer": "api", "set_bindings": plain("second") });
+    let told = asked(&w, "update_consumer", changed.clone()).await.unwrap();
+    w.call_with(&mia, "update_consumer", changed, &PersonYes).await.unwrap();
+
+    // Whoever agrees reads what there was and what there will be.
+    assert!(told.contains("first-level") && told.contains("sent as X-Team: second-team"), "{told}");
+    let org = w.org.clone();
+    let rows = w.app.store.read(move |tx| tx.audit_after(&org, 0, 10_000)).await.unwrap();
+    let log: String = rows.iter().map(|row| format!("{}\n", row.details)).collect();
+    for text in ["first-", "second-"] {
+        assert!(!log.contains(text), "{log}");
+    }
+    assert!(log.contains("LEVEL = plain text (env)"), "{log}");
+    assert!(log.contains("TEAM = plain text (header), sent as X-Team\""), "{log}");
+    assert!(log.contains("sent as Authorization: Bearer {value}"), "{log}");
+}
