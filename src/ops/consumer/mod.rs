@@ -205,10 +205,29 @@ pub(super) fn about(operation: &str, c: &Consumer) -> Event {
     event
 }
 
-/// What goes where, a line each, with all that decides it: for whoever agrees to it, and for the log. Never a value.
+/// What goes where, a line each, with all that decides it: for whoever agrees to it. Never a value.
 pub(super) fn told(tx: &Reader<'_>, b: &Binding) -> Result<String> {
+    written(tx, b, Texts::Shown)
+}
+
+/// The same for the log, without plain text: what turns out to be a secret can be taken from a binding, and from the
+/// log it cannot.
+pub(super) fn logged(tx: &Reader<'_>, b: &Binding) -> Result<String> {
+    written(tx, b, Texts::Hidden)
+}
+
+/// Whether the plain text of a binding is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    Shown,
+    Hidden,
+}
+
+fn written(tx: &Reader<'_>, b: &Binding, texts: Texts) -> Result<String> {
     let from = match b.source {
-        BindingSource::Static if b.delivery == Delivery::Header => "plain text".to_owned(),
+        BindingSource::Static if b.delivery == Delivery::Header || texts == Texts::Hidden => {
+            "plain text".to_owned()
+        }
         BindingSource::Static => format!("plain text {:?}", b.text),
         source if b.credential.is_empty() => source.to_string(),
         source => match tx.find_credential(&b.org_id, &b.credential.as_str().into())? {
@@ -224,7 +243,10 @@ pub(super) fn told(tx: &Reader<'_>, b: &Binding) -> Result<String> {
         }
     };
     let environment = b.environment.map_or(String::new(), |e| e.to_string());
-    let header = b.header().map_or(String::new(), |line| line.line());
+    let header = b.header().map_or(String::new(), |line| match (b.source, texts) {
+        (BindingSource::Static, Texts::Hidden) => line.name,
+        _ => line.line(),
+    });
     for (what, said) in [
         ("added by the broker for", &b.service),
         ("sent as", &header),
