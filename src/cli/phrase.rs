@@ -1,12 +1,13 @@
 //! What an operation says to an assistant, said to a person at a command line: the same steps, as commands.
 
 /// A tool in a sentence, and the command that does the same.
-const STEPS: [(&str, &str); 37] = [
+const STEPS: [(&str, &str); 38] = [
     (", or call create_credential and give its link.", "."),
     (
         "Create it with create_credential (type oauth,",
         "Create it with `unsaid connect` (an OAuth connection,",
     ),
+    ("Call audit_credentials to see the findings there are, or run", "See the findings there are with"),
     ("Call list_consumers", "Run `unsaid consumer list`"),
     ("Call get_consumer", "Run `unsaid consumer show NAME`"),
     ("Change it with update_consumer", "Change it with `unsaid consumer edit`"),

@@ -438,7 +438,7 @@ mod tests {
 
     #[test]
     fn every_tool_a_prompt_names_exists_and_may_be_called_by_a_model() {
-        let fields = ["next_cursor", "by_severity", "by_kind", "owner_gone", "start_rotation", "revoke_old"];
+        let fields = ["next_cursor", "by_severity", "by_kind", "owner_gone", "revoke_old"];
         for text in texts() {
             let words = text
                 .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))

@@ -96,9 +96,15 @@ fn listed(mut input: Map<String, Value>, is_told_elsewhere: bool) -> Map<String,
             shorten(items, is_told_elsewhere);
         }
     }
-    for property in
-        input.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut)
-    {
+    let properties = input.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
+        // An empty name or a long key is refused, as everywhere: that need not stand in every tool.
+        if let Some(map) = property.as_object_mut() {
+            map.remove("minLength");
+            if name == "idempotency_key" {
+                map.remove("maxLength");
+            }
+        }
         if let Some(items) = property.get_mut("items") {
             shorten(items, is_told_elsewhere);
         } else if property.get("properties").is_some() {
@@ -143,6 +149,7 @@ fn output_schema<O: Operation>() -> Map<String, Value> {
     let mut schema = Value::Object(map);
     terse(&mut schema, O::NAME.starts_with("list_"));
     let Value::Object(mut map) = schema else { return Map::new() };
+    map.values_mut().for_each(without_required);
     map.entry("type").or_insert_with(|| "object".into());
     map
 }
@@ -174,6 +181,21 @@ fn terse(schema: &mut Value, lists: bool) {
             map.values_mut().for_each(|inner| terse(inner, lists));
         }
         Value::Array(all) => all.iter_mut().for_each(|inner| terse(inner, lists)),
+        _ => {}
+    }
+}
+
+/// Leaves out what every row of an answer has: for reading one it is enough to know what may stand there, and with it the
+/// list of tools is longer than what some clients hold of an answer.
+fn without_required(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if map.get("required").is_some_and(Value::is_array) {
+                map.remove("required");
+            }
+            map.values_mut().for_each(without_required);
+        }
+        Value::Array(all) => all.iter_mut().for_each(without_required),
         _ => {}
     }
 }

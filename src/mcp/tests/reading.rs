@@ -69,7 +69,7 @@ async fn m_11_prompts_name_what_is_meant_and_repeat_nothing_that_people_wrote() 
     for era in ERAS {
         let mut client = rig.client(era).await;
         let listed = client.request("prompts/list", json!({})).await;
-        assert_eq!(listed["result"]["prompts"].as_array().unwrap().len(), 5);
+        assert_eq!(listed["result"]["prompts"].as_array().unwrap().len(), 6);
         for (name, arguments) in [
             ("audit_credentials", json!({})),
             ("audit_credentials", json!({ "scope": "org", "service": "github" })),
