@@ -364,7 +364,8 @@ async fn connections(w: &World) {
 
 /// Enters every value as people do, a thousand at a time, and writes their uses.
 async fn fill(w: &World, plans: Vec<Plan>) {
-    let mut uses: BTreeMap<(i64, usize), Vec<(CredentialId, Scope, bool)>> = BTreeMap::new();
+    type Used = (CredentialId, Scope, bool);
+    let mut uses: BTreeMap<(i64, usize), Vec<Used>> = BTreeMap::new();
     let gone = Caller::new(w.org.clone(), user(USERS), Door::Cli);
     let mut plans = plans.into_iter().peekable();
     while plans.peek().is_some() {

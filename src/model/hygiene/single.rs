@@ -7,10 +7,13 @@ use crate::model::credential::{Environment, Scope, Source};
 use crate::model::status::Status;
 use std::collections::BTreeSet;
 
+/// What one rule finds of one credential, at its place.
+type Rule = fn(&Inventory, u32, &Subject) -> Option<Finding>;
+
 /// Judges the credential at place `n`.
 pub fn judge(inventory: &Inventory, n: u32, found: &mut Vec<Finding>) {
     let s = &inventory.credentials[n as usize];
-    let rules: [fn(&Inventory, u32, &Subject) -> Option<Finding>; 13] = [
+    let rules: [Rule; 13] = [
         expired,
         rotation_overdue,
         weak_password,

@@ -33,7 +33,7 @@ pub fn strength(value: &[u8]) -> Strength {
     let judged = crate::secret::Secret::new(judged);
     match judged.expose(|text| zxcvbn::zxcvbn(text, &[]).guesses()) {
         ..100_000_000 => Strength::Weak,
-        ..10_000_000_000 => Strength::Guessable,
+        100_000_000..10_000_000_000 => Strength::Guessable,
         _ => Strength::Strong,
     }
 }

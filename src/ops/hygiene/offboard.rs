@@ -99,7 +99,7 @@ impl Operation for PlanOffboarding {
                 reach::admin(tx, &caller)?;
                 let leaving = tx.user_named(&caller.org, self.user.trim())?;
                 let mut steps = Leaver::read(tx, &caller, &leaving)?.steps(tx)?;
-                steps.sort_by(|a, b| key(a).cmp(&key(b)));
+                steps.sort_by_cached_key(key);
                 paged(&leaving, steps, after)
             })
             .await
