@@ -162,7 +162,7 @@ fn write_corpus(corpus: &Path, mib: usize, values: &[String]) -> BTreeSet<(Strin
 }
 
 fn line(text: &mut String, dice: &mut Dice, words: &[String]) {
-    let mut word = |dice: &mut Dice| words[dice.below(words.len() as u64) as usize].clone();
+    let word = |dice: &mut Dice| words[dice.below(words.len() as u64) as usize].clone();
     let indent = " ".repeat(4 * dice.below(5) as usize);
     let written = match dice.below(12) {
         0 => writeln!(text),
