@@ -14,6 +14,7 @@ pub mod remote;
 mod spawn;
 mod streams;
 mod terminal;
+mod views;
 
 use crate::error::{Code, Error, Result, invalid};
 use crate::secret::SecretBytes;
