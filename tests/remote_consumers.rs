@@ -132,6 +132,102 @@ fn an_address_of_ones_own_takes_a_binding_with_a_header() {
 }
 
 #[test]
+fn b_25_a_server_that_sends_a_credential_back_three_times_is_not_sent_it_any_more() {
+    let (runtime, shell, value) = (runtime(), Shell::new(), live("q"));
+    let (server, other) = (echoing(&runtime), echoing(&runtime));
+    let url = |server: &Service| format!("http://{}/mcp", server.address);
+    shell.ok(&["set", "A_KEY"], &value);
+    shell.ok(&["set", "B_KEY"], &live("r"));
+    registered(&shell, &["one", "--url", &url(&server), "--bind", "A_KEY=,header=Authorization"]);
+    registered(&shell, &["two", "--url", &url(&server), "--bind", "A_KEY=,header=X-Key"]);
+    registered(&shell, &["far", "--url", &url(&other), "--bind", "A_KEY=,header=X-Key"]);
+    registered(&shell, &["alike", "--url", &url(&server), "--bind", "B_KEY=,header=X-Key"]);
+    for _ in 0..3 {
+        assert!(pinged(&shell, "one").out.contains("Bearer [unsaid:A_KEY]"));
+    }
+    let sent = server.received().len();
+
+    for consumer in ["one", "two"] {
+        let refused = pinged(&shell, consumer);
+
+        assert_eq!(refused.error(), "credential_suspended", "{}", refused.err);
+        assert!(refused.err.contains("unsaid broker lift") && refused.err.contains("in 3 of its answers"));
+        assert!(refused.out.is_empty() && !refused.err.contains(&value));
+        let shown = shell.ok(&["consumer", "show", consumer], "");
+        assert!(shown.contains("is not sent to"), "{shown}");
+    }
+
+    assert_eq!(server.received().len(), sent);
+    let log = shell.ok(&["log", "export"], "");
+    assert_eq!(log.matches("\"echoed\":true").count(), 3, "{log}");
+    assert_eq!(log.matches("suspended_for").count(), 1, "{log}");
+    // It is this credential and this server; and another value was not sent back.
+    assert!(pinged(&shell, "far").out.contains("[unsaid:A_KEY]"));
+    assert!(pinged(&shell, "alike").out.contains("[unsaid:B_KEY]"));
+    shell.ok(&["set", "A_KEY"], &live("s"));
+    assert!(pinged(&shell, "one").out.contains("Bearer [unsaid:A_KEY]"));
+}
+
+#[test]
+fn b_25_two_echoes_suspend_nothing_and_neither_do_answers_without_the_value() {
+    let (runtime, shell) = (runtime(), Shell::new());
+    let quiet = runtime.block_on(Service::start(|_, _| {
+        vec![answer("200 OK", JSON, r#"{"jsonrpc":"2.0","id":1,"result":{"sent":"ghp_tttt and more"}}"#)]
+    }));
+    let server = echoing(&runtime);
+    shell.ok(&["set", "A_KEY"], &live("t"));
+    for (name, server) in [("quiet", &quiet), ("loud", &server)] {
+        let url = format!("http://{}/mcp", server.address);
+        registered(&shell, &[name, "--url", &url, "--bind", "A_KEY=,header=Authorization"]);
+    }
+
+    for _ in 0..2 {
+        assert!(pinged(&shell, "loud").out.contains("[unsaid:A_KEY]"));
+    }
+    for _ in 0..4 {
+        assert!(pinged(&shell, "quiet").out.contains("ghp_tttt and more"));
+    }
+
+    let shown = shell.ok(&["consumer", "show", "loud"], "");
+    assert!(!shown.contains("is not sent to"), "{shown}");
+    assert!(pinged(&shell, "loud").out.contains("[unsaid:A_KEY]"));
+}
+
+#[test]
+fn b_17_beyond_its_rate_a_credential_is_not_sent_to_a_remote_server() {
+    let (runtime, shell) = (runtime(), Shell::new());
+    let server = runtime.block_on(Service::start(|_, _| {
+        vec![answer("200 OK", JSON, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)]
+    }));
+    shell.ok(&["set", "A_KEY"], &live("u"));
+    let url = format!("http://{}/mcp", server.address);
+    registered(&shell, &["own", "--url", &url, "--bind", "A_KEY=,header=Authorization"]);
+    registered(&shell, &["open", "--url", &url]);
+    let config = shell.folder().join("home/config/unsaid.toml");
+    let said = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{said}\n[broker]\nrequests_per_minute = 2\n")).unwrap();
+
+    let done = shell.run(&["mcp", "own"], &PING.repeat(5));
+
+    assert_eq!(done.code, 0, "{}", done.err);
+    let said: Vec<Value> = done.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refused: Vec<_> = said.iter().filter(|one| one.get("error").is_some()).collect();
+    assert_eq!((said.len(), refused.len()), (5, 3), "{said:?}");
+    for one in refused {
+        assert_eq!(one["error"]["data"]["code"], "too_many_requests");
+        let message = one["error"]["message"].as_str().unwrap();
+        assert!(message.contains("A_KEY is sent at most 2 times a minute"), "{message}");
+        assert!(message.contains("Wait ") && message.contains("requests_per_minute"), "{message}");
+    }
+    assert_eq!(server.received().matches(" HTTP/1.1\r\n").count(), 2);
+    let log = shell.ok(&["log", "export"], "");
+    assert_eq!(log.matches("too_many_requests").count(), 1, "a burst is one event: {log}");
+    // What has no credential has no rate.
+    let open = shell.run(&["mcp", "open"], &PING.repeat(5));
+    assert!(open.out.lines().count() == 5 && !open.out.contains("error"), "{}", open.out);
+}
+
+#[test]
 fn what_could_send_a_value_where_nobody_agreed_to_is_refused() {
     let shell = Shell::new();
     for (args, told) in [

@@ -15,6 +15,7 @@ mod search;
 mod spawn;
 mod streams;
 mod terminal;
+mod views;
 
 use crate::error::{Code, Error, Result, invalid};
 use crate::secret::SecretBytes;

@@ -37,6 +37,12 @@ use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Host and port of a consumer's address: what it is called in the log, and where a credential came back from.
+pub(in crate::ops) fn host_of(url: &str) -> String {
+    let url = url::Url::parse(url).ok();
+    url.map_or_else(String::new, |url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned())
+}
+
 /// One consumer, without its bindings.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]

@@ -18,6 +18,7 @@ use super::canary;
 use super::connection::{Wanted, ensure_fresh};
 use super::consumer::Found;
 use super::credential::value::open_fields;
+use super::echo::expect_kept;
 use super::reach;
 use super::refusal::remember;
 use crate::app::App;
@@ -119,7 +120,7 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
             let mut problems: Vec<(Code, String, String)> = Vec::new();
             for wish in wishes {
                 let is_bound = wish.binding.is_some();
-                match choose(tx, &asking, &who, wish) {
+                match chosen_for(tx, &asking, &who, wish, asked.host().as_deref()) {
                     Ok(None) => {}
                     Ok(Some(one))
                         if !is_bound && chosen.iter().any(|c| c.credential.id == one.credential.id) => {}
@@ -326,6 +327,21 @@ fn choose(tx: &Reader<'_>, caller: &Caller, who: &Standing, wish: Wish) -> Resul
         }
     }
     Ok(Some(one))
+}
+
+/// The same, for what it is sent to. Fails with `credential_suspended` where that has sent it back too often.
+fn chosen_for(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    wish: Wish,
+    host: Option<&str>,
+) -> Result<Option<Chosen>> {
+    let chosen = choose(tx, caller, who, wish)?;
+    if let (Some(one), Some(host)) = (&chosen, host) {
+        expect_kept(tx, &one.credential, host)?;
+    }
+    Ok(chosen)
 }
 
 /// The names of everything the caller may use, each once.
