@@ -387,6 +387,19 @@ async fn a_scope_is_recommended_from_real_consumers_and_teams_within_the_plan() 
 }
 
 #[tokio::test]
+async fn a_consumer_that_is_bound_to_another_name_has_no_part_in_a_recommendation() {
+    let w = World::new().await;
+    w.add("tess", "core", "LEDGER_TOKEN", &strong(1)).await;
+    let bindings = json!([{"variable": "OTHER_TOKEN", "source": "org_secret"}]);
+    let other = json!({"name": "stranger", "scope": "org", "bindings": bindings});
+    w.call_with(&w.person("ada"), "register_consumer", other, &PersonYes).await.unwrap();
+
+    let advice = w.call(&w.caller("ada"), "recommend_scope", json!({"name": "LEDGER_TOKEN"})).await.unwrap();
+
+    assert!(!advice.to_string().contains("stranger"), "{advice}");
+}
+
+#[tokio::test]
 async fn who_leaves_is_planned_for_by_admins_and_what_is_their_own_stays_their_own() {
     let w = World::new().await;
     w.add("max", "personal", "HIDDEN_TOKEN", &strong(1)).await;

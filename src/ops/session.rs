@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How far credentials are counted.
-const COUNT_CAP: i64 = 1000;
+const COUNT_CAP: i64 = 10_000;
 /// How many requests are shown.
 const SHOWN: usize = 20;
 
@@ -54,7 +54,7 @@ pub struct PolicySummary {
     pub warn_days: i64,
 }
 
-/// Credentials you can see, each number at most 1000.
+/// Credentials you can see, each number at most 10000.
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Counts {

@@ -96,7 +96,7 @@ impl Reader<'_> {
     /// Bindings that name this credential, by its name or its id, or whose variable is its name.
     pub fn bindings_naming(&self, org: &OrgId, name_key: &str, id: &str) -> Result<Vec<Binding>> {
         self.select(
-            "WHERE org_id = $1 AND source <> 'static' AND (credential = $3 OR upper(credential) = $2 \
+            "WHERE org_id = $1 AND source <> 'static' AND ((credential = $3 AND $3 <> '') OR upper(credential) = $2 \
              OR (credential = '' AND upper(variable) = $2)) ORDER BY consumer_id, variable LIMIT 2000",
             &[text(org.as_str()), text(name_key), text(id)],
         )

@@ -31,6 +31,19 @@ const AT_ONCE: usize = 1000;
 /// How far back the log is read for who uses what, in events.
 const MOST_EVENTS: i64 = 500_000;
 
+/// One use, as the log has it.
+pub struct Use<'a> {
+    /// Of a refused use it may be empty.
+    pub credential: &'a str,
+    pub user: &'a str,
+    /// Empty where it was none.
+    pub consumer: &'a str,
+    pub is_ok: bool,
+    /// It failed or was refused.
+    pub has_failed: bool,
+    pub at: Millis,
+}
+
 /// Uses of one credential by one user through one consumer, as the log has them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UsedBy {
@@ -41,9 +54,6 @@ pub struct UsedBy {
     pub consumer: String,
     pub ok: i64,
     pub failed: i64,
-    /// Within the last week.
-    pub ok_lately: i64,
-    pub failed_lately: i64,
     pub last_at: Millis,
 }
 
@@ -160,32 +170,46 @@ impl Reader<'_> {
         }
     }
 
-    /// Who used what since then, as far as the last half million events tell; what is personal is told to its owner only.
-    pub fn uses_since(
+    /// Visits every use since then, as far as the last half million events tell, the oldest first; what is personal is
+    /// told to its owner only.
+    pub fn each_use(
         &self,
         org: &OrgId,
         viewer: &UserId,
         since: Millis,
-        lately: Millis,
-    ) -> Result<Vec<UsedBy>> {
-        let head = self.audit_head(org)?.map_or(0, |(seq, _)| seq);
-        let sql = "SELECT object_id, user_id, consumer, sum(outcome = 'ok'), sum(outcome IN ('failed', 'refused')), \
-             sum(outcome = 'ok' AND at >= $4), sum(outcome IN ('failed', 'refused') AND at >= $4), max(at) FROM audit \
-             WHERE org_id = $1 AND seq > $2 AND at >= $3 AND operation = 'use' AND (scope <> 'personal' OR owner = $5) \
-             GROUP BY object_id, user_id, consumer";
-        let values = [
-            text(org.as_str()),
-            Value::Int(head - MOST_EVENTS),
-            Value::Int(since.0),
-            Value::Int(lately.0),
-            text(viewer.as_str()),
-        ];
-        self.conn().query(sql, &values)?.into_iter().map(used_by).collect()
+        mut visit: impl FnMut(Use<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let sql = format!(
+            "SELECT seq, object_id, user_id, consumer, outcome, at FROM audit WHERE org_id = $1 AND seq > $2 AND at >= $3 \
+             AND operation = 'use' AND (scope <> 'personal' OR owner = $4) ORDER BY seq LIMIT {AT_ONCE}"
+        );
+        let mut after = self.audit_head(org)?.map_or(0, |(seq, _)| seq) - MOST_EVENTS;
+        loop {
+            let values = [text(org.as_str()), Value::Int(after), Value::Int(since.0), text(viewer.as_str())];
+            let page = self.conn().query(&sql, &values)?;
+            let is_last = page.len() < AT_ONCE;
+            for mut row in page {
+                after = row.int()?;
+                let (credential, user, consumer) = (row.text()?, row.text()?, row.text()?);
+                let outcome = row.text()?;
+                visit(Use {
+                    credential: &credential,
+                    user: &user,
+                    consumer: &consumer,
+                    is_ok: outcome == "ok",
+                    has_failed: matches!(outcome.as_str(), "failed" | "refused"),
+                    at: Millis(row.int()?),
+                })?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
     }
 
     /// What of the org's and its teams one person used, ever.
     pub fn uses_by(&self, org: &OrgId, user: &UserId) -> Result<Vec<UsedBy>> {
-        let sql = "SELECT object_id, user_id, consumer, sum(outcome = 'ok'), sum(outcome IN ('failed', 'refused')), 0, 0, \
+        let sql = "SELECT object_id, user_id, consumer, sum(outcome = 'ok'), sum(outcome IN ('failed', 'refused')), \
              max(at) FROM audit WHERE user_id = $2 AND org_id = $1 AND operation = 'use' AND scope <> 'personal' \
              GROUP BY object_id, user_id, consumer";
         self.conn().query(sql, &[text(org.as_str()), text(user.as_str())])?.into_iter().map(used_by).collect()
@@ -208,8 +232,6 @@ fn used_by(mut row: super::link::Row) -> Result<UsedBy> {
         consumer: row.text()?,
         ok: row.int()?,
         failed: row.int()?,
-        ok_lately: row.int()?,
-        failed_lately: row.int()?,
         last_at: Millis(row.int()?),
     })
 }

@@ -26,7 +26,7 @@ mod tickets;
 pub use audit::{AuditFilter, Checkpoint, Verified};
 pub use care::{BackupRow, Wal};
 pub use credentials::{ListFilter, Place, Usage};
-pub use hygiene::UsedBy;
+pub use hygiene::{Use, UsedBy};
 pub use keys::{OrgKeyRecord, SlotRecord};
 pub use link::{Value, sqlite_version};
 pub use place::{check_folder, check_place, make_folder};

@@ -63,11 +63,13 @@ pub fn advise(plan: SharingPlan, need: &Need) -> Advice {
         })
         .collect();
     if !everybody.is_empty() {
-        reasons.push(format!("{} serve everybody in the org", everybody.join(", ")));
+        let serve = if everybody.len() == 1 { "serves" } else { "serve" };
+        reasons.push(format!("{} {serve} everybody in the org", everybody.join(", ")));
     }
     for (id, name, _) in need.teams.iter().filter(|(id, ..)| teams.contains(id)) {
         let theirs = names(need, |k| *k == Keeper::Team(id.clone()));
-        reasons.push(format!("{} belong to the team {name}", theirs.join(", ")));
+        let belong = if theirs.len() == 1 { "belongs" } else { "belong" };
+        reasons.push(format!("{} {belong} to the team {name}", theirs.join(", ")));
     }
     match need.users.len() {
         0 => {}

@@ -18,7 +18,8 @@ use crate::model::org::{Membership, Org, Team, TeamRole, User};
 use crate::model::status::{StatusReason, status};
 use crate::ops::consumer::may_mean;
 use crate::ops::reach;
-use crate::store::{Reader, Usage, UsedBy};
+use crate::store::Reader;
+use sha2::Digest;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -31,14 +32,25 @@ pub struct Gathered {
     pub versions: Vec<Option<i64>>,
 }
 
-/// What lies beside credentials, by their ids.
+/// A credential's id as a number: there may be hundreds of thousands of them at once.
+type Key = u128;
+
+fn key(id: &str) -> Key {
+    // Ours are ULIDs, which are numbers; of any other text 128 bits of its hash are as good as the text.
+    ulid::Ulid::from_string(id).map(|id| id.0).unwrap_or_else(|_| {
+        let hash = sha2::Sha256::digest(id.as_bytes());
+        Key::from_be_bytes(hash[..16].try_into().expect("it has 32 bytes"))
+    })
+}
+
+/// What lies beside credentials, each list in the order of their keys.
 #[derive(Default)]
 struct Beside {
-    prints: HashMap<String, Vec<Print>>,
-    usage: HashMap<String, Usage>,
-    uses: HashMap<String, Vec<UsedFrom>>,
+    prints: Vec<(Key, Print)>,
+    last_uses: Vec<(Key, Millis)>,
+    uses: Vec<(Key, UsedFrom)>,
     /// Uses of the last week by consumer: successful, failed.
-    lately: HashMap<String, (i64, i64)>,
+    lately: HashMap<Arc<str>, (i64, i64)>,
 }
 
 struct Print {
@@ -47,6 +59,34 @@ struct Print {
     services: Box<[Arc<str>]>,
     kind: Arc<str>,
     is_live: Option<bool>,
+}
+
+/// Texts that are one number each.
+#[derive(Default)]
+struct Numbers {
+    by_text: HashMap<Arc<str>, u32>,
+    all: Vec<Arc<str>>,
+}
+
+impl Numbers {
+    fn of(&mut self, text: &str) -> u32 {
+        match self.by_text.get(text) {
+            Some(n) => *n,
+            None => {
+                let (n, kept): (_, Arc<str>) = (self.all.len() as u32, text.into());
+                self.all.push(kept.clone());
+                self.by_text.insert(kept, n);
+                n
+            }
+        }
+    }
+}
+
+/// Those of `all` that lie at `key`.
+fn at<T>(all: &[(Key, T)], key: Key) -> &[(Key, T)] {
+    let from = all.partition_point(|(k, _)| *k < key);
+    let many = all[from..].partition_point(|(k, _)| *k == key);
+    &all[from..from + many]
 }
 
 pub async fn gather(app: &App, caller: &Caller) -> Result<Gathered> {
@@ -91,35 +131,45 @@ impl Beside {
                     kind: texts.of(&f.kind),
                     is_live: fingerprint::liveness(&f),
                 };
-                all.prints.entry(f.credential_id.0).or_default().push(print);
+                all.prints.push((key(f.credential_id.as_str()), print));
             }
             Ok(())
         })?;
-        tx.each_usage(|id, usage| {
-            all.usage.insert(id, Usage { last_user: String::new(), ..usage });
-        })?;
-        let (window, lately) = (now.plus_days(-WINDOW_DAYS), now.plus_days(-LATELY_DAYS));
-        for u in tx.uses_since(&caller.org, &caller.user, window, lately)? {
-            all.count(u, &mut texts);
-        }
+        tx.each_usage(|id, usage| all.last_uses.extend(usage.last_at.map(|last| (key(&id), last))))?;
+        all.prints.sort_by_key(|(k, print)| (*k, print.version));
+        all.last_uses.sort_unstable_by_key(|(k, _)| *k);
+        all.count_uses(tx, caller, now)?;
         Ok(all)
     }
 
-    fn count(&mut self, u: UsedBy, texts: &mut Texts) {
-        if !u.consumer.is_empty() {
-            let (ok, failed) = self.lately.entry(u.consumer.clone()).or_default();
-            *ok += u.ok_lately;
-            *failed += u.failed_lately;
-        }
-        if u.ok > 0 {
-            let from = UsedFrom {
-                user: texts.of(&u.user),
-                consumer: texts.of(&u.consumer),
-                ok: u.ok,
-                last_at: u.last_at,
-            };
-            self.uses.entry(u.credential).or_default().push(from);
-        }
+    fn count_uses(&mut self, tx: &Reader<'_>, caller: &Caller, now: Millis) -> Result<()> {
+        let (window, lately) = (now.plus_days(-WINDOW_DAYS), now.plus_days(-LATELY_DAYS));
+        let mut numbers = Numbers::default();
+        let mut counted: HashMap<(Key, u32, u32), (i64, Millis)> = HashMap::new();
+        let mut of_week: HashMap<u32, (i64, i64)> = HashMap::new();
+        tx.each_use(&caller.org, &caller.user, window, |u| {
+            let (user, consumer) = (numbers.of(u.user), numbers.of(u.consumer));
+            if !u.consumer.is_empty() && u.at >= lately {
+                let (ok, failed) = of_week.entry(consumer).or_default();
+                *ok += i64::from(u.is_ok);
+                *failed += i64::from(u.has_failed);
+            }
+            if u.is_ok {
+                let (ok, last_at) = counted.entry((key(u.credential), user, consumer)).or_insert((0, u.at));
+                *ok += 1;
+                *last_at = u.at.max(*last_at);
+            }
+            Ok(())
+        })?;
+        let text = |n: u32| numbers.all[n as usize].clone();
+        self.lately = of_week.into_iter().map(|(n, counts)| (text(n), counts)).collect();
+        self.uses.reserve_exact(counted.len());
+        self.uses.extend(counted.into_iter().map(|((k, user, consumer), (ok, last_at))| {
+            (k, UsedFrom { user: text(user), consumer: text(consumer), ok, last_at })
+        }));
+        self.uses
+            .sort_unstable_by(|(a, x), (b, y)| (a, &x.user, &x.consumer).cmp(&(b, &y.user, &y.consumer)));
+        Ok(())
     }
 }
 
@@ -201,7 +251,7 @@ impl Rough {
             scope: c.scope,
             owner: texts.of(&c.owner_id),
             service: texts.of(&c.service),
-            account: texts.of(&c.account),
+            account: c.account.as_str().into(),
             environment: c.environment,
             has_vague_description: is_vague_description(&c.description, &c.name, &c.service),
             status: report.status,
@@ -227,16 +277,17 @@ impl Rough {
     }
 
     /// Adds what lies beside, and puts all in the order of ids.
-    fn with(self, mut beside: Beside, known: &Known) -> Gathered {
+    fn with(self, beside: Beside, known: &Known) -> Gathered {
         let Self { mut inventory, versions, .. } = self;
         let mut unfilled = Vec::new();
         for (n, s) in inventory.credentials.iter_mut().enumerate() {
-            let id = s.id.as_str();
-            s.last_used_at = beside.usage.get(id).and_then(|usage| usage.last_at);
-            s.uses = beside.uses.remove(id).unwrap_or_default().into();
-            let mut prints = beside.prints.remove(id).unwrap_or_default();
+            let k = key(s.id.as_str());
+            s.last_used_at = at(&beside.last_uses, k).last().map(|(_, last)| *last);
+            s.uses = at(&beside.uses, k).iter().map(|(_, used)| used.clone()).collect();
             let (version, is_fingerprinted) = versions[n];
-            prints.retain(|print| Some(print.version) == version);
+            let is_current = |(_, print): &&(Key, Print)| Some(print.version) == version;
+            let prints: Vec<&Print> =
+                at(&beside.prints, k).iter().filter(is_current).map(|(_, print)| print).collect();
             if prints.is_empty() {
                 if is_fingerprinted {
                     unfilled.push(s.id.clone());
@@ -249,11 +300,12 @@ impl Rough {
                 if s.service.is_empty() {
                     s.named_after = known.named_after(&s.name).into();
                 }
-                (s.services, s.key_kind, s.is_live) = (seen.services, seen.kind, seen.is_live);
+                (s.services, s.key_kind, s.is_live) =
+                    (seen.services.clone(), seen.kind.clone(), seen.is_live);
             }
         }
         for party in &mut inventory.consumers {
-            let (ok, failed) = beside.lately.remove(party.id.as_str()).unwrap_or_default();
+            let (ok, failed) = beside.lately.get(party.id.as_str()).copied().unwrap_or_default();
             (party.ok_lately, party.failed_lately) = (ok, failed);
         }
         let versions = versions.into_iter().map(|(version, _)| version).collect();

@@ -5,7 +5,7 @@ use crate::model::access::{Caller, access};
 use crate::model::consumer::BindingSource;
 use crate::model::credential::Scope;
 use crate::model::hygiene::Keeper;
-use crate::model::hygiene::kinds::{LATELY_DAYS, WINDOW_DAYS};
+use crate::model::hygiene::kinds::WINDOW_DAYS;
 use crate::model::hygiene::where_to::{Advice, Need, advise, trade_off};
 use crate::model::name::CredentialName;
 use crate::model::org::Role;
@@ -202,13 +202,12 @@ fn used(tx: &Reader<'_>, caller: &Caller, ids: &BTreeSet<&str>, need: &mut Need)
     if ids.is_empty() {
         return Ok(());
     }
-    let (window, lately) = (tx.now().plus_days(-WINDOW_DAYS), tx.now().plus_days(-LATELY_DAYS));
-    for u in tx.uses_since(&caller.org, &caller.user, window, lately)? {
-        if u.ok > 0 && ids.contains(u.credential.as_str()) {
-            need.users.insert(u.user.as_str().into());
+    tx.each_use(&caller.org, &caller.user, tx.now().plus_days(-WINDOW_DAYS), |u| {
+        if u.is_ok && ids.contains(u.credential) && !need.users.contains(u.user) {
+            need.users.insert(u.user.into());
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn is_there(scope: Scope, owner: &str, advice: &Advice) -> bool {

@@ -231,6 +231,14 @@ fn steps(c: Option<&Credential>, overlap: bool, known: bool) -> Vec<String> {
             "Look at used_by and last_uses, and tell those people before the old value stops.".to_owned(),
         );
     }
+    if let Some(c) = c.filter(|c| c.current_version.is_some()) {
+        steps.push(format!(
+            "Call start_rotation with credential {}: it leads through entry, test, switch and the old value's end, step \
+             by step and with a way back. `unsaid rotate {name}` does the same in a terminal.",
+            c.id
+        ));
+        return steps;
+    }
     steps.push(format!(
         "Ask the person to run `unsaid set {name}` in a terminal and enter the new value there, never in the chat."
     ));
@@ -257,8 +265,12 @@ mod tests {
     #[tokio::test]
     async fn a_credential_s_guide_says_who_uses_it_and_where_the_value_is_entered() {
         let world = Place::new().await;
-        let c =
-            world.credential_with("STRIPE_KEY", Scope::Team, "core", |c| c.service = "stripe".into()).await;
+        let with_value = |c: &mut Credential| {
+            c.service = "stripe".into();
+            c.current_version = Some(1);
+        };
+        let c = world.credential_with("STRIPE_KEY", Scope::Team, "core", with_value).await;
+        world.credential_with("STRIPE_NEXT", Scope::Team, "core", |c| c.service = "stripe".into()).await;
         world.grant(&c, GranteeKind::User, world.user("max").as_str(), Level::Use).await;
         world.used(&c, "mia", "").await;
 
@@ -269,7 +281,10 @@ mod tests {
         let c = answer.credential.unwrap();
         assert_eq!(c.used_by.unwrap(), ["team core", "user max (use)"]);
         assert_eq!(c.last_uses[0].user, "mia");
-        assert!(answer.steps.iter().any(|step| step.contains("unsaid set STRIPE_KEY")));
+        assert!(answer.steps.iter().any(|step| step.contains("unsaid rotate STRIPE_KEY")));
+        let empty = world.run("tess", Door::Stdio, of("STRIPE_NEXT")).await.unwrap();
+        assert!(empty.steps.iter().any(|step| step.contains("unsaid set STRIPE_NEXT")));
+        assert!(!empty.steps.iter().any(|step| step.contains("start_rotation")));
     }
 
     #[tokio::test]
