@@ -56,6 +56,7 @@ id! {
     ApprovalId
     SlotId
     BackupId
+    NoticeId
 }
 
 #[cfg(test)]

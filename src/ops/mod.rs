@@ -14,6 +14,7 @@ pub mod entry;
 pub mod hand_over;
 pub mod import;
 pub mod lifecycle;
+pub mod notice;
 pub mod org;
 mod page;
 pub mod provider;
@@ -23,6 +24,7 @@ pub mod refusal;
 pub mod service;
 pub mod session;
 pub mod token;
+pub mod watch;
 
 pub use catalog::{Entry, catalog, find_entry};
 pub use confirm::{Answer, Confirm, Confirmer, NoOne, Question};

@@ -11,6 +11,7 @@ pub mod fill;
 pub mod guide;
 mod own;
 pub mod preset;
+pub mod probe;
 pub mod recognise;
 mod render;
 mod rules;

@@ -139,6 +139,7 @@ macro_rules! id_cells {
 }
 id_cells! {
     OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId ConsentId ConsumerId
+    NoticeId
 }
 
 macro_rules! word_cells {
@@ -157,6 +158,8 @@ word_cells! {
     crate::model::connection::ConnectionState, crate::model::connection::GrantKind,
     crate::model::connection::ConsentState, crate::model::token::Purpose, crate::model::entry::EntryPurpose, crate::model::entry::EntryState,
     crate::model::consumer::ConsumerKind, crate::model::consumer::BindingSource, crate::model::consumer::Delivery,
+    crate::model::probe::Verdict, crate::model::probe::EndSource, crate::model::notice::NoticeKind,
+    crate::model::notice::NoticeState, crate::model::notice::Way,
 }
 
 macro_rules! json_cells {
@@ -170,7 +173,7 @@ macro_rules! json_cells {
     })*};
 }
 json_cells! {
-    Vec<String>, Vec<(String, String)>, Vec<crate::model::credential::FieldSpec>, crate::model::provider::Endpoints,
+    Vec<String>, Vec<i64>, Vec<(String, String)>, Vec<crate::model::credential::FieldSpec>, crate::model::provider::Endpoints,
 }
 
 /// `entity!(Type, "table", keys, org field, { columns })`: field names are column names.

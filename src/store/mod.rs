@@ -13,6 +13,7 @@ mod link;
 mod migrate;
 mod orgs;
 mod place;
+mod probes;
 mod rekey;
 mod requests;
 #[cfg(test)]

@@ -121,6 +121,7 @@ pub fn destroy(tx: &mut Writer<'_>, c: &Credential, grants: &[Grant]) -> Result<
     }
     tx.forget_consents_for(&c.org_id, &c.id)?;
     tx.remove::<Connection>(&[c.id.as_str()])?;
+    tx.forget_probes(&c.id)?;
     tx.remove::<Credential>(&[c.id.as_str()])?;
     Ok(versions.len() as i64)
 }

@@ -1,9 +1,10 @@
 //! `restore_credential`: out of the bin.
+use super::facts::Facts;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;
 use crate::model::event::Event;
-use crate::model::status::{StatusReport, status};
+use crate::model::status::StatusReport;
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use schemars::JsonSchema;
@@ -53,7 +54,7 @@ impl Operation for RestoreCredential {
                         .next("Rename or delete the other one first."),
                     _ => e,
                 })?;
-                let output = Restored { id: c.id.0.clone(), name: c.name.clone(), status: status(&c, tx.connection(&c.org_id, &c.id)?.as_ref(), now, org.warn_days, org.bin_days) };
+                let output = Restored { id: c.id.0.clone(), name: c.name.clone(), status: Facts::of(tx, &c)?.status(&c, tx.connection(&c.org_id, &c.id)?.as_ref(), now, &org) };
                 tx.record(Event::of(Self::NAME).on(&c), output)
             })
             .await

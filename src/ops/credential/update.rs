@@ -1,16 +1,17 @@
 //! `update_credential`: changes what describes a credential, or moves it. Never its value.
 use super::create::{self, described, same_name};
+use super::facts::Facts;
 use super::value;
 use super::view::Names;
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
-use crate::model::access::{Caller, Grant, Standing};
+use crate::model::access::{Caller, Door, Grant, Standing};
 use crate::model::credential::{Credential, Environment, Scope};
 use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::org::Org;
-use crate::model::status::{StatusReport, status};
+use crate::model::status::StatusReport;
 use crate::model::text::{Description, Label, Reason};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::consumer;
@@ -82,6 +83,14 @@ impl Plan {
     /// Nobody but its new owner can bring it back afterwards, so a form is not enough.
     fn takes_away(&self) -> bool {
         self.moves() && self.after.scope == Scope::Personal
+    }
+    /// A model says of a value that is there already where it belongs, which is where a test sends it (SECURITY.md §1 c).
+    fn redirects(&self, caller: &Caller) -> bool {
+        let (before, after) = (&self.before.credential, &self.after);
+        before.service != after.service
+            && !after.service.is_empty()
+            && after.current_version.is_some()
+            && !matches!(caller.door, Door::Cli | Door::Web | Door::System)
     }
     fn renames(&self) -> bool {
         let (a, b) = (&self.before.credential, &self.after);
@@ -170,8 +179,8 @@ impl UpdateCredential {
             }
             _ => Vec::new(),
         };
-        let repoints = repoints(tx, plan)?;
-        if !plan.moves() && !plan.renames() && shadowed.is_empty() && !repoints {
+        let (repoints, redirects) = (repoints(tx, plan)?, plan.redirects(caller));
+        if !plan.moves() && !plan.renames() && shadowed.is_empty() && !repoints && !redirects {
             return Ok(Confirm::Nothing);
         }
         let c = &plan.before.credential;
@@ -207,12 +216,18 @@ impl UpdateCredential {
                     impact.push(format!("{} is bound to {} as {variable}", consumer.name, c.label()));
                 }
             }
-            if plan.before.credential.service != plan.after.service {
+            if plan.before.credential.service != plan.after.service && !redirects {
                 impact.push(format!(
                     "service before: {}; after: {}",
                     plan.before.credential.service, plan.after.service
                 ));
             }
+        }
+        if redirects {
+            impact.push(format!(
+                "service before: {}; after: {}: a test sends its value there",
+                plan.before.credential.service, plan.after.service
+            ));
         }
         let reason =
             self.reason.as_deref().map(Reason::parse).transpose()?.map_or(String::new(), |r| r.to_string());
@@ -222,7 +237,7 @@ impl UpdateCredential {
             reason,
             pins: vec![("credential", c.id.0.clone())],
         };
-        Ok(if plan.widens() || plan.takes_away() || repoints {
+        Ok(if plan.widens() || plan.takes_away() || repoints || redirects {
             Confirm::Person(question)
         } else {
             Confirm::Form(question)
@@ -309,12 +324,11 @@ impl Operation for UpdateCredential {
                     name: c.name.clone(),
                     changed: plan.changed,
                     scope: c.scope,
-                    status: status(
+                    status: Facts::of(tx, &c)?.status(
                         &c,
                         tx.connection(&c.org_id, &c.id)?.as_ref(),
                         now,
-                        plan.org.warn_days,
-                        plan.org.bin_days,
+                        &plan.org,
                     ),
                 };
                 tx.record(event, output)

@@ -9,10 +9,12 @@ use crate::ids::VersionId;
 use crate::model::access::Caller;
 use crate::model::credential::{Credential, CredentialType, Scope, SealedField, Source, Stage, Version};
 use crate::model::event::Event;
+use crate::model::probe::{EndSource, Ending};
 use crate::model::suspicion::Kind;
 use crate::ops::reach::{self, Need};
 use crate::ops::{entry, refusal};
 use crate::secret::SecretBytes;
+use crate::services::probe::inside::ending;
 use crate::store::Writer;
 use crate::vault::{Context, Vault};
 use serde::Serialize;
@@ -260,6 +262,7 @@ fn store_version(
         destroyed_at: None,
         revision: 0,
     };
+    let mut ends = Vec::new();
     let sealed = {
         let context = key_context(vault.instance(), credential, &version);
         let (key, wrapped) = vault.new_data_key(&context)?;
@@ -270,6 +273,7 @@ fn store_version(
             .chain(kept.iter().map(|(n, v)| (n.as_str(), v)));
         let mut sealed = Vec::new();
         for (name, value) in all {
+            ends.extend(value.expose(ending));
             let tag = field_tag(name);
             let place = context.field(&tag);
             let bytes = value.expose(|bytes| match credential.kind {
@@ -300,11 +304,29 @@ fn store_version(
     for field in &sealed.1 {
         tx.put_field(&version.id, field)?;
     }
+    remember_ending(tx, &version, ends)?;
     credential.current_version = Some(version.number);
     credential.value_set_at = Some(now);
     credential.value_set_by = Some(caller.user.clone());
     credential.updated_at = now;
     tx.save(credential)
+}
+
+/// Keeps when a version ends by what its values say themselves, if they do: the earliest of them.
+pub(in crate::ops) fn remember_ending(
+    tx: &mut Writer<'_>,
+    version: &Version,
+    ends: Vec<(Millis, EndSource)>,
+) -> Result<()> {
+    let Some((ends_at, source)) = ends.into_iter().min_by_key(|(at, _)| *at) else { return Ok(()) };
+    tx.keep_ending(Ending {
+        credential_id: version.credential_id.clone(),
+        number: version.number,
+        org_id: version.org_id.clone(),
+        ends_at,
+        source,
+        revision: 0,
+    })
 }
 
 /// Destroys a version's data key and sealed fields; its row stays, as history.

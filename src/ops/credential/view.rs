@@ -1,4 +1,5 @@
 //! The shapes in which credentials are shown. An allow-list: what is not named here is never shown.
+use super::facts::Facts;
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::{OrgId, TeamId, UserId};
@@ -6,7 +7,7 @@ use crate::model::access::Standing;
 use crate::model::connection::Connection;
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, Source};
 use crate::model::org::Org;
-use crate::model::status::{StatusReport, status};
+use crate::model::status::StatusReport;
 use crate::store::{Reader, Usage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,7 @@ pub fn row(
     org: &Org,
     c: &Credential,
     connection: Option<&Connection>,
+    facts: &Facts,
     used: &Usage,
     now: Millis,
 ) -> Result<CredentialRow> {
@@ -119,11 +121,11 @@ pub fn row(
         scope: c.scope,
         owner: names.owner(c.scope, &c.owner_id)?,
         environment: c.environment,
-        status: status(c, connection, now, org.warn_days, org.bin_days),
+        status: facts.status(c, connection, now, org),
         shared: c.scope != Scope::Personal,
         set_by,
         created_at: c.created_at,
         last_used_at: used.last_at,
-        expires_at: c.expires_at,
+        expires_at: facts.ends_at(c),
     })
 }

@@ -15,10 +15,13 @@ use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
 use crate::model::connection::{Connection, Consent};
+use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::{Event, Outcome};
+use crate::model::notice::{Notice, Warning};
 use crate::model::org::{Membership, Org, Team, User};
+use crate::model::probe::{Ending, Probe};
 use crate::model::provider::Provider;
 use crate::model::token::Token;
 use crate::ops::connection::consent_context;
@@ -132,6 +135,13 @@ async fn pass(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) ->
     moved += table::<EntryLink>(app, caller, to, unsound).await?;
     moved += table::<Connection>(app, caller, to, unsound).await?;
     moved += table::<Consent>(app, caller, to, unsound).await?;
+    moved += table::<Consumer>(app, caller, to, unsound).await?;
+    moved += table::<Binding>(app, caller, to, unsound).await?;
+    moved += table::<ConsumerToken>(app, caller, to, unsound).await?;
+    moved += table::<Probe>(app, caller, to, unsound).await?;
+    moved += table::<Ending>(app, caller, to, unsound).await?;
+    moved += table::<Warning>(app, caller, to, unsound).await?;
+    moved += table::<Notice>(app, caller, to, unsound).await?;
     Ok(moved)
 }
 
@@ -198,6 +208,13 @@ impl Moves for Team {}
 impl Moves for Membership {}
 impl Moves for Credential {}
 impl Moves for Grant {}
+impl Moves for Consumer {}
+impl Moves for Binding {}
+impl Moves for ConsumerToken {}
+impl Moves for Probe {}
+impl Moves for Ending {}
+impl Moves for Warning {}
+impl Moves for Notice {}
 impl Moves for Approval {}
 impl Moves for Token {}
 impl Moves for EntryLink {}
@@ -295,7 +312,14 @@ async fn finish(app: &App, caller: &Caller, to: i64, rows: i64) -> Result<()> {
                 + tx.count_stale::<Token>(&org, to)?
                 + tx.count_stale::<EntryLink>(&org, to)?
                 + tx.count_stale::<Connection>(&org, to)?
-                + tx.count_stale::<Consent>(&org, to)?;
+                + tx.count_stale::<Consent>(&org, to)?
+                + tx.count_stale::<Consumer>(&org, to)?
+                + tx.count_stale::<Binding>(&org, to)?
+                + tx.count_stale::<ConsumerToken>(&org, to)?
+                + tx.count_stale::<Probe>(&org, to)?
+                + tx.count_stale::<Ending>(&org, to)?
+                + tx.count_stale::<Warning>(&org, to)?
+                + tx.count_stale::<Notice>(&org, to)?;
             if left > 0 {
                 return Err(Error::new(Code::Changed, format!("{left} rows are under the old key still")));
             }
