@@ -133,7 +133,7 @@ pub struct Notices {
     pub mail_to: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mail_from: Option<String>,
-    /// The credential (id or name) of the mail server: type custom with HOST, PORT, USERNAME and PASSWORD.
+    /// The credential (id or name) of the mail server: type custom with SERVER, PORT, USERNAME and PASSWORD.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mail_credential: Option<String>,
 }

@@ -27,6 +27,7 @@ pub use broker::{BrokerPreset, PathPattern, Placement};
 pub use catalogue::{Catalogue, Filter, Summary};
 pub use fill::fill;
 pub use guide::{Guide, rotation_guide};
+pub use own::Checked;
 pub use preset::{OauthPreset, offline_access_missing};
 pub use recognise::Recognised;
 pub use servers::{CredentialField, ServerDefinition, Servers, definition, definitions};

@@ -110,7 +110,9 @@ async fn one(app: &App, c: &Credential) -> Result<()> {
 /// Puts the first test of a value somewhere in the time before it is due.
 async fn plan(app: &App, caller: &Caller, c: &Credential) -> Result<()> {
     let tests = app.config.file.tests.clone();
-    let within = match tests.on_entry {
+    // What was there long before it was turned on is spread over the whole time.
+    let is_new = c.value_set_at.is_some_and(|at| app.now().0 - at.0 < HOUR_MS);
+    let within = match tests.on_entry && is_new {
         true => AFTER_ENTRY_MS,
         false => i64::from(tests.every_hours).saturating_mul(HOUR_MS),
     };

@@ -15,6 +15,7 @@ use crate::ops::reach::{self, Need};
 use crate::ops::{entry, refusal};
 use crate::secret::SecretBytes;
 use crate::services::probe::inside::ending;
+use crate::services::probe::is_testable;
 use crate::store::Writer;
 use crate::vault::{Context, Vault};
 use serde::Serialize;
@@ -53,6 +54,8 @@ pub struct Entered {
     pub version: i64,
     /// Whether an earlier value was replaced.
     pub replaced: bool,
+    /// Its service can be asked whether it works; nobody has been asked.
+    pub can_be_tested: bool,
     /// Other visible credentials of this name that it comes before.
     pub comes_before: Vec<String>,
 }
@@ -202,6 +205,9 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) ->
                     created,
                     version: credential.current_version.unwrap_or_default(),
                     replaced,
+                    can_be_tested: catalogue
+                        .find_service(&credential.service)
+                        .is_some_and(|service| is_testable(&service)),
                     comes_before: match credential.scope {
                         Scope::Personal => create::described(tx, &asking, &others)?,
                         _ => Vec::new(),

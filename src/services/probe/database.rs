@@ -2,7 +2,7 @@
 use super::super::check::Check;
 use super::super::client::Stream;
 use super::super::service::Service;
-use super::subject::Subject;
+use super::subject::{Subject, missing};
 use super::{Way, Why, limits, refuses, takes};
 use crate::model::credential::CredentialType;
 use crate::model::probe::Probed;
@@ -50,8 +50,6 @@ impl Place {
     }
 
     fn of_fields(subject: &Subject, port: u16) -> Result<Self, Why> {
-        let missing =
-            |name: &str| Why::from(format!("its {name} is not known; keep it as a field of type custom"));
         let host = subject.part("host").ok_or_else(|| missing("host"))?;
         let user =
             subject.part("user").or_else(|| subject.part("username")).ok_or_else(|| missing("user"))?;
@@ -93,7 +91,7 @@ impl Place {
 }
 
 /// One host, and nothing around it: what else there is would be read by one and not by another.
-fn bare(host: &str) -> Result<String, Why> {
+pub(super) fn bare(host: &str) -> Result<String, Why> {
     let host = host.trim();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let is_v6 = host.starts_with('[') && host.ends_with(']');

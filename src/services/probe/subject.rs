@@ -3,6 +3,7 @@ use super::super::check::Check;
 use super::super::fill::{fill, placeholders};
 use super::super::service::Service;
 use super::Why;
+use super::database::bare;
 use crate::model::credential::CredentialType;
 use crate::secret::SecretBytes;
 use std::collections::BTreeMap;
@@ -67,6 +68,12 @@ impl Subject {
         }
         if self.kind == CredentialType::Basic && USER_NAMES.contains(&name) {
             return self.fields.iter().find(|field| field.name == "username");
+        }
+        // A field that a program would find as NAME_HOST cannot be: see the reserved names.
+        if name.ends_with("host")
+            && let Some(server) = self.fields.iter().find(|field| field.name.eq_ignore_ascii_case("server"))
+        {
+            return Some(server);
         }
         let end = format!("_{}", name.to_ascii_lowercase());
         let mut ending = self.fields.iter().filter(|f| f.name.to_ascii_lowercase().ends_with(&end));
@@ -181,9 +188,12 @@ impl<'a> Values<'a> {
 
     /// `host:port` that `template` becomes, for what is no HTTP.
     pub fn host_and_port(&self, template: &str) -> Result<(String, u16), Why> {
-        let url = self.address(&format!("https://{template}/"))?;
-        let host = url.host_str().ok_or("it names no host")?.to_owned();
-        Ok((host, url.port_or_known_default().unwrap_or_default()))
+        let (host, port) = template.rsplit_once(':').ok_or("its manifest names no port")?;
+        if placeholders(host).iter().any(|name| !self.is_plain(name)) {
+            return Err("its host is no plain field".into());
+        }
+        let port = self.text(port)?.trim().parse().map_err(|_| "its port is no number")?;
+        Ok((bare(&self.text(host)?)?, port))
     }
 
     fn is_plain(&self, name: &str) -> bool {
@@ -191,6 +201,7 @@ impl<'a> Values<'a> {
     }
 }
 
-fn missing(name: &str) -> Why {
-    format!("its {name} is not known; keep it as a field of type custom beside the key").into()
+pub(super) fn missing(name: &str) -> Why {
+    let field = if name.ends_with("host") { "SERVER".to_owned() } else { name.to_ascii_uppercase() };
+    format!("its {name} is not known; keep it as a plain field {field} of type custom beside the key").into()
 }

@@ -131,7 +131,7 @@ fn a_request_to_aws_is_signed_as_its_documents_show() {
 #[test]
 fn b_20_a_host_is_a_plain_field_or_a_default_and_never_a_secret_or_another_host() {
     let with = |host: &str, is_secret| {
-        subject(CredentialType::Custom, &[("cluster_host", host, is_secret), ("api_key", "abcdef0123", true)])
+        subject(CredentialType::Custom, &[("SERVER", host, is_secret), ("api_key", "abcdef0123", true)])
     };
     assert!(asked("elastic", &with("es.example.com", false)).is_ok());
     assert!(asked("elastic", &with("es.example.com", true)).is_err(), "a secret names no host");
@@ -307,7 +307,7 @@ async fn what_is_no_http_is_bound_by_the_same_rules_of_where_it_may_go() {
             "smtp",
             subject(
                 CredentialType::Custom,
-                &[("HOST", "localhost", false), ("USERNAME", "u", false), ("PASSWORD", "p", true)],
+                &[("SERVER", "localhost", false), ("USERNAME", "u", false), ("PASSWORD", "p", true)],
             ),
         ),
     ] {
