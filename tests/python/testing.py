@@ -330,7 +330,7 @@ class Mailbox:
                 return "250 OK"
 
         def authenticate(server, session, envelope, mechanism, data):
-            return AuthResult(success=data.login == b"unsaid@example.com" and data.password == password.encode())
+            return AuthResult(success=data.login == b"unsaid@example.com" and data.password == password.encode(), handled=False)
 
         class Tls(Controller):
             def factory(self):

@@ -16,10 +16,13 @@ use crate::ids::OrgId;
 use crate::model::access::{Caller, Door, Grant};
 use crate::model::approval::Approval;
 use crate::model::connection::{Connection, Consent};
+use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::Event;
+use crate::model::notice::{Notice, Warning};
 use crate::model::org::{Membership, Org, Team, User};
+use crate::model::probe::{Ending, Probe};
 use crate::model::provider::Provider;
 use crate::model::token::Token;
 use crate::ops::credential::value::open_fields;
@@ -266,7 +269,14 @@ pub(super) fn every_row(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Resul
     sound::<Token>(tx, org, rows)?;
     sound::<EntryLink>(tx, org, rows)?;
     sound::<Connection>(tx, org, rows)?;
-    sound::<Consent>(tx, org, rows)
+    sound::<Consent>(tx, org, rows)?;
+    sound::<Consumer>(tx, org, rows)?;
+    sound::<Binding>(tx, org, rows)?;
+    sound::<ConsumerToken>(tx, org, rows)?;
+    sound::<Probe>(tx, org, rows)?;
+    sound::<Ending>(tx, org, rows)?;
+    sound::<Warning>(tx, org, rows)?;
+    sound::<Notice>(tx, org, rows)
 }
 
 fn sound<T: Entity>(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Result<()> {

@@ -25,6 +25,10 @@ pub(super) fn look(subject: &Subject) -> Result<Probed, Why> {
             Verdict::Valid,
             format!("It is a whole private key of SSH ({}). No server was asked.", key.algorithm().as_str()),
         ),
+        // A kind that is not known here says nothing against the key.
+        Err(ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. }) => {
+            return Err("it is a key of a kind that is not read here".into());
+        }
         Err(_) => Probed::of(
             Verdict::Refused,
             "It looks like a private key of SSH and cannot be read: a part is missing or damaged.",
