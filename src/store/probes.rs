@@ -22,6 +22,9 @@ entity!(Notice, "notice", 1, org_id, {
 /// How long after an entry its test is begun, where that is wanted.
 const ENTERED_WITHIN_MS: i64 = 3_600_000;
 
+/// By credential and the number of its version.
+type Endings = HashMap<(String, i64), Ending>;
+
 fn text(s: &str) -> Value {
     Value::Text(s.into())
 }
@@ -38,11 +41,7 @@ impl Reader<'_> {
     }
 
     /// Tests and ends of these credentials, each by the credential's id. A row that was changed is left out.
-    pub fn facts_of(
-        &self,
-        org: &OrgId,
-        ids: &[&str],
-    ) -> Result<(HashMap<String, Probe>, HashMap<(String, i64), Ending>)> {
+    pub fn facts_of(&self, org: &OrgId, ids: &[&str]) -> Result<(HashMap<String, Probe>, Endings)> {
         let (mut probes, mut endings) = (HashMap::new(), HashMap::new());
         for ids in ids.chunks(100) {
             let places: Vec<_> = (2..ids.len() + 2).map(|n| format!("${n}")).collect();

@@ -37,7 +37,7 @@ fn of_token(value: &[u8]) -> Option<Millis> {
     let claims = opened(claims)?;
     let seconds = claims.get("exp")?.as_f64()?;
     // Past 5138 it is no date that anybody means.
-    (seconds > 0.0 && seconds < 1e11).then(|| Millis((seconds * 1000.0) as i64))
+    (seconds > 0.0 && seconds < 1e11).then_some(Millis((seconds * 1000.0) as i64))
 }
 
 /// The `notAfter` of the first to end of the certificates in a PEM or DER file (RFC 5280 §4.1.2.5).
