@@ -4,6 +4,7 @@ use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::ids::{self, CredentialId, OrgId, SlotId};
 use crate::model::suspicion::Detector;
+use crate::rotation::Drivers;
 use crate::secret::Secret;
 use crate::services::client::Outbound;
 use crate::services::wire::Wire;
@@ -41,6 +42,8 @@ pub struct App {
     pub changes: broadcast::Sender<Change>,
     /// What serves the pages where people enter values, in a process that has such a thing.
     pub pages: OnceLock<Arc<dyn Pages>>,
+    /// What rotates values at services by itself.
+    pub drivers: OnceLock<Arc<Drivers>>,
 }
 
 /// The pages as operations see them: a port, for what serves them stands above.
@@ -233,6 +236,7 @@ impl App {
             clock,
             changes: broadcast::channel(MOST_CHANGES).0,
             pages: OnceLock::new(),
+            drivers: OnceLock::new(),
         }
     }
 
@@ -263,7 +267,7 @@ impl App {
 /// What the configuration says of connections that we make ourselves.
 pub fn outbound(config: &Config) -> Outbound {
     let config::Outbound { allow, ca_file, proxy } = config.file.outbound.clone();
-    Outbound { allow, ca_file, proxy }
+    Outbound { allow, ca_file, proxy, ..Outbound::default() }
 }
 
 /// Unlocks with what the configuration allows.

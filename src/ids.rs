@@ -56,6 +56,12 @@ id! {
     ApprovalId
     SlotId
     BackupId
+    AlertId
+    RotationId
+    /// Several rotations that were started together.
+    CampaignId
+    /// One call of a rotation to a service.
+    CallId
     NoticeId
 }
 

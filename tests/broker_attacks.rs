@@ -1,9 +1,11 @@
 //! What must not get through the broker: each is refused, and no byte of the credential, or of anything, is sent.
 use crate::support::brokered::{Brokered, Service, answer, body, status, token, value};
-use std::sync::atomic::Ordering;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::AsyncWriteExt;
 use unsaid::inject::broker::{Limits, Outcome};
-use unsaid::services::client::Outbound;
+use unsaid::services::client::{Names, Outbound};
 use unsaid::services::{PathPattern, Placement};
 
 async fn service() -> Service {
@@ -230,6 +232,91 @@ async fn b_06_b_07_what_is_not_public_is_called_only_where_the_configuration_nam
         assert!(matches!(broker.ended(1).await[0].outcome, Outcome::Failed(_)), "{base}");
     }
     assert_eq!(service.connections.load(Ordering::SeqCst), 0);
+}
+
+/// A resolver that says these one after the other, and the last for ever; and how often it was asked.
+fn flipping(answers: &[&[&str]]) -> (Names, Arc<AtomicUsize>) {
+    let parsed = |all: &&[&str]| all.iter().map(|ip| ip.parse().unwrap()).collect();
+    let answers: Vec<Vec<IpAddr>> = answers.iter().map(parsed).collect();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let names = Names::told_by(move |_, port| {
+        let turn = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+        Ok(answers[turn].iter().map(|ip| (*ip, port).into()).collect())
+    });
+    (names, asked)
+}
+
+#[tokio::test]
+async fn b_06_a_name_that_means_something_private_by_now_is_not_called() {
+    let service = service().await;
+    let port = service.address.port();
+    for addresses in [
+        &["127.0.0.1"][..],
+        &["1.1.1.1", "127.0.0.1"],
+        &["127.0.0.1", "1.1.1.1"],
+        &["2606:4700::1111", "169.254.169.254"],
+        &["::ffff:127.0.0.1"],
+        &["::ffff:10.0.0.1", "1.1.1.1"],
+        &["0.0.0.0"],
+        &["fd00:ec2::254"],
+        &["64:ff9b::7f00:1"],
+        &["2002:7f00:1::"],
+    ] {
+        let (names, asked) = flipping(&[addresses]);
+        let outbound = Outbound { names, ..Outbound::default() };
+        let broker = Brokered::start(format!("https://api.acme.example:{port}"), outbound, |_, _| {}).await;
+
+        let answer = broker.get("/v1/x").await;
+
+        assert_eq!(status(&answer), 502, "{addresses:?}");
+        assert!(body(&answer).contains("outbound"), "{addresses:?} {answer}");
+        assert_eq!(broker.ended(1).await[0].status, None);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+    assert_eq!(service.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn b_06_the_address_that_was_looked_at_is_the_one_that_is_connected() {
+    let service = service().await;
+    let base = format!("http://api.acme.example:{}", service.address.port());
+    // Nobody listens at the second: a second look would find nobody.
+    let (names, asked) = flipping(&[&["127.0.0.1"], &["127.0.0.2"]]);
+    let outbound = Outbound { allow: vec![base.clone()], names, ..Outbound::default() };
+    let broker = Brokered::start(base, outbound, |_, _| {}).await;
+
+    let answer = broker.get("/v1/x").await;
+
+    assert_eq!((status(&answer), body(&answer).as_str()), (200, "reached"));
+    assert_eq!((asked.load(Ordering::SeqCst), service.connections.load(Ordering::SeqCst)), (1, 1));
+    // The name is what the service is asked for, and not its number.
+    assert!(service.received().contains(&format!("host: api.acme.example:{}\r\n", service.address.port())));
+}
+
+#[tokio::test]
+async fn a_link_leads_back_to_the_broker_or_goes_without_a_credential() {
+    let head = "Link: </v1/x?page=2&key=KEY>; rel=\"next\", <https://evil.example/x?key=KEY>; rel=\"last\"\r\nLink: </admin>; rel=up\r\nLink: <broken; rel=KEY\r\n";
+    let head = head.replace("KEY", &value().replace('/', "%2F").replace('+', "%2B"));
+    let service = Service::start(move |_, _| vec![answer("200 OK", &head, "page")]).await;
+    let there = service.address;
+    let broker = Brokered::plain(there, |book, settings| {
+        book.placement = Placement::Query { name: "key".into() };
+        book.paths = vec![PathPattern::parse("/v1/**").unwrap()];
+        settings.base = "https://broker.example".into();
+    })
+    .await;
+
+    let answer = broker.get("/v1/x").await;
+
+    let links: Vec<_> = answer.lines().filter_map(|line| line.strip_prefix("link: ")).collect();
+    let expected = [
+        "<https://broker.example/b/bot/acme/v1/x?page=2>; rel=\"next\", <https://evil.example/x?key=[unsaid:ACME_KEY]>; rel=\"last\"".to_owned(),
+        format!("<http://{there}/admin>; rel=up"),
+        "<broken; rel=[unsaid:ACME_KEY]".to_owned(),
+    ];
+    assert_eq!(links, expected, "{answer}");
+    assert!(!answer.contains(&value()[..12]));
 }
 
 #[tokio::test]

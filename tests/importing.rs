@@ -228,7 +228,7 @@ fn expected(sample: &str) -> Vec<Stored> {
             vec![secret.until("2027-01-02T03:04:05Z")]
         }
         "gcp-access.json" => vec![key("API", "gcp-synthetic", "api")],
-        other => panic!("nothing is written down for {other}"),
+        other => crate::importing_files::expected(other),
     }
 }
 
@@ -302,7 +302,7 @@ async fn whole_or_nothing(
 }
 
 /// 200 damaged variants of every sample of one kind of file.
-async fn damage(wanted: impl Fn(&str) -> bool) {
+pub async fn damage(wanted: impl Fn(&str) -> bool) {
     for (s, (name, format)) in SAMPLES.iter().enumerate().filter(|(_, (name, _))| wanted(name)) {
         let (w, bytes, secrets) = (World::new().await, sample(name), values(name));
         let mut dice = Dice::new(s as u64 + 1);

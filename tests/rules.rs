@@ -139,7 +139,8 @@ async fn m_32_nothing_irreversible_and_nobodys_rights_are_a_models_to_change() {
     w.call_with(&w.caller("ada"), "delete_credential", wish.clone(), &FormYes).await.unwrap();
 
     for (operation, wish) in [
-        ("purge_credential", wish),
+        ("purge_credential", wish.clone()),
+        ("lift_suspension", wish),
         ("set_policy", json!({"bin_days": 1})),
         ("add_user", json!({"login": "eve"})),
         ("update_user", json!({"user": "mia", "role": "admin"})),

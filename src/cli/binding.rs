@@ -12,7 +12,9 @@ A binding is VARIABLE[?][=[SOURCE:]CREDENTIAL][,KEY=VALUE]…
   STRIPE_KEY=org_secret:STRIPE_KEY      the org's, whoever runs it (also team_secret, user_secret, oauth)
   SENTRY_TOKEN?                         optional
   OPENAI_API_KEY=,delivery=header       only the broker adds it (also env, file)
-Keys: delivery, account, env, team, field, service, methods=GET+POST, paths=/v1/**+/v2/models";
+  LINEAR_API_KEY=,header=Authorization  sent to the consumer's own --url, as `Authorization: Bearer {value}`;
+                                        another header by its name, or whole: \"header=X-Key: key {value}\"
+Keys: delivery, header, account, env, team, field, service, methods=GET+POST, paths=/v1/**+/v2/models";
 
 /// A [`GivenBinding`] of the command line.
 #[derive(Clone, Debug)]
@@ -57,6 +59,10 @@ impl FromStr for Bound {
             match key.trim() {
                 "delivery" => given.delivery = Some(value.parse::<Delivery>()?),
                 "env" => given.environment = Some(value.parse::<Environment>()?),
+                "header" => {
+                    given.delivery = Some(Delivery::Header);
+                    given.text = text();
+                }
                 "account" => given.account = text(),
                 "team" => given.team = text(),
                 "field" => given.field = text(),
@@ -65,7 +71,7 @@ impl FromStr for Bound {
                 "paths" => given.paths = list(),
                 _ => {
                     return Err(
-                        "a key is one of delivery, account, env, team, field, service, methods, paths".into(),
+                        "a key is one of delivery, header, account, env, team, field, service, methods, paths".into(),
                     );
                 }
             }

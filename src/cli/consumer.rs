@@ -357,14 +357,10 @@ fn checks(answer: &Value) -> String {
             "static" => at(b, "/text"),
             source => format!("{source} {}", at(b, "/credential")),
         };
+        let header = if b["source"] == "static" { String::new() } else { at(b, "/text") };
+        let by = format!("{} {header}", at(b, "/delivery")).trim_end().to_owned();
         let optional = if b["required"] == true { "" } else { " (optional)" };
-        table.row([
-            at(b, "/variable"),
-            from,
-            at(b, "/delivery"),
-            format!("{}{optional}", at(b, "/state")),
-            at(b, "/why"),
-        ]);
+        table.row([at(b, "/variable"), from, by, format!("{}{optional}", at(b, "/state")), at(b, "/why")]);
     }
     table.text("It is bound to nothing, and gets nothing.")
 }

@@ -27,12 +27,13 @@ const LONG: usize = 500;
 
 const HONEST: &str = "it is overwritten, flushed and removed; an SSD, a copy-on-write file system, a snapshot or a backup may keep it";
 
-/// Take over what a .env file, a password manager's export or a secret store's JSON holds
+/// Take over what a .env file, a password manager's export, a secret store's answer or a .netrc and the like hold
 #[derive(Args)]
 #[command(after_help = "\
 A variable or a single secret becomes an api_key; user name and password a basic one (NAME_USERNAME, NAME_PASSWORD);
 more than that a custom one with its fields, notes and one-time codes among them, all kept secret; a document or an
 SSH key a file. Names are made of titles: Acme Prod (API) is ACME_PROD_API. All is taken over, or nothing.
+The configuration of an MCP client is not imported but wrapped: unsaid mcp-config --wrap FILE.
 
 Examples:
   unsaid import .env
@@ -40,6 +41,8 @@ Examples:
   unsaid import .env --only GITHUB_TOKEN,STRIPE_KEY --yes
   unsaid import bitwarden.json --dry-run
   unsaid import export.1pux --on-clash rename --shred
+  unsaid import ~/.aws/credentials
+  kubectl get secret app -o yaml | unsaid import - --split --yes
   vault kv get -format=json kv/app | unsaid import - --name APP --yes")]
 pub struct Import {
     /// The file, or - for standard input
@@ -65,7 +68,7 @@ pub struct Import {
     /// Give credentials that are there a new version: the same as --on-clash replace
     #[arg(long, conflicts_with = "on_clash")]
     replace: bool,
-    /// Make each named value of a secret a credential of its own (Vault, AWS)
+    /// Make each named value of a secret a credential of its own (Vault, AWS, Kubernetes)
     #[arg(long)]
     split: bool,
     /// Take secure notes over too

@@ -3,6 +3,7 @@ use super::lending::Lending;
 use super::output::note;
 use super::watching::{Reaction, Watching};
 use super::{Context, runtime};
+use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::inject::{self, Control, Delivery, Ended, Injected, Launch, Masking};
 use crate::ops::consumer;
@@ -37,9 +38,10 @@ pub fn expect_oneself(cx: &Context) -> Result<()> {
 
 /// Starts `argv`, or the consumer's own command, with what the consumer is bound to.
 ///
-/// With `watch` the vault is looked at while it runs: what is replaced there is picked up as that says.
+/// `opened` is the vault, where it is open already. With `watch` the vault is looked at while it runs: what is replaced there is picked up as that says.
 pub fn run_consumer(
     cx: &Context,
+    mut opened: Option<App>,
     consumer: &str,
     given: &[OsString],
     masking: Masking,
@@ -49,7 +51,10 @@ pub fn run_consumer(
     let mut consumer = consumer.to_owned();
     loop {
         let runtime = runtime()?;
-        let app = cx.open()?;
+        let app = match opened.take() {
+            Some(app) => app,
+            None => cx.open()?,
+        };
         let program = program_name(given);
         let (mut started, slots) = runtime.block_on(async {
             let caller = cx.caller(&app).await?;
@@ -182,7 +187,8 @@ pub fn command_of(started: &ForConsumer, given: Vec<OsString>) -> Result<Vec<OsS
             "Say which: `unsaid run --consumer {} -- COMMAND`, or give it one: `unsaid consumer edit {} -- COMMAND`.",
             c.name, c.name
         ))),
-        (true, false) => Err(invalid(format!("{} is a remote server, which nothing starts", c.name))),
+        (true, false) => Err(invalid(format!("{} is a remote server, which nothing starts", c.name))
+            .next(format!("Speak to it by `unsaid mcp {}`.", c.name))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A broker for one program: it lives as long as the program does, and only the program has its token.
 use super::Context;
-use super::broker::{all_told, open, routes, settings};
+use super::broker::{all_told, open, routes};
 use crate::app::App;
 use crate::error::{Result, internal};
 use crate::front::{Guard, Listener, Place, guarded, serve};
@@ -63,7 +63,7 @@ impl Lending {
         let address = place.address(listener.local()?);
         let lets = Let::One { token: ours(), caller: Box::new(started.caller.clone()) };
         let endings = TaskTracker::new();
-        let router = routes(open(app.clone()), lets, settings(cx), &endings);
+        let router = routes(cx, open(app.clone()), lets, &address.base, &endings)?;
         let guard = Guard { unread: vec![PREFIX], ..Guard::at(&address, false) };
         let stop = CancellationToken::new();
         let (plain, injected) = point(&app, started, &address.base, &ours);

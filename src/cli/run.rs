@@ -73,7 +73,7 @@ impl Run {
         launch::expect_oneself(cx)?;
         let masking = self.masking()?;
         if let Some(consumer) = self.consumer {
-            return launch::run_consumer(cx, &consumer, &self.command, masking, self.watch);
+            return launch::run_consumer(cx, None, &consumer, &self.command, masking, self.watch);
         }
         loop {
             let runtime = super::runtime()?;

@@ -134,7 +134,7 @@ pub async fn serve_http(cx: &Context, http: Http, limits: Limits) -> Result<()> 
     let router = Router::new()
         .merge(http::guarded(tools, bearer.clone()))
         .merge(web::router(vault, &shape)?)
-        .merge(broker::routes(vaults, Let::Tokens, broker::settings(cx), &endings))
+        .merge(broker::routes(cx, vaults, Let::Tokens, &address.base, &endings)?)
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(move || is_ready(ready.clone())))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });

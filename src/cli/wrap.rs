@@ -7,17 +7,15 @@ use super::client_file::{ClientFile, backups, forget, newest, undo};
 use super::output::{Table, line, note, put};
 use super::place::Place;
 use super::terminal::{Terminal, needs_terminal};
-use crate::error::{Code, Error, Result, internal, invalid};
-use crate::model::consumer::{BindingSource, ConsumerKind};
+use super::wrap_into::{Move, Taken, entry, free, name_for, plain_headers, sends, taken};
+use crate::error::{Code, Error, Result, invalid};
+use crate::model::consumer::{BindingSource, ConsumerKind, Delivery};
 use crate::model::credential::Scope;
 use crate::model::name::CredentialName;
 use crate::ops::consumer::{GivenBinding, RegisterConsumer, check_all, register_all};
-use crate::ops::credential::create::CreateCredential;
-use crate::ops::credential::value::{Entry, Target, enter_many};
-use crate::secret::{Secret, SecretBytes};
+use crate::ops::credential::value::enter_many;
 use crate::services::agents;
-use crate::wrap::{self, Client, Config, Fate, FoundServer, FoundValue, Knowledge, Rewrite};
-use serde_json::json;
+use crate::wrap::{self, Client, Config, Fate, FoundServer, Knowledge, PlannedValue, Rewrite, ServerKind};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,13 +30,6 @@ pub struct Wrap {
     /// `FROM=TO`: another name for a credential.
     pub names: Vec<String>,
     pub dry_run: bool,
-}
-
-/// One credential that a value becomes.
-struct Move<'a> {
-    name: String,
-    value: &'a Secret,
-    service: Option<String>,
 }
 
 /// One server and what becomes of it.
@@ -90,12 +81,19 @@ impl Wrap {
         note("");
         rewritten.diff.lines().for_each(note);
         note("");
+        let told: Vec<_> = inputs
+            .iter()
+            .filter_map(sends)
+            .chain(moves.iter().flat_map(|one| taken.beside(&one.name, place.scope)))
+            .collect();
         if self.dry_run {
+            told.iter().for_each(|text| note(text));
             return put(&line("Nothing was changed: this is what would be done."));
         }
         let terminal = Terminal::open().ok_or_else(|| {
             needs_terminal("it asks before it changes the file, and there is no terminal to ask on")
         })?;
+        told.iter().for_each(|text| terminal.tell(&format!("{text}\n")));
         terminal.tell(&format!(
             "{} values move into the vault ({}), {} servers start by `unsaid mcp` from now on.\n",
             moves.len(),
@@ -188,8 +186,10 @@ impl Wrap {
                 continue;
             }
             let server = &config.servers()[planned.server];
-            let launch = server.launch()?;
-            if !launch.placeholders.is_empty() {
+            let is_remote = server.kind == ServerKind::Remote;
+            let launch = if is_remote { None } else { Some(server.launch()?) };
+            let remote = if is_remote { Some(server.remote()?) } else { None };
+            if let Some(launch) = launch.as_ref().filter(|launch| !launch.placeholders.is_empty()) {
                 note(&format!(
                     "{}: left as it is: it takes {} as an argument, which every program of this machine can read",
                     planned.name,
@@ -209,25 +209,31 @@ impl Wrap {
                 }
                 let asked = renamed.get(&variable).cloned().unwrap_or_else(|| variable.clone());
                 let name = name_for(&asked, value, &consumer, &mut moves, taken)?;
+                // Of this place and no other: without it nothing that has its name goes where the file says.
                 let source = match place.scope {
-                    Scope::Personal => BindingSource::Auto,
+                    Scope::Personal => BindingSource::UserSecret,
                     Scope::Team => BindingSource::TeamSecret,
                     Scope::Org => BindingSource::OrgSecret,
                 };
+                let header = remote.iter().flat_map(|remote| &remote.headers).find(|(of, _)| *of == variable);
                 bindings.push(GivenBinding {
                     credential: (name != variable).then_some(name),
                     source: Some(source),
                     team: (place.scope == Scope::Team).then(|| place.team.clone()).flatten(),
+                    delivery: header.map(|_| Delivery::Header),
+                    text: header.map(|(_, line)| line.clone()),
                     variable,
                     ..GivenBinding::default()
                 });
             }
+            bindings.extend(remote.iter().flat_map(plain_headers));
             let input = RegisterConsumer {
                 name: consumer.clone(),
                 kind: Some(ConsumerKind::McpServer),
                 scope: Some(place.scope),
                 team: place.team.clone(),
-                command: Some(std::iter::once(launch.command).chain(launch.args).collect()),
+                command: launch.map(|launch| std::iter::once(launch.command).chain(launch.args).collect()),
+                url: remote.map(|remote| remote.url),
                 bindings: Some(bindings),
                 ..RegisterConsumer::default()
             };
@@ -243,84 +249,6 @@ impl Wrap {
             all.insert(from.to_owned(), CredentialName::parse(to)?.to_string());
         }
         Ok(all)
-    }
-}
-
-/// What is there already.
-struct Taken {
-    consumers: Vec<String>,
-    /// Names of credentials in that place.
-    credentials: Vec<String>,
-}
-
-async fn taken(session: &super::Session, place: &Place) -> Result<Taken> {
-    let (mut consumers, mut credentials) = (Vec::new(), Vec::new());
-    for (operation, list, into) in [
-        ("list_consumers", "/consumers", &mut consumers),
-        ("list_credentials", "/credentials", &mut credentials),
-    ] {
-        let mut cursor = serde_json::Value::Null;
-        loop {
-            let asked = json!({ "scope": place.scope, "cursor": cursor });
-            let page = session.call(operation, asked).await?;
-            let rows = super::output::items(&page, list);
-            into.extend(rows.iter().map(|row| super::output::at(row, "/name")));
-            cursor = page["next_cursor"].clone();
-            if cursor.is_null() {
-                break;
-            }
-        }
-    }
-    Ok(Taken { consumers, credentials })
-}
-
-/// `name`, or it with a number, whichever is free.
-fn free(name: &str, is_taken: impl Fn(&str) -> bool) -> String {
-    let numbered = (2..).map(|n| format!("{name}-{n}"));
-    std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
-}
-
-/// The credential for `value`: one that holds the same already, else a new one under a name that is free.
-fn name_for<'a>(
-    asked: &str,
-    value: &'a FoundValue,
-    consumer: &str,
-    moves: &mut Vec<Move<'a>>,
-    taken: &Taken,
-) -> Result<String> {
-    if let Some(same) = moves.iter().find(|one| one.name.starts_with(asked) && one.value == &value.value) {
-        return Ok(same.name.clone());
-    }
-    let is_taken = |name: &str| {
-        taken.credentials.iter().any(|other| other.eq_ignore_ascii_case(name))
-            || moves.iter().any(|one| one.name.eq_ignore_ascii_case(name))
-    };
-    let own = consumer.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    let candidates = [asked.to_owned(), format!("{asked}_{own}")];
-    let numbered = (2..100).map(|n| format!("{asked}_{n}"));
-    let name = candidates
-        .into_iter()
-        .chain(numbered)
-        .find(|name| !is_taken(name))
-        .ok_or_else(|| internal("no name is free for a value"))?;
-    let name = CredentialName::parse(&name)?.to_string();
-    moves.push(Move { name: name.clone(), value: &value.value, service: value.service.clone() });
-    Ok(name)
-}
-
-fn entry(one: &Move<'_>, place: &Place) -> Entry {
-    let create = CreateCredential {
-        name: one.name.clone(),
-        scope: Some(place.scope),
-        team: place.team.clone(),
-        service: one.service.clone(),
-        ..CreateCredential::default()
-    };
-    let value = one.value.expose(|text| SecretBytes::copied(text.as_bytes()));
-    Entry {
-        target: Target::New(Box::new(create)),
-        values: vec![("value".to_owned(), value)],
-        file_name: String::new(),
     }
 }
 
@@ -341,22 +269,32 @@ fn rewrite(job: &Job<'_>, program: &str) -> Rewrite {
     }
 }
 
-/// Names only.
+/// Names only: what goes where, and what is readable there.
 fn tell_plan(config: &Config, jobs: &[Job<'_>]) -> Result<()> {
     let plan = config.plan();
-    let mut table = Table::new(&["SERVER", "CONSUMER", "MOVES INTO THE VAULT", "STAYS"]);
+    let columns =
+        ["SERVER", "CONSUMER", "MOVES INTO THE VAULT", "READABLE IN THE CONSUMER", "STAYS IN THE FILE"];
+    let mut table = Table::new(&columns);
+    let names = |values: &[PlannedValue]| values.iter().map(|v| v.name.clone()).collect::<Vec<_>>();
     for planned in &plan.servers {
         let job = jobs.iter().find(|job| job.server.index == planned.server);
-        let moves: Vec<_> = match job {
-            Some(_) => planned.moves.iter().map(|v| v.name.clone()).collect(),
-            None => Vec::new(),
-        };
-        let mut stays: Vec<_> = planned.stays.iter().map(|v| v.name.clone()).collect();
+        let (mut moves, mut plain) = (names(&planned.moves), names(&planned.plain));
+        let mut stays = names(&planned.stays);
+        match job {
+            Some(_) => {
+                plain.extend(planned.dropped.iter().map(|v| format!("{} (left out: {})", v.name, v.why)))
+            }
+            None => {
+                stays.extend(moves.drain(..).map(|name| format!("{name} (a secret)")));
+                stays.append(&mut plain);
+                stays.extend(names(&planned.dropped));
+            }
+        }
         stays.extend(planned.references.iter().map(|v| format!("{} (reference)", v.name)));
         stays.extend(planned.cannot.iter().map(|v| format!("{} ({})", v.name, v.why)));
         stays.extend(planned.obstacles.iter().cloned());
         let consumer = job.map_or_else(|| planned.kind.to_owned(), |job| job.consumer.clone());
-        table.row([planned.name.clone(), consumer, moves.join(", "), stays.join(", ")]);
+        table.row([planned.name.clone(), consumer, moves.join(", "), plain.join(", "), stays.join(", ")]);
     }
     table.text("There is no server in this file.").lines().for_each(note);
     plan.notes.iter().for_each(|text| note(text));

@@ -4,6 +4,7 @@
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// Where a setting came from.
@@ -97,6 +98,8 @@ pub struct File {
     pub tests: Tests,
     #[serde(skip_serializing_if = "Notices::is_empty")]
     pub notices: Notices,
+    #[serde(skip_serializing_if = "Broker::is_empty")]
+    pub broker: Broker,
 }
 
 /// Tests of credentials that nobody asks for; off where nothing is said.
@@ -140,6 +143,35 @@ pub struct Notices {
 
 impl Notices {
     pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the broker sends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Broker {
+    /// How often one credential is sent, a minute; as many at once, where it was not sent for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+}
+
+/// B-17. Two a second for as long as it lasts, and 120 of them at once.
+const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).expect("is not zero");
+
+impl Broker {
+    /// Fails with `config_invalid` for none at all.
+    pub fn requests_per_minute(&self) -> Result<Setting<NonZeroU32>> {
+        let Some(given) = self.requests_per_minute else {
+            return Ok(Setting { value: REQUESTS_PER_MINUTE, origin: Origin::Default });
+        };
+        let value = NonZeroU32::new(given).ok_or_else(|| {
+            Error::new(Code::ConfigInvalid, "[broker] requests_per_minute is zero")
+                .next("Write one or more into unsaid.toml, or leave it out for 120.")
+        })?;
+        Ok(Setting { value, origin: Origin::File })
+    }
+    fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -349,6 +381,19 @@ mod tests {
         let refused = Places::find(&|_| Some("y".into())).unwrap_err();
 
         assert_eq!(refused.code, Code::ConfigInvalid);
+    }
+
+    #[test]
+    fn b_17_how_often_a_credential_is_sent_has_a_default_and_is_never_zero() {
+        let said = |text: &str| toml::from_str::<File>(text).unwrap().broker.requests_per_minute();
+
+        let (unsaid, file) = (said("").unwrap(), said("[broker]\nrequests_per_minute = 6000").unwrap());
+
+        assert_eq!((unsaid.value.get(), unsaid.origin), (120, Origin::Default));
+        assert_eq!((file.value.get(), file.origin), (6000, Origin::File));
+        let zero = said("[broker]\nrequests_per_minute = 0").unwrap_err();
+        assert!(zero.code == Code::ConfigInvalid && zero.message().contains("requests_per_minute"));
+        assert!(toml::from_str::<File>("[broker]\nrequests_per_minute = -1").is_err());
     }
 
     #[test]

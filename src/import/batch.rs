@@ -48,6 +48,8 @@ pub struct Item {
     pub description: String,
     pub tags: Vec<String>,
     pub expires_at: Option<Millis>,
+    /// The service that its file is about; else the shape of a value may tell it.
+    pub service: Option<&'static str>,
     /// What an account label would be.
     pub(super) account_hint: String,
 }

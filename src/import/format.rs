@@ -4,8 +4,9 @@ use super::naming::{self, LooksSecret};
 use super::record::Record;
 use super::tree::{self, Node};
 use super::{
-    Dialect, MAX_FILE_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, archive, bitwarden, decoded_within, keepass,
-    onepassword, parse, shape, stores, table,
+    Dialect, MAX_FILE_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, archive, bitwarden, decoded_within, gh, guard,
+    keepass, kubernetes, netrc, npmrc, onepassword, parse, pgpass, profiles, registries, shape, stores,
+    table, yaml,
 };
 use crate::error::{Code, Error, Result};
 
@@ -35,6 +36,19 @@ pub enum Format {
     Aws,
     Azure,
     Gcp,
+    /// Manifests of Secrets, or `kubectl get secret -o yaml` or `json`.
+    Kubernetes,
+    /// One flat map, as `infisical export --format=yaml` prints it.
+    Yaml,
+    /// `~/.aws/credentials`.
+    AwsProfiles,
+    Netrc,
+    Npmrc,
+    /// `hosts.yml` of gh.
+    Gh,
+    /// `config.json` of docker.
+    DockerConfig,
+    Pgpass,
 }
 
 const ALL: &[(Format, &str, &str)] = &[
@@ -62,6 +76,14 @@ const ALL: &[(Format, &str, &str)] = &[
     (Format::Aws, "aws", "the JSON of AWS Secrets Manager"),
     (Format::Azure, "azure", "the JSON of an Azure Key Vault secret"),
     (Format::Gcp, "gcp", "the JSON of a Google Cloud secret"),
+    (Format::Kubernetes, "kubernetes", "a Secret of Kubernetes"),
+    (Format::Yaml, "yaml", "a flat YAML map"),
+    (Format::AwsProfiles, "aws-credentials", "the credentials file of AWS"),
+    (Format::Netrc, "netrc", "a .netrc file"),
+    (Format::Npmrc, "npmrc", "a .npmrc file"),
+    (Format::Gh, "gh", "the hosts.yml of the GitHub command line"),
+    (Format::DockerConfig, "docker-config", "the config.json of docker"),
+    (Format::Pgpass, "pgpass", "a .pgpass file"),
 ];
 
 /// How a file is read.
@@ -99,10 +121,17 @@ impl Format {
         ALL.iter().map(|(_, word, _)| *word)
     }
 
+    /// Whether a program keeps it in a home folder and reads it from there.
+    fn is_of_a_home(self) -> bool {
+        use Format::{AwsProfiles, DockerConfig, Gh, Netrc, Npmrc, Pgpass};
+        matches!(self, AwsProfiles | Netrc | Npmrc | Gh | DockerConfig | Pgpass)
+    }
+
     /// The largest file of this kind that is read, bytes.
     pub fn most_bytes(self) -> usize {
         match self {
-            Format::Variables(_) => MAX_FILE_BYTES,
+            Format::Variables(_) | Format::Yaml => MAX_FILE_BYTES,
+            f if f.is_of_a_home() => MAX_FILE_BYTES,
             Format::OnePux => MAX_ARCHIVE_BYTES,
             _ => MAX_TEXT_BYTES,
         }
@@ -119,7 +148,7 @@ const HEAD_BYTES: usize = 256 * 1024;
 ///
 /// Fails with `invalid_file` for what is known and cannot be read, and for a table whose header nobody writes.
 pub fn detect_format(file_name: &str, bytes: &[u8]) -> Result<Format> {
-    let name = file_name.to_ascii_lowercase();
+    let name = file_name.rsplit(['/', '\\']).next().unwrap_or(file_name).to_ascii_lowercase();
     if bytes.starts_with(b"PK\x03\x04") || name.ends_with(".1pux") {
         return Ok(Format::OnePux);
     }
@@ -133,10 +162,8 @@ pub fn detect_format(file_name: &str, bytes: &[u8]) -> Result<Format> {
     if name.ends_with(".xml") || start.starts_with("<?xml") || start.starts_with("<KeePassFile") {
         return Ok(Format::KeepassXml);
     }
-    if name.ends_with(".yaml") || name.ends_with(".yml") {
-        return Err(
-            Error::new(Code::InvalidFile, "YAML is not read").next("Export it as JSON or as a .env file.")
-        );
+    if let Some(format) = detect_yaml(&name, start) {
+        return Ok(format);
     }
     // `[default]` begins an INI file.
     let is_list =
@@ -144,8 +171,11 @@ pub fn detect_format(file_name: &str, bytes: &[u8]) -> Result<Format> {
     if name.ends_with(".json") || start.starts_with('{') || is_list {
         return detect_json(start);
     }
+    if name.ends_with(".toml") && head.lines().any(|line| line.starts_with("[mcp_servers.")) {
+        return Err(of_a_client());
+    }
     let first = head.lines().next().unwrap_or_default();
-    if let Some(format) = table::detect(first) {
+    if let Some(format) = table::detect(first).or_else(|| detect_home(&name, start)) {
         return Ok(format);
     }
     if name.ends_with(".csv") {
@@ -161,14 +191,76 @@ pub fn detect_format(file_name: &str, bytes: &[u8]) -> Result<Format> {
     Ok(Format::Variables(super::detect(file_name, bytes)))
 }
 
+/// What a manifest begins with: its members stand in any order.
+const OF_A_MANIFEST: &[&str] =
+    &["apiVersion:", "data:", "immutable:", "items:", "kind:", "metadata:", "stringData:", "type:"];
+
+/// YAML by its name; a Secret of Kubernetes also by its first lines, as a pipe has no name.
+fn detect_yaml(name: &str, start: &str) -> Option<Format> {
+    if start.starts_with('{') || name.ends_with(".json") {
+        return None;
+    }
+    let begins = |word: &str| start.lines().any(|line| line.starts_with(word));
+    let is_named = name.ends_with(".yaml") || name.ends_with(".yml");
+    // Elsewhere a manifest may stand in a note or a value.
+    let first =
+        start.lines().find(|line| !line.is_empty() && !line.starts_with("---") && !line.starts_with('#'));
+    let is_manifest = first.is_some_and(|line| OF_A_MANIFEST.iter().any(|word| line.starts_with(word)));
+    if is_manifest && begins("apiVersion:") && begins("kind:") {
+        return Some(Format::Kubernetes);
+    }
+    let is_of_gh = name.ends_with("hosts.yml")
+        || start.lines().any(|line| line.starts_with(' ') && line.trim_start().starts_with("oauth_token:"));
+    is_named.then_some(if is_of_gh { Format::Gh } else { Format::Yaml })
+}
+
+/// A file that a program keeps in a home folder, by its name or by what only that program writes.
+fn detect_home(name: &str, start: &str) -> Option<Format> {
+    let mut lines =
+        start.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
+    let first = lines.clone().next().unwrap_or_default();
+    let has = |word: &str| lines.clone().any(|line| line.starts_with(word));
+    if first.starts_with('[') && (has("aws_access_key_id") || has("aws_secret_access_key")) {
+        return Some(Format::AwsProfiles);
+    }
+    let of_registry = ["_authToken", "_auth", "_password"];
+    let is_npm = |line: &str| {
+        line.starts_with("//") && of_registry.iter().any(|word| line.contains(&format!(":{word}")))
+    };
+    // A variable may hold such a file.
+    let is_variable = |line: &str| line.starts_with(|c: char| c.is_ascii_uppercase());
+    let is_machine = first.starts_with("machine ") && ["login", "password"].iter().any(|w| start.contains(w));
+    let is_postgres = |line: &str| {
+        let parts: Vec<_> = line.splitn(5, ':').collect();
+        matches!(parts[..], [host, port, _, _, _] if !host.contains('=') && (port == "*" || port.parse::<u16>().is_ok()))
+    };
+    match name {
+        ".netrc" | "_netrc" | "netrc" => Some(Format::Netrc),
+        ".npmrc" | "npmrc" => Some(Format::Npmrc),
+        ".pgpass" | "pgpass" | "pgpass.conf" => Some(Format::Pgpass),
+        _ if is_machine => Some(Format::Netrc),
+        _ if lines.clone().any(is_npm) && !lines.clone().any(is_variable) => Some(Format::Npmrc),
+        _ if !first.is_empty() && lines.all(is_postgres) => Some(Format::Pgpass),
+        _ => None,
+    }
+}
+
+fn of_a_client() -> Error {
+    Error::new(Code::InvalidFile, "this is the configuration of an MCP client").next(
+        "Run `unsaid mcp-config --wrap FILE`: it moves the values of its servers into the vault, and shows a diff first.",
+    )
+}
+
 /// By the names that only one program writes. A name inside a value stands in escaped quotes and does not count.
 fn detect_json(head: &str) -> Result<Format> {
     let has = |name: &str| head.contains(&format!("\"{name}\""));
-    if has("mcpServers") || (has("servers") && has("command")) {
-        return Err(Error::new(Code::InvalidFile, "this is the configuration of an MCP client")
-            .next("Run `unsaid mcp-config --help` to see how its values move into the vault."));
+    let is_server = has("command") || has("envFile") || has("headers");
+    if has("mcpServers") || has("context_servers") || (has("servers") && is_server) {
+        return Err(of_a_client());
     }
-    Ok(if has("encrypted") && (has("items") || has("data")) {
+    Ok(if has("apiVersion") && has("kind") {
+        Format::Kubernetes
+    } else if has("encrypted") && (has("items") || has("data")) {
         Format::BitwardenJson
     } else if has("SecretString") || has("SecretBinary") || has("SecretValues") {
         Format::Aws
@@ -184,6 +276,8 @@ fn detect_json(head: &str) -> Result<Format> {
         Format::Azure
     } else if has("category") && has("fields") && has("vault") {
         Format::OnePasswordItem
+    } else if has("auths") || has("credHelpers") || has("credsStore") {
+        Format::DockerConfig
     } else {
         Format::Variables(Dialect::Json)
     })
@@ -214,6 +308,42 @@ pub fn read(format: Format, bytes: &[u8], options: &Options<'_>) -> Result<Batch
         Format::Aws => stores::aws(object(bytes)?, options, &mut batch)?,
         Format::Azure => stores::azure(object(bytes)?, options, &mut batch)?,
         Format::Gcp => stores::gcp(object(bytes)?, options, &mut batch)?,
+        Format::Kubernetes => {
+            let text = decoded_within(bytes, format.most_bytes())?;
+            let is_json = text.trim_start().starts_with('{');
+            let documents = match is_json {
+                true => vec![tree::parse(text)?],
+                false => yaml::documents(text)?,
+            };
+            kubernetes::read(documents, options, &mut batch)?;
+            if !is_json {
+                guard::comments(guard::commented_yaml(text), options, &mut batch);
+            }
+        }
+        Format::DockerConfig => {
+            decoded_within(bytes, format.most_bytes())?;
+            registries::read(object(bytes)?, options, &mut batch)?;
+        }
+        Format::Yaml | Format::AwsProfiles | Format::Netrc | Format::Npmrc | Format::Gh | Format::Pgpass => {
+            let text = decoded_within(bytes, format.most_bytes())?;
+            match format {
+                Format::Yaml => yaml::variables(yaml::only(text)?, options, &mut batch)?,
+                Format::AwsProfiles => profiles::read(text, options, &mut batch)?,
+                Format::Netrc => netrc::read(text, options, &mut batch)?,
+                Format::Npmrc => npmrc::read(text, options, &mut batch)?,
+                Format::Gh => gh::read(yaml::only(text)?, options, &mut batch)?,
+                _ => pgpass::read(text, options, &mut batch)?,
+            }
+            match format {
+                // Its reader knows where a comment may stand.
+                Format::Netrc => {}
+                Format::Yaml | Format::Gh => {
+                    guard::comments(guard::commented_yaml(text), options, &mut batch);
+                }
+                Format::Pgpass => guard::comments(guard::commented(text, &['#']), options, &mut batch),
+                _ => guard::comments(guard::commented(text, &['#', ';']), options, &mut batch),
+            }
+        }
         _ => table::read(format, decoded_within(bytes, MAX_TEXT_BYTES)?, options, &mut batch)?,
     }
     naming::tell_apart(&mut batch);
@@ -232,16 +362,21 @@ fn variables(dialect: Dialect, bytes: &[u8], options: &Options<'_>, batch: &mut 
     let parsed = parse(dialect, bytes)?;
     for skipped in parsed.skipped {
         batch.entries += 1;
-        batch.leave(At::Line(skipped.line), skipped.name, skipped.why);
+        let name = skipped.name.and_then(|name| shape::shown(&name, options.looks_secret));
+        batch.leave(At::Line(skipped.line), name, skipped.why);
     }
     for note in parsed.notes {
-        batch.remark(At::Line(note.line), &note.name, note.text);
+        let name = shape::shown(&note.name, options.looks_secret).unwrap_or_default();
+        batch.remark(At::Line(note.line), &name, note.text);
+    }
+    for comment in &parsed.comments {
+        comment.text.expose(|text| guard::comments([(comment.line, text)], options, batch));
     }
     for entry in parsed.entries {
         let at = At::Line(entry.line);
         if entry.value.expose(str::is_empty) {
             batch.entries += 1;
-            batch.leave_trifle(at, Some(entry.name), "it has no value");
+            shape::leave_empty(at, &entry.name, options, batch);
             continue;
         }
         shape::take(Record::variable(at, &entry.name, entry.value), options, batch);

@@ -1,4 +1,5 @@
-//! Files that a person hands in: `.env` and its relatives, and the exports of password managers and secret stores.
+//! Files that a person hands in: `.env` and its relatives, the exports of password managers and secret stores, and
+//! what programs keep in a home folder.
 //!
 //! Nothing is run and nothing is asked of anybody. [`read`] tells which credentials a file can become. Refuses to guess. A line whose value depends on who reads it (the dotenv parsers differ about escapes,
 //! backticks and `a#b`), or on another variable or a command, is skipped and reported; a file whose *extent* is
@@ -9,19 +10,29 @@ mod batch;
 mod bitwarden;
 mod docker;
 mod dotenv;
+mod encoded;
 mod format;
+mod gh;
+mod guard;
 mod json;
 mod keepass;
+mod kubernetes;
 mod naming;
+mod netrc;
 mod notes;
+mod npmrc;
 mod onepassword;
+mod pgpass;
+mod profiles;
 mod record;
+mod registries;
 mod shape;
 mod shell;
 mod stores;
 mod systemd;
 mod table;
 mod tree;
+mod yaml;
 
 pub use batch::{At, Batch, Field, Item, Left, Remark};
 pub use format::{Format, MAX_ARCHIVE_BYTES, Options, detect_format, read};
@@ -95,6 +106,14 @@ pub struct Parsed {
     pub entries: Vec<Entry>,
     pub skipped: Vec<Skipped>,
     pub notes: Vec<Note>,
+    pub comments: Vec<Comment>,
+}
+
+/// A comment of the file, with its mark. It may hold an old value: neither `Clone` nor `Serialize`.
+#[derive(Debug)]
+pub struct Comment {
+    pub line: usize,
+    pub text: Secret,
 }
 
 /// The likely dialect of a file, by its name and its first characters. A guess to show, and to be overruled.
@@ -187,6 +206,7 @@ struct Found {
     places: HashMap<String, usize>,
     skipped: Vec<Skipped>,
     notes: Vec<Note>,
+    comments: Vec<Comment>,
 }
 
 impl Found {
@@ -244,6 +264,10 @@ impl Found {
         }
     }
 
+    fn comment(&mut self, line: usize, text: &str) {
+        self.comments.push(Comment { line, text: secret(text) });
+    }
+
     fn has(&self, name: &str) -> bool {
         self.place(name).is_some()
     }
@@ -265,6 +289,7 @@ impl Found {
             entries: self.entries.into_iter().flatten().collect(),
             skipped: self.skipped,
             notes: self.notes,
+            comments: self.comments,
         };
         parsed.skipped.sort_by_key(|skipped| skipped.line);
         parsed

@@ -59,6 +59,10 @@ pub(super) struct Record {
     pub parts: Vec<Part>,
     pub files: Vec<Attached>,
     pub expires_at: Option<Millis>,
+    /// Whose it is, where that is no part of it.
+    pub account: String,
+    /// The service that its file is about.
+    pub service: Option<&'static str>,
 }
 
 impl Record {
@@ -75,6 +79,8 @@ impl Record {
             parts: Vec::new(),
             files: Vec::new(),
             expires_at: None,
+            account: String::new(),
+            service: None,
         }
     }
 

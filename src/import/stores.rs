@@ -12,7 +12,8 @@ const TOP: At = At::Line(1);
 const INEXACT: &str = "a fraction or a very large number: put it in quotes";
 const NULL: &str = "null is no value";
 /// What Doppler adds to tell where the secrets come from.
-const OF_DOPPLER: &[&str] = &["DOPPLER_PROJECT", "DOPPLER_ENVIRONMENT", "DOPPLER_CONFIG"];
+pub(super) const OF_DOPPLER: &[&str] = &["DOPPLER_PROJECT", "DOPPLER_ENVIRONMENT", "DOPPLER_CONFIG"];
+pub(super) const OF_DOPPLER_WHY: &str = "it tells where the secrets come from, and is none";
 
 /// `doppler secrets download`, `doppler secrets --json`, or the API's answer.
 pub(super) fn doppler(mut file: Map, options: &Options<'_>, batch: &mut Batch) -> Result<()> {
@@ -41,7 +42,7 @@ pub(super) fn doppler(mut file: Map, options: &Options<'_>, batch: &mut Batch) -
         };
         if OF_DOPPLER.contains(&name.as_str()) {
             batch.entries += 1;
-            batch.leave_trifle(at, Some(name), "it tells where the secrets come from, and is none");
+            batch.leave_trifle(at, Some(name), OF_DOPPLER_WHY);
             continue;
         }
         variable(at, &name, value, &remark, Vec::new(), None, options, batch);
@@ -89,7 +90,6 @@ pub(super) fn infisical(file: Vec<Node>, options: &Options<'_>, batch: &mut Batc
             "skipMultilineEncoding",
             "version",
             "environment",
-            "secretMetadata",
             "createdAt",
             "updatedAt",
         ]);

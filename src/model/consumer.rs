@@ -3,6 +3,7 @@
 //! A binding names a destination, never a value; only a `static` one holds text, and that is no secret.
 use super::access::Standing;
 use super::credential::{Environment, Scope};
+use super::header::HeaderLine;
 use super::name::{MAX_NAME, Reserved};
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
@@ -36,7 +37,7 @@ words! {
         Env = "env",
         /// In a private file whose path is in the variable.
         File = "file",
-        /// Added to requests by the broker; the consumer never holds it.
+        /// Added to requests by the broker, or by us who speak to a remote server; the consumer never holds it.
         Header = "header",
     }
 }
@@ -95,7 +96,8 @@ pub struct Binding {
     pub team_id: String,
     /// Under which name the broker serves it; empty for the credential's service.
     pub service: String,
-    /// The text of a `static` one.
+    /// The text of a `static` one; of a header of the consumer's own address the whole line, as
+    /// `Authorization: Bearer {value}`.
     pub text: String,
     /// HTTP methods that the broker lets through; empty for all.
     pub methods: Vec<String>,
@@ -152,6 +154,22 @@ impl Binding {
     /// The name that is resolved, or the id that is meant.
     pub fn wanted(&self) -> &str {
         if self.credential.is_empty() { &self.variable } else { &self.credential }
+    }
+
+    /// What the consumer's own remote server is sent it in; nothing where it goes elsewhere.
+    pub fn header(&self) -> Option<HeaderLine> {
+        let is_own = self.delivery == Delivery::Header && !self.text.is_empty();
+        is_own.then(|| HeaderLine::parse(&self.text).ok()).flatten()
+    }
+
+    /// Whether the broker adds it to requests for its service.
+    pub fn is_brokered(&self) -> bool {
+        self.source != BindingSource::Static && self.delivery == Delivery::Header && self.text.is_empty()
+    }
+
+    /// Whether it is plain configuration for a program.
+    pub fn is_plain(&self) -> bool {
+        self.source == BindingSource::Static && self.delivery != Delivery::Header
     }
 }
 

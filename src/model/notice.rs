@@ -1,4 +1,5 @@
-//! What people are told ahead of time: that a credential ends, or that its service refuses it.
+//! What people are told without asking: that a credential ends, that its service refuses it, that a canary was used.
+use super::canary::NOTICED;
 use crate::clock::{DAY_MS, Millis};
 use crate::ids::{CredentialId, NoticeId, OrgId};
 
@@ -6,7 +7,7 @@ use crate::ids::{CredentialId, NoticeId, OrgId};
 pub const WARN_DAYS: [i64; 4] = [30, 14, 7, 1];
 
 words! {
-    NoticeKind { Expiring = "credential.expiring", Refused = "credential.refused" }
+    NoticeKind { Expiring = "credential.expiring", Refused = "credential.refused", CanaryUsed = "canary.used" }
 }
 
 words! {
@@ -16,6 +17,17 @@ words! {
 
 words! {
     NoticeState { Waiting = "waiting", Sent = "sent", GivenUp = "given_up" }
+}
+
+impl NoticeKind {
+    /// The operation of the events of its sending.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Expiring | Self::Refused => "send_notice",
+            // That one is sent at the moment of a use tells which credential is a canary.
+            Self::CanaryUsed => NOTICED,
+        }
+    }
 }
 
 /// One notice on its way to one place. It has names and dates in it, and nothing of a value.

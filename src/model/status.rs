@@ -2,6 +2,7 @@
 use super::Word;
 use super::connection::{Connection, ConnectionState};
 use super::credential::{Credential, Source};
+use super::echo::Echoes;
 use super::probe::Finding;
 use crate::clock::{DAY_MS, Millis};
 use schemars::JsonSchema;
@@ -37,6 +38,7 @@ words! {
         ProbeRefused = "probe_refused",
         ProbeUnreachable = "probe_unreachable",
         InBin = "in_bin",
+        SuspendedForService = "suspended_for_service",
     }
 }
 
@@ -50,6 +52,23 @@ pub struct StatusReport {
     pub message: String,
     /// What to do; empty where nothing is to be done.
     pub next: String,
+}
+
+impl StatusReport {
+    /// The same of one that some services are not sent any more; what stands in the way of every use comes before.
+    pub fn with_suspensions(mut self, c: &Credential, found: &[Echoes]) -> Self {
+        if found.is_empty() || self.status == Status::Deleted {
+            return self;
+        }
+        self.reasons.push(StatusReason::SuspendedForService);
+        if matches!(self.status, Status::Active | Status::Expiring) {
+            let why: Vec<_> = found.iter().map(Echoes::why).collect();
+            self.status = Status::NeedsAttention;
+            self.message = format!("the broker does not send it any more: {}", why.join("; "));
+            self.next = super::echo::next(c);
+        }
+        self
+    }
 }
 
 /// The status of `c` at `now`, with its connection where it has one; `warn_days` before its end it counts as expiring.

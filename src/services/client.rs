@@ -34,6 +34,34 @@ pub struct Outbound {
     pub allow: Vec<String>,
     pub ca_file: Option<PathBuf>,
     pub proxy: Option<String>,
+    pub names: Names,
+}
+
+type Look = dyn Fn(&str, u16) -> std::io::Result<Vec<SocketAddr>> + Send + Sync;
+
+/// Who says where a name is: this machine's resolver, unless another is handed in.
+#[derive(Clone, Default)]
+pub struct Names(Option<Arc<Look>>);
+
+impl Names {
+    pub fn told_by(
+        look: impl Fn(&str, u16) -> std::io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(look)))
+    }
+
+    async fn look_up(&self, name: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        match &self.0 {
+            Some(look) => look(name, port),
+            None => Ok(tokio::net::lookup_host((name, port)).await?.collect()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Names(handed in)" } else { "Names(this machine's)" })
+    }
 }
 
 /// A connection that something else than HTTP goes over.
@@ -50,6 +78,18 @@ fn unreachable(url: &Url, why: &str) -> Error {
 }
 
 impl Outbound {
+    /// The same, and `url` may be called where it is on this machine: a person agreed to that very address. No proxy is
+    /// on the way there.
+    pub fn with(self, url: &Url) -> Self {
+        let (true, Some(host), Some(port)) =
+            (is_on_this_machine(url), url.host(), url.port_or_known_default())
+        else {
+            return self;
+        };
+        let prefix = if url.scheme() == "http" { "http://" } else { "" };
+        Self { allow: vec![format!("{prefix}{host}:{port}")], proxy: None, ..self }
+    }
+
     /// The JSON at `url`, at most `most` bytes of it.
     ///
     /// Fails with `invalid_input` for an address that may not be called, and `unreachable` where there is no answer, or
@@ -106,14 +146,19 @@ impl Outbound {
                 return Ok(Vec::new());
             }
             Host::Domain(_) if self.proxy.is_some() => vec![(Ipv4Addr::LOCALHOST, port).into()],
-            Host::Domain(name) => tokio::time::timeout(CONNECT, tokio::net::lookup_host((name, port)))
+            Host::Domain(name) => tokio::time::timeout(CONNECT, self.names.look_up(name, port))
                 .await
                 .map_err(|_| unreachable(url, "its name was not resolved in time"))?
-                .map_err(|_| unreachable(url, "its name has no address"))?
-                .collect(),
+                .map_err(|_| unreachable(url, "its name has no address"))?,
         };
         if found.is_empty() {
             return Err(unreachable(url, "its name has no address"));
+        }
+        // Allowed by this name is this machine, and no other that a resolver may call so.
+        if matches!(host, Host::Domain(name) if is_this_machine(name))
+            && !found.iter().all(|address| address.ip().is_loopback())
+        {
+            return Err(unreachable(url, "its name means another machine"));
         }
         // One private address among public ones is as bad as all.
         match is_allowed || found.iter().all(|address| is_public(address.ip())) {
@@ -238,6 +283,21 @@ pub(super) fn kind(e: &reqwest::Error) -> &'static str {
     }
 }
 
+/// Whether `url` is on this machine, by its name or its number.
+pub fn is_on_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// Whether nobody on the way to `url` reads along: https, or http on this machine.
+pub fn is_safe(url: &Url) -> bool {
+    url.has_host() && (url.scheme() == "https" || url.scheme() == "http" && is_on_this_machine(url))
+}
+
 /// Whether `name` means the machine that resolves it, whichever that is (RFC 6761 §6.3).
 fn is_this_machine(name: &str) -> bool {
     let name = name.trim_end_matches('.');
@@ -286,6 +346,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn only_addresses_of_the_public_network_are_public() {
@@ -356,6 +417,78 @@ mod tests {
         assert!(!called.message().contains("plain"));
         let other = open.get_json(&url("https://127.0.0.1:2/x"), 100).await.unwrap_err();
         assert_eq!(other.code, Code::InvalidInput);
+    }
+
+    /// A resolver that says these one after the other, and the last for ever; and how often it was asked.
+    fn flipping(answers: &[&[&str]]) -> (Names, Arc<AtomicUsize>) {
+        let answers: Vec<Vec<IpAddr>> =
+            answers.iter().map(|all| all.iter().map(|ip| ip.parse().unwrap()).collect()).collect();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let names = Names::told_by(move |_, port| {
+            let turn = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+            Ok(answers[turn].iter().map(|ip| (*ip, port).into()).collect())
+        });
+        (names, asked)
+    }
+
+    #[tokio::test]
+    async fn b_06_what_a_name_means_is_looked_at_each_time_it_is_asked_for() {
+        let url = Url::parse("https://api.acme.example/x").unwrap();
+        for private in [
+            "127.0.0.1",
+            "169.254.169.254",
+            "10.0.0.1",
+            "fd00:ec2::254",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+        ] {
+            let (names, asked) = flipping(&[&["1.1.1.1"], &[private]]);
+            let outbound = Outbound { names, ..Outbound::default() };
+
+            // What was checked is what is returned: nobody asks again for the connection.
+            let first = outbound.resolve(&url).await.unwrap();
+            assert_eq!(first, ["1.1.1.1:443".parse().unwrap()]);
+            assert_eq!(asked.load(Ordering::SeqCst), 1);
+
+            let refused = outbound.resolve(&url).await.unwrap_err();
+            assert_eq!(refused.code, Code::InvalidInput, "{private}");
+        }
+    }
+
+    #[tokio::test]
+    async fn b_06_a_private_address_among_public_ones_is_as_bad_as_all_and_none_is_no_address() {
+        let url = Url::parse("https://api.acme.example/x").unwrap();
+        for (all, code) in [
+            (&["1.1.1.1", "127.0.0.1"][..], Code::InvalidInput),
+            (&["127.0.0.1", "1.1.1.1"], Code::InvalidInput),
+            (&["2606:4700::1111", "1.1.1.1", "169.254.169.254"], Code::InvalidInput),
+            (&["1.1.1.1", "fe80::1"], Code::InvalidInput),
+            (&[], Code::Unreachable),
+        ] {
+            let outbound = Outbound { names: flipping(&[all]).0, ..Outbound::default() };
+
+            assert_eq!(outbound.resolve(&url).await.unwrap_err().code, code, "{all:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn b_06_the_connection_is_made_to_the_address_that_was_looked_at() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let host = format!("api.acme.example:{port}");
+        // Nobody listens at the second.
+        let (names, asked) = flipping(&[&["127.0.0.1"], &["127.0.0.2"]]);
+        let outbound = Outbound { allow: vec![host.clone()], names, ..Outbound::default() };
+
+        let accepted = tokio::spawn(async move { listener.accept().await.map(|(_, from)| from.ip()) });
+        let url = Url::parse(&format!("https://{host}/x")).unwrap();
+        let answer = outbound.get_json(&url, 100).await;
+
+        // It was no TLS that answered, and it was there.
+        assert_eq!(answer.unwrap_err().code, Code::Unreachable);
+        assert!(accepted.await.unwrap().unwrap().is_loopback());
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]

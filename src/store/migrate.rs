@@ -4,16 +4,21 @@ use super::place;
 use crate::error::{Code, Error, Result};
 use std::path::Path;
 
-/// A step, and the number of the schema that it leads to.
+/// A schema's number with the statements that lead there from the one before.
 type Step = (i64, &'static str);
 
-/// Every step that ever was, in the order of its number. A released step is never edited.
+/// Every step that ever was, in the order of their numbers, which may leave gaps. A released step is never edited.
 const STEPS: &[Step] = &[
     (1, include_str!("schema/0001_spine.sql")),
     (2, include_str!("schema/0002_consumers.sql")),
+    (3, include_str!("schema/0003_echoes.sql")),
+    (10, include_str!("schema/0010_rotation.sql")),
     (11, include_str!("schema/0011_probe.sql")),
+    (12, include_str!("schema/0012_hygiene.sql")),
+    (13, include_str!("schema/0013_canary.sql")),
 ];
 
+/// The schema that `steps` lead to.
 fn newest(steps: &[Step]) -> i64 {
     steps.last().map_or(0, |(number, _)| *number)
 }
@@ -149,6 +154,36 @@ mod tests {
         let copy = Conn::open(&copy_of(&path), true).unwrap();
         assert_eq!(schema_version(&copy).unwrap(), 1);
         assert_eq!((kept(&copy_of(&path)), kept(&path)), ("yes".into(), "yes".into()));
+    }
+
+    #[test]
+    fn s_25_numbers_may_leave_gaps_and_each_step_is_taken_once() {
+        let (_folder, path) = at_step_one();
+        let conn = Conn::open(&path, true).unwrap();
+        let gap = [TWO[0], TWO[1], (7, "CREATE TABLE seventh (x)")];
+        assert!(STEPS.is_sorted_by(|a, b| a.0 < b.0));
+
+        apply(&conn, &path, TWO).unwrap();
+        apply(&conn, &path, &gap).unwrap();
+        apply(&conn, &path, &gap).unwrap();
+
+        assert_eq!((schema_version(&conn).unwrap(), kept(&path)), (7, "yes".into()));
+        assert_eq!(apply(&conn, &path, TWO).unwrap_err().code, Code::StoreNewer);
+    }
+
+    #[test]
+    fn s_25_a_vault_of_any_earlier_schema_gets_what_is_missing() {
+        for known in 1..STEPS.len() {
+            let (_folder, path) = at_step_one();
+            let conn = Conn::open(&path, true).unwrap();
+            apply(&conn, &path, &STEPS[..known]).unwrap();
+
+            bring_up(&conn, &path).unwrap();
+
+            assert_eq!(schema_version(&conn).unwrap(), newest(STEPS));
+            assert!(is_current(&conn).unwrap() && kept(&path) == "yes");
+            conn.query("SELECT id FROM rotation", &[]).unwrap();
+        }
     }
 
     #[test]

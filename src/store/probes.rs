@@ -62,7 +62,7 @@ impl Reader<'_> {
     }
 
     /// Credentials of one of these services, of every org, that nothing was planned for yet, or that are due at `now`;
-    /// with `on_entry`, those too whose value is newer than their last test. A row that was changed is left out.
+    /// with `on_entry`, those too whose value is newer than their last test. Canaries are left out, and a row that was changed.
     pub fn probes_due(
         &self,
         services: &[&str],
@@ -92,6 +92,7 @@ impl Reader<'_> {
         let sql = format!(
             "SELECT {}, c.revision, c.mac FROM credential c LEFT JOIN probe p ON p.credential_id = c.id \
              WHERE c.deleted_at IS NULL AND c.source = 'manual' AND c.current_version IS NOT NULL \
+             AND NOT EXISTS (SELECT 1 FROM canary k WHERE k.credential_id = c.id) \
              AND c.service IN ({}) AND ({}) ORDER BY p.due_at, c.id LIMIT {limit}",
             columns.join(", "),
             places.join(","),

@@ -2,8 +2,9 @@
 use std::ops::Range;
 
 use super::found::{ArgEdit, Fate, FoundValue, Guess, Where};
-use super::judge::{Judge, references, says_secret};
+use super::judge::{Judge, references};
 use crate::model::name::{CredentialName, MAX_NAME};
+use crate::model::suspicion::names::says_secret;
 use crate::secret::Secret;
 use crate::services::servers::Place;
 
@@ -209,7 +210,11 @@ impl<'a> Walk<'a> {
     }
 
     fn word(&mut self, at: usize, arg: &Arg, text: &str) {
-        match self.judge.text(text) {
+        let guess = match self.is_mcp_remote && text.contains("://") {
+            true => self.judge.remote_address(text),
+            false => self.judge.text(text),
+        };
+        match guess {
             Guess::Yes(why) => {
                 let fields = self.judge.definition.into_iter().flat_map(|definition| &definition.fields);
                 let mut secret = fields.filter(|field| field.place == Place::Arg && field.secret);
@@ -252,18 +257,22 @@ impl<'a> Walk<'a> {
         self.taken.iter().map(String::as_str).chain(given).any(|other| other.eq_ignore_ascii_case(name))
     }
 
-    /// A name for what follows `what`, such as `ACME_API_KEY` for `--api-key` of the server `acme`.
     fn name_for(&self, what: &str) -> String {
-        let upper = |text: &str| {
-            let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-            words.collect::<Vec<_>>().join("_").to_ascii_uppercase()
-        };
-        let (server, what) = (upper(self.server), upper(what));
-        let whole = [server, what].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_");
-        let whole: String = whole.chars().take(MAX_NAME - 8).collect();
-        let usable = |name: &str| CredentialName::parse(name).is_ok() && !self.is_taken(name);
-        let tries = [whole.clone(), format!("MCP_{whole}")];
-        let numbered = (2..).map(|n| format!("MCP_VALUE_{n}"));
-        tries.into_iter().chain(numbered).find(|name| usable(name)).expect("numbers do not end")
+        name_for(self.server, what, &|name| self.is_taken(name))
     }
+}
+
+/// A name for what follows `what`, such as `ACME_API_KEY` for `--api-key` of the server `acme`.
+pub(super) fn name_for(server: &str, what: &str, is_taken: &dyn Fn(&str) -> bool) -> String {
+    let upper = |text: &str| {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("_").to_ascii_uppercase()
+    };
+    let (server, what) = (upper(server), upper(what));
+    let whole = [server, what].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("_");
+    let whole: String = whole.chars().take(MAX_NAME - 8).collect();
+    let usable = |name: &str| CredentialName::parse(name).is_ok() && !is_taken(name);
+    let tries = [whole.clone(), format!("MCP_{whole}")];
+    let numbered = (2..).map(|n| format!("MCP_VALUE_{n}"));
+    tries.into_iter().chain(numbered).find(|name| usable(name)).expect("numbers do not end")
 }

@@ -2,6 +2,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::remote::FoundHeader;
 use crate::error::{Code, Error, Result};
 use crate::model::suspicion::{Kind, PLAIN};
 use crate::model::text;
@@ -32,6 +33,9 @@ pub struct FoundServer {
     pub(super) range: Range<usize>,
     /// The keys from the server to the object that holds `command`, `args` and `env`: none but in an older Zed.
     pub(super) launch: Option<LaunchKeys>,
+    /// For an address without a secret in it: the address, and the headers that can be sent from elsewhere.
+    pub(super) address: Option<String>,
+    pub(super) headers: Vec<FoundHeader>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,11 +123,16 @@ pub enum Guess {
 pub enum Fate {
     /// It leaves `env`, and the consumer gives it under the same name.
     Moves,
-    /// It leaves the arguments, and the consumer gives it as this variable, which the server reads as well.
+    /// It leaves the arguments, and the consumer gives it as this variable, which the server reads as well; or it leaves the
+    /// headers, and the consumer sends it.
     Becomes(String),
     /// The server takes it as an argument only: `{NAME}` stands there in what the consumer runs. While the server runs,
     /// other programs of this machine can read it.
     Argument(String),
+    /// It leaves the headers, and the consumer sends it as it is: whoever sees the consumer reads it.
+    Sent,
+    /// It leaves the headers, and no consumer sends it, because.
+    Dropped(&'static str),
     /// It stays in the file, because.
     Stays(&'static str),
 }

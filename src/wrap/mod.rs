@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! read(bytes) ── Config::plan() ── (a person decides) ── Config::rewrite(…) ── text, masked diff
-//!                    └── FoundServer::launch(): what the consumer must run
+//!                    └── FoundServer::launch(): what the consumer must run; remote(): what it sends where
 //! ```
 mod arguments;
 mod document;
@@ -17,6 +17,7 @@ mod mask;
 mod notes;
 mod place;
 mod plan;
+mod remote;
 mod rewrite;
 mod server;
 
@@ -30,6 +31,7 @@ pub use document::MAX_FILE_BYTES;
 pub use found::{ConsumerLaunch, Fate, FoundServer, FoundValue, Guess, Note, ServerKind, Where};
 pub use place::Client;
 pub use plan::{Plan, PlannedServer, PlannedValue};
+pub use remote::ConsumerRemote;
 pub use rewrite::{Rewrite, Rewritten};
 
 /// What tells a secret from plain configuration.

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::document::{options, parse, range};
 use super::found::{FoundServer, LaunchKeys, ServerKind};
 use super::mask::{Masker, diff};
-use super::{Config, Knowledge, server};
+use super::{Config, Knowledge, remote, server};
 use crate::error::{Code, Error, Result, internal, invalid};
 use crate::secret::SecretBytes;
 
@@ -76,10 +76,11 @@ impl Config {
 }
 
 fn check(server: &FoundServer, rewrite: &Rewrite) -> Result<()> {
-    if !matches!(server.kind, ServerKind::Launch { .. } | ServerKind::Wrapped { .. })
-        || server.launch.is_none()
-    {
-        return Err(refused(server, "it is not a program that the client starts"));
+    let is_program = matches!(server.kind, ServerKind::Launch { .. } | ServerKind::Wrapped { .. })
+        && server.launch.is_some();
+    let is_address = server.kind == ServerKind::Remote && server.address.is_some();
+    if !is_program && !is_address {
+        return Err(refused(server, "it is neither a program that the client starts nor an address"));
     }
     if let Some(why) = server.obstacles.first() {
         return Err(refused(server, why));
@@ -106,6 +107,10 @@ fn one(text: &str, server: &FoundServer, rewrite: &Rewrite) -> Result<Zeroizing<
     let indent = &line[..line.len() - line.trim_start().len()];
     let old = Zeroizing::new([indent, &text[server.range.clone()]].concat());
     let nested = server.launch == Some(LaunchKeys::Nested);
+    if server.kind == ServerKind::Remote {
+        let new = remote::one(&old, rewrite)?;
+        return Ok(Zeroizing::new(new[indent.len()..].to_owned()));
+    }
 
     let started = with_command(&old, nested, rewrite)?;
     let new = without_variables(&started, nested, &rewrite.remove_env)?;
@@ -129,7 +134,7 @@ fn command_key(nested: bool) -> &'static str {
     if nested { "path" } else { "command" }
 }
 
-fn json(text: &str) -> String {
+pub(super) fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -241,7 +246,7 @@ fn is_as_told(old: &str, new: &str, nested: bool, rewrite: &Rewrite) -> Result<b
 }
 
 /// Whether two objects have the same properties in the same order, those of `names` left aside.
-fn same_but(one: &Object<'_>, other: &Object<'_>, names: &[&str]) -> bool {
+pub(super) fn same_but(one: &Object<'_>, other: &Object<'_>, names: &[&str]) -> bool {
     let aside = |object: &Object<'_>| -> Vec<usize> {
         let kept = object.properties.iter().enumerate();
         kept.filter(|(_, p)| !names.contains(&p.name.as_str())).map(|(at, _)| at).collect()

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::services::servers::Place;
 
 /// The longest value that a vault holds, in bytes.
-const MAX_VALUE_BYTES: usize = 64 * 1024;
+pub(super) const MAX_VALUE_BYTES: usize = 64 * 1024;
 
 /// Every server of the file, and what else there is to say about it.
 pub(super) fn find_all(
@@ -69,6 +69,8 @@ impl Reader<'_> {
             edits: Vec::new(),
             range: range(&property.value),
             launch: None,
+            address: None,
+            headers: Vec::new(),
         };
         let Value::Object(object) = &property.value else {
             server.kind = ServerKind::Unclear("it is not an object");
@@ -227,60 +229,6 @@ impl Reader<'_> {
                 },
                 guess,
                 fate,
-                range: range(&property.value),
-            });
-        }
-        Ok(())
-    }
-
-    fn remote(&self, server: &mut FoundServer, object: &Object<'_>) -> Result<()> {
-        const STAYS: &str =
-            "the client sends it itself: let it sign in by OAuth, or fill it in by a reference";
-        for key in ["url", "serverUrl", "httpUrl"] {
-            let Some(address) = object.get_string(key) else { continue };
-            server.definition =
-                server.definition.take().or_else(|| self.known.servers.find_for_url(&address.value));
-            let definition = server.definition.clone();
-            let judge = Judge { known: self.known, definition: definition.as_deref() };
-            let guess = judge.address(&address.value);
-            if !matches!(guess, Guess::No(_)) {
-                server.values.push(FoundValue {
-                    place: Where::Address,
-                    value: Secret::new(address.value.to_string()),
-                    service: None,
-                    guess,
-                    fate: Fate::Stays(STAYS),
-                    range: address.range.start..address.range.end,
-                });
-            }
-        }
-        let definition = server.definition.clone();
-        let judge = Judge { known: self.known, definition: definition.as_deref() };
-        let Some(Value::Object(headers)) = object.get("headers").map(|headers| &headers.value) else {
-            return Ok(());
-        };
-        for property in distinct(self.text, headers)? {
-            let Value::StringLit(value) = &property.value else { continue };
-            let name = property.name.as_str();
-            let guess = judge.header(name, &value.value);
-            let line = self.line(property.range.start);
-            if let Guess::Reference(_) = guess {
-                server
-                    .notes
-                    .extend(self.beside_reference(&judge, &value.value).map(|text| Note { line, text }));
-            }
-            server.values.push(FoundValue {
-                place: Where::Header(name.to_owned()),
-                service: match guess {
-                    Guess::Yes(_) => judge.service(Place::Header, name, &value.value),
-                    _ => None,
-                },
-                value: Secret::new(value.value.to_string()),
-                guess,
-                fate: Fate::Stays(match guess {
-                    Guess::Reference(_) => "the client fills it in",
-                    _ => STAYS,
-                }),
                 range: range(&property.value),
             });
         }

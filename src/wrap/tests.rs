@@ -1,6 +1,7 @@
 //! Arranges for all the tests of this module.
 mod finding;
 mod hostile;
+mod remotes;
 mod rewriting;
 mod round_trip;
 

@@ -303,6 +303,102 @@ async def repeated(part: str, vault: Vault, key: str) -> None:
     check(part, "the protocol parses all the while", not heard.lines, heard.lines)
 
 
+# --- Remote servers, for a client that starts local ones ---
+
+
+@contextlib.contextmanager
+def remote_server(how: str, key: str):
+    """The address of a server that lets in who shows `key`, and what changes that."""
+    port = free_port()
+    command = [sys.executable, str(HERE.parent / "servers/remote.py"), str(port), how]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+
+    def lets_in(value: str) -> None:
+        server.stdin.write(digest(f"Bearer {value}") + "\n")
+        server.stdin.flush()
+        # What was written is read by a thread of its own.
+        time.sleep(0.2)
+
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        lets_in(key)
+        yield f"http://127.0.0.1:{port}/mcp", lets_in
+    finally:
+        server.kill()
+        server.wait()
+
+
+def remote() -> None:
+    for how in ("events", "json"):
+        part, key = "remote", secret(f"of a remote server, {how}")
+        vault = Vault(BINARY, f"remote-{how}")
+        file = vault.folder / ".mcp.json"
+        with remote_server(how, key) as (url, lets_in):
+            entry = {"type": "http", "url": url, "headers": {"Authorization": f"Bearer {key}"}}
+            before = json.dumps({"mcpServers": {"acme": entry}}, indent=2)
+            file.write_text(before)
+            told = vault.person("mcp-config", "--wrap", str(file), "--scope", "personal")
+            check(part, f"{how}: the diff that is shown first has no key", not given_away(told) and "+++" in told, told)
+            vault.unsaid("mcp-config", "--undo", str(file))
+            check(part, f"{how}: undone, the file is what it was", file.read_text() == before)
+            vault.unsaid("mcp-config", "--undo", str(file))
+            vault.unsaid("mcp-config", "--forget", str(file))
+            entry = json.loads(file.read_text())["mcpServers"]["acme"]
+            check(part, f"{how}: the client starts a command, and holds no key", "url" not in entry and not given_away(file.read_text()), entry)
+            asyncio.run(one_remote(part, how, vault, entry, key, lets_in))
+        done = vault.run("mcp", "acme", text='{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
+        check(part, f"{how}: a server that is gone is told as that", "unreachable" in done.stdout and "127.0.0.1" in done.stdout, done)
+        vault.unsaid("rm", "ACME_TOKEN", "--yes")
+        done = vault.run("mcp", "acme")
+        check(part, f"{how}: without its credential it is not started", done.returncode == 125 and "ACME_TOKEN" in done.stderr, done)
+        leaks = vault.leaks()
+        check(part, f"{how}: no key stands in a file, a log or anything that was printed", not leaks, leaks)
+
+
+async def one_remote(part: str, how: str, vault: Vault, entry: dict, key: str, lets_in) -> None:
+    heard, mark, steps = Heard(), "[unsaid:ACME_TOKEN]", []
+
+    async def progress(done: float, whole: float | None, _: str | None) -> None:
+        steps.append(done)
+
+    async with client(vault, entry["command"], entry["args"], entry.get("env", {}), heard) as connected:
+        tools = {tool.name for tool in (await connected.list_tools()).tools}
+        check(part, f"{how}: its tools are there", tools == {"repeat", "work"}, tools)
+        result = await connected.call_tool("work", {}, progress_callback=progress)
+        check(part, f"{how}: it is shown the right key", result.content[0].text == digest(f"Bearer {key}"), result)
+        if how == "events":
+            check(part, f"{how}: and says how far it is", steps == [0, 1, 2], steps)
+        result = await connected.call_tool("repeat", {})
+        vault.said.append(result.model_dump_json())
+        every = (result.structured_content or {}).values()
+        check(part, f"{how}: what it repeats is the name", every and all(mark in one for one in every), result)
+        if sys.platform == "linux":
+            has_it = [pid for pid, (line, environment) in processes().items() if given_away(line) or given_away(environment or b"")]
+            check(part, f"{how}: no process has the key on its command line or in its environment", not has_it, has_it)
+        another = secret("another one")
+        lets_in(another)
+        told = await refusal(connected)
+        vault.said.append(told)
+        check(part, f"{how}: a key that is refused is told with what to do", "401" in told and "unsaid set ACME_TOKEN" in told, told)
+        await asyncio.to_thread(vault.enter, "ACME_TOKEN", another)
+        result = await connected.call_tool("work", {})
+        check(part, f"{how}: the one that replaces it goes along from then on", result.content[0].text == digest(f"Bearer {another}"), result)
+    check(part, f"{how}: the client understood every message", not heard.lines, heard.lines)
+    uses = json.loads(vault.unsaid("log", "--operation", "use", "--json"))["events"]
+    named = [one for one in uses if one.get("details", {}).get("host", "").startswith("127.0.0.1:")]
+    check(part, f"{how}: each use is in the log, with its host", len(named) >= 6, uses[:2])
+
+
+async def refusal(connected) -> str:
+    try:
+        return (await connected.call_tool("work", {})).model_dump_json()
+    except Exception as e:  # Whatever class it is, its text is what a model reads.
+        return str(e)
+
+
 # --- What is missing, which value it is, and nothing else ---
 
 
@@ -558,6 +654,7 @@ def tokens() -> None:
         status, body = lent.asked(at + "bot/acme/acme/open/x", token["bot"])
         check(part, "a consumer's token brings its request to the service, with the key", status == 200 and api.let_in("acme") == 1, (status, body))
         check(part, "and the key that the service repeats is the name in the answer", "[unsaid:ACME_KEY]" in body and json.loads(body), body)
+        api.repeats = False
         came = api.seen[-1].shown
         check(part, "the service is not shown the token", token["bot"] not in came, "the token came")
         counted = len(api.seen)
@@ -590,6 +687,12 @@ def tokens() -> None:
         vault.enter("ACME_KEY", secret("acme rotated"), "--scope", "org")
         api.keys["acme"] = value_of("acme rotated")
         check(part, "a rotated key is what the next request has", ask(last) == 200, api.turned_away())
+        api.repeats = True
+        opens = [ask(last) for _ in range(4)]
+        check(part, "a key that the service repeats three times is not sent a fourth time", opens == [200, 200, 200, 403], opens)
+        told = vault.person("broker", "lift", "ACME_KEY")
+        api.repeats = False
+        check(part, "until a person says so", "is sent to acme again" in told and ask(last) == 200, told)
         told = vault.unsaid("consumer", "rm", "bot", "--yes")
         check(part, "a consumer that is removed takes its tokens with it", ask(last) == 401, told)
     listed = vault.json("token", "list")["tokens"]
@@ -635,6 +738,7 @@ def lent_to_one() -> None:
     status, body = told["right"]
     check(part, "its request arrives with the key", status == 200 and api.let_in("acme") == 1, told)
     check(part, "and what the service repeats comes back with the name in its place", "[unsaid:ACME_KEY]" in body and json.loads(body), body)
+    api.repeats = False
     check(part, "another token opens nothing", told["wrong"][0] == 401 and len(api.seen) == 1, told["wrong"])
     VALUES["token of a program"] = token
     try:
@@ -813,6 +917,7 @@ async def usage(part: str, lent: Lent, call) -> None:
     token = await asyncio.to_thread(vault.token, "second", "create", "second", "--consumer", "second")
 
     def ask() -> None:
+        lent.api.repeats = False
         with lent.broker() as at:
             for _ in range(3):
                 lent.asked(at + "second/acme/acme/x", token)
@@ -835,7 +940,7 @@ async def usage(part: str, lent: Lent, call) -> None:
 
 
 PARTS = {
-    "servers": three_servers, "undo": undone, "repeating": repeating, "starting": starting, "oauth": connected,
+    "servers": three_servers, "undo": undone, "repeating": repeating, "remote": remote, "starting": starting, "oauth": connected,
     "tokens": tokens, "lent": lent_to_one, "tools": tools,
 }
 

@@ -20,6 +20,11 @@ pub fn filled(text: &str) -> String {
         .replace("@END@", &key("END"))
         .replace("@DSN@", &format!("postgres://{}:{}@127.0.0.1/db", "u", "p"))
         .replace("@SK@", &format!("sk-{}-0001", "synthetic"))
+        .replace("@GHP@", &format!("ghp_{}", "SYNTHETIC000".repeat(3)))
+        .replace("@KEYID1@", &format!("{}{}", "AK", "IAIOSFODNN7EXAMPLE"))
+        .replace("@KEYID2@", &format!("{}{}", "AK", "IAI44QH8DHBEXAMPLE"))
+        .replace("@KEY1@", &format!("{}/{}", "wJalrXUtnFEMI/K7MDENG", "bPxRfiCYEXAMPLEKEY"))
+        .replace("@KEY2@", &format!("{}/{}", "je7MtGbClwBF/2Zp9Utk", "h3yCo8nvbEXAMPLEKEY"))
 }
 
 fn folder() -> PathBuf {
@@ -86,6 +91,10 @@ pub const SAMPLES: &[(&str, Format)] = &[
     ("aws-get-secret-value.json", Format::Aws), ("aws-get-secret-value-epoch.json", Format::Aws),
     ("aws-get-secret-value-binary.json", Format::Aws), ("aws-batch-get-secret-value.json", Format::Aws),
     ("azure-secret-show.json", Format::Azure), ("gcp-access.json", Format::Gcp),
+    ("k8s-secret.yaml", Format::Kubernetes), ("infisical.yaml", Format::Yaml),
+    ("files/aws-credentials", Format::AwsProfiles), ("files/netrc", Format::Netrc),
+    ("files/npmrc", Format::Npmrc), ("files/gh-hosts.yml", Format::Gh),
+    ("files/docker-config.json", Format::DockerConfig), ("files/pgpass", Format::Pgpass),
 ];
 
 /// A credential as it is found in the vault, or as it must be found.

@@ -1,7 +1,8 @@
 //! The head of an answer: what goes on to the caller of what the service said.
+use super::links;
 use super::way::{Way, only};
 use crate::services::Placement;
-use http::header::{self, HeaderName};
+use http::header::{self, Entry, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// What a hop keeps to itself, what is about the service's own host and means nothing under ours, and what speaks to
@@ -26,15 +27,16 @@ const DROPPED: &[&str] = &[
 const DROPPED_STARTS: &[&str] = &["access-control-", "proxy-"];
 
 /// Whether the body is packed, so that nobody could look through it.
-pub(super) fn is_packed(headers: &HeaderMap) -> bool {
+pub(in crate::inject) fn is_packed(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| {
         let mut all = coding.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii);
         all.any(|one| !one.is_empty() && !one.eq_ignore_ascii_case(b"identity"))
     })
 }
 
-/// Leaves out what goes no further, and lets redirects lead back here where they may.
-pub(super) fn clean(headers: &mut HeaderMap, way: &Way, placement: &Placement) {
+/// Leaves out what goes no further, and lets redirects and links lead back here where they may. `base` is what clients
+/// type before our paths.
+pub(super) fn clean(headers: &mut HeaderMap, way: &Way, placement: &Placement, base: &str) {
     let is_dropped = |name: &str| {
         DROPPED.binary_search(&name).is_ok()
             || DROPPED_STARTS.iter().any(|start| name.starts_with(start))
@@ -53,6 +55,17 @@ pub(super) fn clean(headers: &mut HeaderMap, way: &Way, placement: &Placement) {
             Some(Ok(told)) => drop(headers.insert(name, told)),
             // Several of them, or none that can be read: nobody knows which one a client would follow.
             _ => while headers.remove(&name).is_some() {},
+        }
+    }
+    let Entry::Occupied(mut all) = headers.entry(header::LINK) else { return };
+    for value in all.iter_mut() {
+        let told = value
+            .to_str()
+            .ok()
+            .and_then(|said| links::retold(said, |target| way.link(target, base, parameter)))
+            .and_then(|told| HeaderValue::from_str(&told).ok());
+        if let Some(told) = told {
+            *value = told;
         }
     }
 }

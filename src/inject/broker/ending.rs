@@ -21,10 +21,10 @@ pub enum Outcome {
     Aborted,
 }
 
-type Tell = Box<dyn FnOnce(Ended) + Send>;
+pub(in crate::inject) type Tell = Box<dyn FnOnce(Ended) + Send>;
 
 /// Tells how it ended; when it is dropped, that it was aborted.
-pub(super) struct Ending {
+pub(in crate::inject) struct Ending {
     tell: Option<Tell>,
     pub status: Option<u16>,
     pub was_echoed: bool,
@@ -35,6 +35,15 @@ pub(super) struct Ending {
 impl Ending {
     pub fn new(tell: Tell, place: Option<Place>) -> Self {
         Self { tell: Some(tell), status: None, was_echoed: false, place }
+    }
+
+    /// For what takes no place.
+    pub(in crate::inject) fn of(tell: Tell) -> Self {
+        Self::new(tell, None)
+    }
+
+    pub(in crate::inject) fn well(mut self) {
+        self.tell(Outcome::Answered);
     }
 
     /// Returns the place, for a second attempt.

@@ -9,7 +9,9 @@ mod answer;
 mod asked;
 mod ending;
 mod inbound;
+mod links;
 mod places;
+mod put;
 mod refusal;
 mod scrub;
 mod target;
@@ -22,7 +24,6 @@ use crate::services::Placement;
 use crate::services::client::Outbound;
 use crate::services::upstream::{Answered, Patience, Sent, Upstream};
 use asked::Refused;
-use ending::Ending;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header, request};
 use http_body::Body;
 use hyper::body::Bytes;
@@ -39,8 +40,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
+pub(super) use answer::is_packed;
+pub(super) use ending::Ending;
 pub use ending::{Ended, Outcome};
+pub(super) use put::{put, within};
 pub use scrub::Answer;
+pub(super) use scrub::whole;
 pub use target::PREFIX;
 pub use way::{Asked, Limits, Route, Way};
 
@@ -98,6 +103,8 @@ pub struct Given {
 pub struct Settings {
     pub outbound: Outbound,
     pub patience: Patience,
+    /// What clients type before [`PREFIX`], for links; nothing for links that are paths.
+    pub base: String,
     /// Pages that may call, as `Origin` names them.
     pub origins: Vec<String>,
     /// Requests on their way: in all, and of one token.
@@ -110,6 +117,7 @@ impl Default for Settings {
         Self {
             outbound: Outbound::default(),
             patience: Patience::default(),
+            base: String::new(),
             origins: Vec::new(),
             most: 1024,
             most_of_one: 128,
@@ -125,6 +133,7 @@ struct Engine<D> {
     upstream: Upstream,
     known: Arc<Known>,
     places: Arc<Places>,
+    base: String,
     origins: Vec<String>,
 }
 
@@ -141,6 +150,7 @@ impl<D: Doorkeeper> Broker<D> {
             upstream: Upstream::new(settings.outbound, settings.patience),
             known: Arc::default(),
             places: Arc::new(Places::new(settings.most, settings.most_of_one)),
+            base: settings.base,
             origins: settings.origins,
         }))
     }
@@ -244,9 +254,9 @@ impl<D: Doorkeeper> Engine<D> {
             };
             let first = round.patterns;
             let (response, second, ending) = self.send(second, Sent::whole(whole), ending).await?;
-            return pass_on(response, &second, &[first, second.patterns.clone()], ending).await;
+            return self.pass_on(response, &second, &[first, second.patterns.clone()], ending).await;
         }
-        pass_on(response, &round, std::slice::from_ref(&round.patterns), ending).await
+        self.pass_on(response, &round, std::slice::from_ref(&round.patterns), ending).await
     }
 
     /// From here on its end is told, whatever it is.
@@ -264,9 +274,9 @@ impl<D: Doorkeeper> Engine<D> {
         placement: Placement,
         values: Vec<Given>,
     ) -> Result<Round> {
-        let patterns = self.known.patterns(&values)?;
+        let patterns = self.known.patterns(&values, &within(&placement, &values)?)?;
         asked::clean(&mut headers, &placement, way.limits.cookies);
-        let query = asked::put(&placement, &values, &mut headers, way.query.as_deref())?;
+        let query = put(&placement, &values, &mut headers, way.query.as_deref())?;
         headers.insert(header::HOST, way.route.origin.host.clone());
         let mut target =
             Zeroizing::new(Vec::with_capacity(way.path.len() + 1 + query.as_ref().map_or(0, |q| q.len())));
@@ -302,52 +312,53 @@ impl<D: Doorkeeper> Engine<D> {
             }
         }
     }
-}
 
-/// The service's answer as the caller gets it.
-async fn pass_on(
-    response: Response<Answered>,
-    round: &Round,
-    patterns: &[Arc<Patterns>],
-    mut ending: Ending,
-) -> Result<Response<Answer>, Refused> {
-    let (mut parts, mut body) = response.into_parts();
-    ending.status = Some(parts.status.as_u16());
-    let has_no_body = answer::has_no_body(parts.status, *round.head.method() == Method::HEAD);
-    if !has_no_body && answer::is_packed(&parts.headers) {
-        ending.failed("its answer is packed");
-        return Err(bad_gateway(format!(
-            "{} sent a packed answer, which was not asked for: it cannot be looked through for the credential",
-            round.way.host()
-        )));
-    }
-    let length = parts.headers.remove(header::CONTENT_LENGTH);
-    answer::clean(&mut parts.headers, &round.way, &round.placement);
-    ending.was_echoed |= scrub::headers(&mut parts.headers, patterns);
-    // What the library knows of the answer, such as its reason phrase, stays here.
-    parts.extensions.clear();
-    parts.version = Version::HTTP_11;
-    if has_no_body {
-        if let Some(length) = length.filter(|_| parts.status != StatusCode::NO_CONTENT) {
-            parts.headers.insert(header::CONTENT_LENGTH, length);
+    /// The service's answer as the caller gets it.
+    async fn pass_on(
+        &self,
+        response: Response<Answered>,
+        round: &Round,
+        patterns: &[Arc<Patterns>],
+        mut ending: Ending,
+    ) -> Result<Response<Answer>, Refused> {
+        let (mut parts, mut body) = response.into_parts();
+        ending.status = Some(parts.status.as_u16());
+        let has_no_body = answer::has_no_body(parts.status, *round.head.method() == Method::HEAD);
+        if !has_no_body && answer::is_packed(&parts.headers) {
+            ending.failed("its answer is packed");
+            return Err(bad_gateway(format!(
+                "{} sent a packed answer, which was not asked for: it cannot be looked through for the credential",
+                round.way.host()
+            )));
         }
-        body.go_home();
-        return Ok(Response::from_parts(parts, Answer::whole(VecDeque::new(), patterns, ending)));
-    }
-    let size = body.size_hint().exact();
-    let mut first = VecDeque::new();
-    if size.is_some_and(|size| size <= WHOLE_ANSWER) {
-        let read = tokio::time::timeout(WHOLE_PATIENCE, read_into(&mut body, &mut first)).await;
-        match read {
-            Ok(Ok(())) => return Ok(Response::from_parts(parts, Answer::whole(first, patterns, ending))),
-            Ok(Err(_)) => {
-                ending.failed("the answer broke off");
-                return Err(bad_gateway(format!("{} broke its answer off", round.way.host())));
+        let length = parts.headers.remove(header::CONTENT_LENGTH);
+        answer::clean(&mut parts.headers, &round.way, &round.placement, &self.base);
+        ending.was_echoed |= scrub::headers(&mut parts.headers, patterns);
+        // What the library knows of the answer, such as its reason phrase, stays here.
+        parts.extensions.clear();
+        parts.version = Version::HTTP_11;
+        if has_no_body {
+            if let Some(length) = length.filter(|_| parts.status != StatusCode::NO_CONTENT) {
+                parts.headers.insert(header::CONTENT_LENGTH, length);
             }
-            Err(_) => {}
+            body.go_home();
+            return Ok(Response::from_parts(parts, Answer::whole(VecDeque::new(), patterns, ending)));
         }
+        let size = body.size_hint().exact();
+        let mut first = VecDeque::new();
+        if size.is_some_and(|size| size <= WHOLE_ANSWER) {
+            let read = tokio::time::timeout(WHOLE_PATIENCE, read_into(&mut body, &mut first)).await;
+            match read {
+                Ok(Ok(())) => return Ok(Response::from_parts(parts, Answer::whole(first, patterns, ending))),
+                Ok(Err(_)) => {
+                    ending.failed("the answer broke off");
+                    return Err(bad_gateway(format!("{} broke its answer off", round.way.host())));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(Response::from_parts(parts, Answer::stream(first, body, patterns, ending)))
     }
-    Ok(Response::from_parts(parts, Answer::stream(first, body, patterns, ending)))
 }
 
 async fn read_into(body: &mut Answered, pieces: &mut VecDeque<Bytes>) -> Result<(), hyper::Error> {

@@ -4,7 +4,7 @@ use crate::secret::{SecretBytes, looked_up_by};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(super) struct Places {
+pub(in crate::inject) struct Places {
     most: usize,
     of_one: usize,
     taken: Mutex<Taken>,
@@ -18,7 +18,7 @@ struct Taken {
 }
 
 /// One of them, given back when it is dropped.
-pub(super) struct Place {
+pub(in crate::inject) struct Place {
     places: Arc<Places>,
     token: [u8; 32],
 }

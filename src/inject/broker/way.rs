@@ -135,6 +135,16 @@ impl Way {
             None => there.into(),
         }
     }
+
+    /// A link's target likewise. Clients take one as it is, without looking where the answer came from: below `base`.
+    pub(super) fn link(&self, said: &str, base: &str, secret_parameter: Option<&str>) -> String {
+        if said.is_empty() || said.starts_with('#') {
+            // The answer itself.
+            return said.to_owned();
+        }
+        let told = self.redirect(said, secret_parameter);
+        if told.starts_with(PREFIX) { format!("{base}{told}") } else { told }
+    }
 }
 
 fn strip(url: &mut Url, name: &str) {
@@ -219,5 +229,32 @@ mod tests {
             assert_eq!(way.redirect(said, None), told, "{said}");
         }
         assert_eq!(way.redirect("/v1/y?key=x&a=1&k%65y=y", Some("key")), "/b/bot/acme/y?a=1");
+    }
+
+    #[test]
+    fn a_link_is_a_whole_address_of_the_broker_only_where_it_may_be_followed() {
+        let way =
+            way("https://a.example/v1", "/x", &["/v1/**"], Limits::default(), Method::GET).expect("open");
+        let ours = "http://127.0.0.1:8741";
+        for (said, told) in [
+            ("https://a.example/v1/x?page=2", "http://127.0.0.1:8741/b/bot/acme/x?page=2"),
+            ("/v1/x?page=2", "http://127.0.0.1:8741/b/bot/acme/x?page=2"),
+            ("?page=2", "http://127.0.0.1:8741/b/bot/acme/x?page=2"),
+            ("x;y?page=2", "http://127.0.0.1:8741/b/bot/acme/x;y?page=2"),
+            ("", ""),
+            ("#part", "#part"),
+            ("/v2/y", "https://a.example/v2/y"),
+            // One that looks like ours, of the service's own.
+            ("/b/bot/acme/x", "https://a.example/b/bot/acme/x"),
+            ("https://a.example:444/v1/x", "https://a.example:444/v1/x"),
+            ("http://a.example/v1/x", "http://a.example/v1/x"),
+            ("https://u@a.example/v1/x", "https://u@a.example/v1/x"),
+            ("//evil.example/v1/x", "//evil.example/v1/x"),
+            ("https://evil.example/b/bot/acme/x", "https://evil.example/b/bot/acme/x"),
+            ("data:text/html,x", "data:text/html,x"),
+        ] {
+            assert_eq!(way.link(said, ours, None), told, "{said}");
+        }
+        assert_eq!(way.link("/v1/y?key=x&a=1", "", Some("key")), "/b/bot/acme/y?a=1");
     }
 }

@@ -12,6 +12,7 @@ use crate::model::event::{Event, Outcome};
 use crate::model::probe::{Probed, Verdict};
 use crate::model::provider::Provider;
 use crate::model::status::{StatusReason, status};
+use crate::ops::canary;
 use crate::ops::credential::test::Tested;
 use crate::ops::reach::{self, Need};
 
@@ -171,16 +172,19 @@ async fn access(
 ) -> Result<crate::secret::SecretBytes> {
     let (asking, id) = (caller.clone(), id.clone());
     let plain = Caller { idempotency: None, approval: None, ..caller.clone() };
-    let (c, version) = app
+    let file = app.config.file.clone();
+    let (c, version, alarm) = app
         .store
         .write(&plain, move |tx| {
             let who = tx.standing(&asking)?;
             let c = reach::credential(tx, &asking, &who, id.as_str(), Need::Use)?.credential;
             let version = tx.current_version(&c)?.ok_or_else(|| not_connected(&c, None))?;
+            let alarm = canary::watch(tx, &asking, &c, ("test", ""), &file)?;
             let event = Event::of("use").on(&c).with("operation", "test");
-            tx.record_step(event, (c, version))
+            tx.record_step(event, (c, version, alarm))
         })
         .await?;
+    alarm.iter().for_each(|alarm| canary::alert(app, alarm));
     let keys = app.keys.clone();
     app.store
         .read(move |tx| {

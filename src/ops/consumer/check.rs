@@ -5,6 +5,7 @@ use crate::model::access::{Caller, Standing};
 use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
 use crate::model::credential::Scope;
 use crate::model::resolution::Considered;
+use crate::ops::echo::expect_kept;
 use crate::store::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,11 @@ pub fn check(
     Ok(checked)
 }
 
+/// Where what is bound to a header goes: to the service, by way of the broker, or to the consumer's own address.
+fn sent_to(c: &Consumer, b: &Binding) -> String {
+    if b.is_brokered() { b.service.clone() } else { super::host_of(&c.url) }
+}
+
 fn check_one(
     tx: &Reader<'_>,
     caller: &Caller,
@@ -190,6 +196,12 @@ fn check_one(
                 "Name one of its fields with update_consumer, or leave field out for {}.",
                 b.variable
             );
+        } else if b.delivery == Delivery::Header
+            && let Err(e) = expect_kept(tx, winner, &sent_to(c, b))
+        {
+            one.state = BindingState::NotAllowed;
+            one.why = e.message().to_owned();
+            one.next = e.next_step().to_owned();
         }
         return Ok(one);
     }

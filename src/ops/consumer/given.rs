@@ -7,11 +7,13 @@ use crate::model::consumer::{
     Binding, BindingSource, Delivery, MOST_BINDINGS, MOST_TEXT, parse_method, parse_variable,
 };
 use crate::model::credential::Environment;
+use crate::model::header::HeaderLine;
 use crate::model::name::CredentialName;
 use crate::model::suspicion::Kind;
 use crate::model::text::{Label, clean, is_unseen, shown};
 use crate::ops::credential::explain::own_team;
 use crate::ops::people_only;
+use crate::services::client::is_safe;
 use crate::services::{Catalogue, PathPattern};
 use crate::store::Reader;
 use schemars::JsonSchema;
@@ -36,10 +38,10 @@ pub struct GivenBinding {
     pub environment: Option<Environment>,
     #[schemars(length(max = 80))]
     pub team: Option<String>,
-    /// Plain; never a secret
+    /// Plain; never a secret. With delivery header and url: the header, as Authorization: Bearer {value}
     #[schemars(length(max = 2000))]
     pub text: Option<String>,
-    /// header: only the broker adds it
+    /// header: it never holds it
     pub delivery: Option<Delivery>,
     /// Where the broker sends it
     #[schemars(length(max = 64))]
@@ -55,10 +57,10 @@ pub struct GivenBinding {
 
 impl GivenBinding {
     fn source(&self) -> BindingSource {
-        match (self.source, &self.text) {
-            (Some(source), _) => source,
-            (None, Some(_)) => BindingSource::Static,
-            (None, None) => BindingSource::Auto,
+        match (self.source, &self.text, self.delivery) {
+            (Some(source), ..) => source,
+            (None, Some(_), None | Some(Delivery::Env | Delivery::File)) => BindingSource::Static,
+            (None, ..) => BindingSource::Auto,
         }
     }
 
@@ -85,14 +87,15 @@ impl GivenBinding {
             text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned)
         };
         let text = match (is_static, &self.text) {
+            (_, Some(text)) if delivery == Delivery::Header => header(&variable, text, is_static)?,
             (true, Some(text)) => plain(&variable, text)?,
             (true, None) => return Err(wrong("a static binding has text")),
-            (false, Some(_)) => return Err(wrong("only a static binding has text")),
+            (false, Some(_)) => return Err(wrong("only a static binding or a header has text")),
             (false, None) => String::new(),
         };
         if is_static {
-            if delivery != Delivery::Env {
-                return Err(wrong("plain text is delivered as env"));
+            if delivery == Delivery::File {
+                return Err(wrong("plain text is delivered as env, or in a header"));
             }
             if [&self.credential, &self.field, &self.account, &self.team, &self.service]
                 .iter()
@@ -102,11 +105,11 @@ impl GivenBinding {
                 return Err(wrong("plain text has no credential"));
             }
         }
-        if delivery != Delivery::Header
-            && (self.methods.is_some() || self.paths.is_some() || given(&self.service).is_some())
+        let is_brokered = delivery == Delivery::Header && text.is_empty();
+        if !is_brokered && (self.methods.is_some() || self.paths.is_some() || given(&self.service).is_some())
         {
             return Err(wrong("methods, paths and service are for the broker")
-                .next("Set delivery to header, or leave them out."));
+                .next("Set delivery to header without text, or leave them out."));
         }
         let credential = given(&self.credential).unwrap_or_default();
         if !credential.is_empty() {
@@ -128,12 +131,12 @@ impl GivenBinding {
             None => String::new(),
             Some(team) => own_team(tx, caller, who, &team)?,
         };
-        let service = match delivery {
-            Delivery::Header => {
+        let service = match is_brokered {
+            true => {
                 let wanted = if credential.is_empty() { &variable } else { &credential };
                 lent_to(catalogue, tx, caller, who, wanted, given(&self.service))?
             }
-            _ => String::new(),
+            false => String::new(),
         };
         let field = given(&self.field).unwrap_or_default();
         if !field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
@@ -218,6 +221,18 @@ fn lent_to(
     }
 }
 
+/// The header of the consumer's own address that it goes into.
+fn header(variable: &str, text: &str, is_static: bool) -> Result<String> {
+    let line = HeaderLine::parse(text).map_err(|e| invalid(format!("{variable}: {}", e.message())))?;
+    match is_static {
+        true if !line.is_plain() => Err(invalid(format!("{variable}: plain text has no {{value}}"))),
+        false if !line.takes_value() => {
+            Err(invalid(format!("{variable}: the header says once where the value goes: {{value}}")))
+        }
+        _ => Ok(line.line()),
+    }
+}
+
 /// Plain text without what cannot be seen.
 fn plain(variable: &str, text: &str) -> Result<String> {
     if text.len() > MOST_TEXT {
@@ -289,10 +304,21 @@ pub(super) fn parse_all(
     Ok(all)
 }
 
-/// The broker knows a credential by its service, so there is one for each.
+/// The broker knows a credential by its service, so there is one for each; and a header is sent once.
 pub(super) fn expect_one_a_service<'a>(all: impl IntoIterator<Item = &'a Binding>) -> Result<()> {
     let mut seen: Vec<&str> = Vec::new();
-    for b in all.into_iter().filter(|b| b.delivery == Delivery::Header) {
+    let mut headers: Vec<String> = Vec::new();
+    for b in all {
+        if let Some(line) = b.header() {
+            let name = line.name.to_ascii_lowercase();
+            if headers.contains(&name) {
+                return Err(invalid(format!("two bindings are for the header {}", line.name)));
+            }
+            headers.push(name);
+        }
+        if !b.is_brokered() {
+            continue;
+        }
         if seen.contains(&b.service.as_str()) {
             return Err(invalid(format!("two bindings are for the broker and {}", b.service))
                 .next("Register another consumer for the other one."));
@@ -300,6 +326,17 @@ pub(super) fn expect_one_a_service<'a>(all: impl IntoIterator<Item = &'a Binding
         seen.push(&b.service);
     }
     Ok(())
+}
+
+/// Headers go to the consumer's own address, so it has one.
+pub(super) fn expect_address<'a>(url: &str, all: impl IntoIterator<Item = &'a Binding>) -> Result<()> {
+    match all.into_iter().find(|b| url.is_empty() && b.header().is_some()) {
+        Some(b) => {
+            Err(invalid(format!("{} goes into a header, and there is no url to send it to", b.variable))
+                .next("Give url, or leave text out where the broker adds it."))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A program and its arguments, as they are run.
@@ -324,9 +361,8 @@ pub(super) fn remote(given: &str) -> Result<String> {
     }
     let url =
         url::Url::parse(given).map_err(|_| invalid("url is no address, as https://mcp.example.com/mcp"))?;
-    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if !(url.scheme() == "https" || url.scheme() == "http" && is_local) {
-        return Err(invalid("url is https"));
+    if !is_safe(&url) {
+        return Err(invalid("url is https, or http on this machine"));
     }
     if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
         return Err(invalid("url has no user, no password and no fragment"));

@@ -20,7 +20,7 @@ pub use list::{ConsumerList, ListConsumers};
 pub use register::{RegisterConsumer, check_all, register_all};
 pub use remove::{RemoveConsumer, Removed};
 pub use resolve::{Found, look};
-pub(in crate::ops) use resolve::{bound_to, problem};
+pub(in crate::ops) use resolve::{bound_to, every_bound, may_mean, problem};
 pub use update::UpdateConsumer;
 
 use crate::clock::Millis;
@@ -28,7 +28,7 @@ use crate::error::{Code, Error, Result, invalid};
 use crate::ids::{ConsumerId, OrgId, TeamId, UserId};
 use crate::model::Word;
 use crate::model::access::{Caller, Standing};
-use crate::model::consumer::{Binding, BindingSource, Consumer, ConsumerKind};
+use crate::model::consumer::{Binding, BindingSource, Consumer, ConsumerKind, Delivery};
 use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::org::Team;
@@ -36,6 +36,12 @@ use crate::model::text::shown;
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Host and port of a consumer's address: what it is called in the log, and where a credential came back from.
+pub(in crate::ops) fn host_of(url: &str) -> String {
+    let url = url::Url::parse(url).ok();
+    url.map_or_else(String::new, |url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned())
+}
 
 /// One consumer, without its bindings.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -205,9 +211,29 @@ pub(super) fn about(operation: &str, c: &Consumer) -> Event {
     event
 }
 
-/// What goes where, a line each, with all that decides it: for whoever agrees to it, and for the log. Never a value.
+/// What goes where, a line each, with all that decides it: for whoever agrees to it. Never a value.
 pub(super) fn told(tx: &Reader<'_>, b: &Binding) -> Result<String> {
+    written(tx, b, Texts::Shown)
+}
+
+/// The same for the log, without plain text: what turns out to be a secret can be taken from a binding, and from the
+/// log it cannot.
+pub(super) fn logged(tx: &Reader<'_>, b: &Binding) -> Result<String> {
+    written(tx, b, Texts::Hidden)
+}
+
+/// Whether the plain text of a binding is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    Shown,
+    Hidden,
+}
+
+fn written(tx: &Reader<'_>, b: &Binding, texts: Texts) -> Result<String> {
     let from = match b.source {
+        BindingSource::Static if b.delivery == Delivery::Header || texts == Texts::Hidden => {
+            "plain text".to_owned()
+        }
         BindingSource::Static => format!("plain text {:?}", b.text),
         source if b.credential.is_empty() => source.to_string(),
         source => match tx.find_credential(&b.org_id, &b.credential.as_str().into())? {
@@ -223,8 +249,13 @@ pub(super) fn told(tx: &Reader<'_>, b: &Binding) -> Result<String> {
         }
     };
     let environment = b.environment.map_or(String::new(), |e| e.to_string());
+    let header = b.header().map_or(String::new(), |line| match (b.source, texts) {
+        (BindingSource::Static, Texts::Hidden) => line.name,
+        _ => line.line(),
+    });
     for (what, said) in [
         ("added by the broker for", &b.service),
+        ("sent as", &header),
         ("field", &b.field),
         ("account", &b.account),
         ("environment", &environment),
@@ -240,6 +271,18 @@ pub(super) fn told(tx: &Reader<'_>, b: &Binding) -> Result<String> {
         text.push_str(", optional");
     }
     Ok(text)
+}
+
+/// Where what has a header goes, for whoever agrees to it; nothing where there is none.
+pub(super) fn sent_to<'a>(url: &str, all: impl IntoIterator<Item = &'a Binding>) -> Option<String> {
+    let is_sent = |b: &&Binding| b.source != BindingSource::Static && b.header().is_some();
+    let sent: Vec<_> = all.into_iter().filter(is_sent).map(|b| b.variable.as_str()).collect();
+    let url = url::Url::parse(url).ok().filter(|_| !sent.is_empty())?;
+    Some(format!(
+        "sends {} to {}",
+        sent.join(", "),
+        &url[url::Position::BeforeHost..url::Position::AfterPort]
+    ))
 }
 
 /// Who alone runs it, by name.
@@ -264,11 +307,8 @@ pub(super) fn shown_command(words: &[String]) -> String {
 
 /// A command with plain configuration in the place of its `{NAME}`, as it is started.
 pub(super) fn filled_command(words: &[String], bindings: &[Binding]) -> Vec<String> {
-    let plain: Vec<_> = bindings
-        .iter()
-        .filter(|b| b.source == BindingSource::Static)
-        .map(|b| (b.variable.clone(), b.text.clone()))
-        .collect();
+    let plain: Vec<_> =
+        bindings.iter().filter(|b| b.is_plain()).map(|b| (b.variable.clone(), b.text.clone())).collect();
     words.iter().map(|word| filled(word, &plain)).collect()
 }
 

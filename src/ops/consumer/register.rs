@@ -1,12 +1,14 @@
 //! `register_consumer`: a new consumer with its bindings. Where one is bound or started, a person agrees.
 use super::check::check;
-use super::given::{GivenBinding, command, parse_all, remote, screen};
-use super::{ConsumerAnswer, about, filled_command, parse_runners, row, runners, shown_command, told};
+use super::given::{GivenBinding, command, expect_address, parse_all, remote, screen};
+use super::{
+    ConsumerAnswer, about, filled_command, logged, parse_runners, row, runners, sent_to, shown_command, told,
+};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::ids::ConsumerId;
 use crate::model::access::{Caller, Standing};
-use crate::model::consumer::{Binding, BindingSource, Consumer, ConsumerKind, parse_name};
+use crate::model::consumer::{Binding, BindingSource, Consumer, ConsumerKind, Delivery, parse_name};
 use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::text::{Description, Label, Reason};
@@ -37,7 +39,7 @@ pub struct RegisterConsumer {
     /// Logins or team:NAME that alone may run it
     #[schemars(length(max = 20), inner(length(max = 80)))]
     pub run_by: Option<Vec<String>>,
-    /// Id of a known MCP server: fills command and bindings
+    /// Id of a known MCP server: fills command or url, and bindings
     #[schemars(length(max = 64))]
     pub server: Option<String>,
     /// Program and arguments
@@ -78,18 +80,21 @@ impl RegisterConsumer {
             Transport::Stdio { command, args } if self.command.is_none() => {
                 filled.command = Some(std::iter::once(command).chain(args).cloned().collect());
             }
-            Transport::Http { .. } => {
-                return Err(invalid(format!(
-                    "{} is a remote server: its client talks to it, and nothing of ours starts it",
-                    definition.name
-                ))
-                .next("Let the client sign in to it by OAuth, or register one that runs here (`unsaid consumer servers`)."));
+            Transport::Http { .. } if self.command.is_some() || self.url.is_some() => {
+                return Err(invalid(format!("{} is at an address of its own", definition.name))
+                    .next("Leave command and url out, or leave server out."));
             }
+            Transport::Http { url } => filled.url = Some(url.clone()),
             _ => {}
         }
         let bindings = filled.bindings.get_or_insert_default();
         for field in &definition.fields {
-            if bindings.iter().any(|b| b.variable.eq_ignore_ascii_case(field.credential_name())) {
+            let is_of_field =
+                |b: &&mut GivenBinding| b.variable.eq_ignore_ascii_case(field.credential_name());
+            if let Some(given) = bindings.iter_mut().find(is_of_field) {
+                if field.place == Place::Header && given.delivery.is_none() {
+                    into_header(field, given);
+                }
                 continue;
             }
             if let Some(binding) = of_field(&definition, field)? {
@@ -142,6 +147,7 @@ impl RegisterConsumer {
         };
         let given = self.bindings.as_deref().unwrap_or_default();
         let bindings = parse_all(catalogue, tx, caller, &who, &consumer.id, given)?;
+        expect_address(&consumer.url, &bindings)?;
         Ok(Plan { who, consumer, bindings })
     }
 
@@ -156,6 +162,7 @@ impl RegisterConsumer {
         if !c.url.is_empty() {
             impact.push(format!("talks to: {}", c.url));
         }
+        impact.extend(sent_to(&c.url, &plan.bindings));
         for b in &plan.bindings {
             impact.push(format!("gets: {}", told(tx, b)?));
         }
@@ -191,17 +198,31 @@ impl RegisterConsumer {
             .with("kind", crate::model::Word::as_str(consumer.kind))
             .with("command", consumer.command.first().cloned().unwrap_or_default())
             .with("url", consumer.url.clone())
-            .with("bindings", bindings.iter().map(|b| told(tx, b)).collect::<Result<Vec<_>>>()?);
+            .with("bindings", bindings.iter().map(|b| logged(tx, b)).collect::<Result<Vec<_>>>()?);
         let answer = answer(tx, caller, &who, &consumer, &bindings)?;
         Ok((event, answer))
     }
+}
+
+/// Into the header that the definition names; plain text goes there as it is.
+fn into_header(field: &CredentialField, given: &mut GivenBinding) {
+    let format = field.format.as_deref().unwrap_or("{value}");
+    let format = match given.text.take() {
+        Some(text) => {
+            given.source = Some(BindingSource::Static);
+            format.replace("{value}", &text)
+        }
+        None => format.to_owned(),
+    };
+    given.delivery = Some(Delivery::Header);
+    given.text = Some(format!("{}: {format}", field.id));
 }
 
 /// What a field of a definition becomes; nothing for plain configuration that may be left out.
 fn of_field(definition: &ServerDefinition, field: &CredentialField) -> Result<Option<GivenBinding>> {
     let name = field.credential_name().to_owned();
     if field.secret {
-        if field.place != Place::Env {
+        if field.place == Place::Arg {
             return Err(invalid(format!(
                 "{} takes {name} as an argument only, where every process of this machine can read it",
                 definition.name
@@ -210,19 +231,26 @@ fn of_field(definition: &ServerDefinition, field: &CredentialField) -> Result<Op
                 "Choose another server for it, or register a program of your own that reads the variable.",
             ));
         }
-        return Ok(Some(GivenBinding {
-            variable: name,
-            required: Some(field.required),
-            ..GivenBinding::default()
-        }));
+        let mut given =
+            GivenBinding { variable: name, required: Some(field.required), ..GivenBinding::default() };
+        if field.place == Place::Header {
+            into_header(field, &mut given);
+        }
+        return Ok(Some(given));
     }
     match (&field.default, field.required) {
-        (Some(text), true) => Ok(Some(GivenBinding {
-            variable: name,
-            source: Some(BindingSource::Static),
-            text: Some(text.clone()),
-            ..GivenBinding::default()
-        })),
+        (Some(text), true) => {
+            let mut given = GivenBinding {
+                variable: name,
+                source: Some(BindingSource::Static),
+                text: Some(text.clone()),
+                ..GivenBinding::default()
+            };
+            if field.place == Place::Header {
+                into_header(field, &mut given);
+            }
+            Ok(Some(given))
+        }
         // What the server assumes by itself need not be said.
         (_, false) => Ok(None),
         (None, true) => Err(invalid(format!("{} needs {name}: {}", definition.name, field.label))
@@ -241,7 +269,8 @@ pub(super) fn answer(
     let checked = check(tx, caller, who, consumer, bindings, true)?;
     let mut next = checked.next;
     if checked.ready && !bindings.is_empty() {
-        next.push(match consumer.command.is_empty() {
+        let is_remote = consumer.kind == ConsumerKind::McpServer && !consumer.url.is_empty();
+        next.push(match consumer.command.is_empty() && !is_remote {
             true => format!("Run it: `unsaid run --consumer {} -- COMMAND`.", consumer.name),
             false => format!("Start it from a client's configuration as `unsaid mcp {}`.", consumer.name),
         });

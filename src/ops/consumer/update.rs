@@ -1,7 +1,7 @@
 //! `update_consumer`: one thing at a time or all at once; what is not named stays as it is.
-use super::given::{GivenBinding, command, expect_one_a_service, parse_all, remote, screen};
+use super::given::{GivenBinding, command, expect_address, expect_one_a_service, parse_all, remote, screen};
 use super::register::answer;
-use super::{ConsumerAnswer, about, managed, parse_runners, runners, shown_command, told};
+use super::{ConsumerAnswer, about, logged, managed, parse_runners, runners, sent_to, shown_command, told};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::{Caller, Standing};
@@ -52,6 +52,8 @@ struct Plan {
     removed: Vec<Binding>,
     /// More people may run it than before.
     widens: bool,
+    /// Which credentials go to which host from then on.
+    sent_to: Option<String>,
 }
 
 impl Plan {
@@ -146,6 +148,8 @@ impl UpdateConsumer {
             |old: &&Binding| !removed.contains(*old) && !set.iter().any(|new| new.variable == old.variable);
         let after_all: Vec<_> = have.iter().filter(is_kept).chain(&set).collect();
         expect_one_a_service(after_all.iter().copied())?;
+        expect_address(&after.url, after_all.iter().copied())?;
+        let sent_to = sent_to(&after.url, after_all.iter().copied());
         if after_all.len() > MOST_BINDINGS {
             return Err(invalid(format!("a consumer has at most {MOST_BINDINGS} bindings")));
         }
@@ -154,7 +158,7 @@ impl UpdateConsumer {
         }
         let widens = !before.run_by.is_empty()
             && (after.run_by.is_empty() || after.run_by.iter().any(|one| !before.run_by.contains(one)));
-        Ok(Plan { who, before, after, set, replaced, removed, widens })
+        Ok(Plan { who, before, after, set, replaced, removed, widens, sent_to })
     }
 
     fn confirmation(&self, tx: &Reader<'_>, plan: &Plan) -> Result<Confirm> {
@@ -192,6 +196,9 @@ impl UpdateConsumer {
                 impact.push(format!("before: {}", told(tx, old)?));
             }
             impact.push(format!("gets: {}", told(tx, new)?));
+        }
+        if plan.redirects() {
+            impact.extend(plan.sent_to.clone());
         }
         impact.extend(plan.removed.iter().map(|b| format!("no longer gets: {}", b.variable)));
         if before.run_by != after.run_by {
@@ -241,8 +248,8 @@ impl Operation for UpdateConsumer {
                 for old in &plan.removed {
                     tx.remove::<Binding>(&[c.id.as_str(), &old.variable])?;
                 }
-                let set = plan.set.iter().map(|b| told(tx, b)).collect::<Result<Vec<_>>>()?;
-                let replaced = plan.replaced.iter().map(|b| told(tx, b)).collect::<Result<Vec<_>>>()?;
+                let set = plan.set.iter().map(|b| logged(tx, b)).collect::<Result<Vec<_>>>()?;
+                let replaced = plan.replaced.iter().map(|b| logged(tx, b)).collect::<Result<Vec<_>>>()?;
                 for mut new in plan.set {
                     match new.revision {
                         0 => tx.insert(&mut new)?,

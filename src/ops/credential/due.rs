@@ -2,7 +2,7 @@
 //!
 //! Nobody waits for it, and nothing fails by it. Tests are spread out, so that a thousand credentials that were imported
 //! together are not tested together.
-use super::probe::{keep, probe_due, row, service};
+use super::probe::{is_asked, keep, probe_due, row, service};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Result};
@@ -10,8 +10,8 @@ use crate::model::access::{Caller, Door};
 use crate::model::credential::Credential;
 use crate::model::event::Event;
 use crate::model::notice::NoticeKind;
-use crate::model::probe::{Finding, Probed};
-use crate::ops::notice;
+use crate::model::probe::{Finding, Probed, Verdict};
+use crate::ops::{notice, rotation};
 use crate::services::probe::is_testable;
 use futures_util::{StreamExt, stream};
 
@@ -87,18 +87,25 @@ async fn one(app: &App, c: &Credential) -> Result<()> {
         // Between nine and eleven tenths of it.
         app.now().plus_ms(every / 10 * 9 + spread(every / 5))
     });
+    let verdict = match found.verdict {
+        Verdict::Valid if !is_asked(app, c) => Verdict::CouldNotCheck,
+        verdict => verdict,
+    };
     let was_refused = before.is_some_and(|p| p.finding(Some(version.number)) == Some(Finding::Refused));
     let (org, id) = (c.org_id.clone(), c.id.clone());
     let settings = app.config.file.clone();
     app.store
         .write(&caller, move |tx| {
-            let Some(c) = tx.find_credential(&org, &id)?.filter(|c| !c.is_deleted()) else {
+            let Some(mut c) = tx.find_credential(&org, &id)?.filter(|c| !c.is_deleted()) else {
                 return tx.record_step(Event::of("test_credential"), ());
             };
             let event = keep(tx, &c, version.number, &found, next)?.with("scheduled", true);
             let is_refused = row(tx, &c)?.finding(c.current_version) == Some(Finding::Refused);
             if is_refused && !was_refused {
                 notice::queue(tx, &settings, &c, NoticeKind::Refused, None)?;
+            }
+            for told in rotation::heard_by_test(tx, &mut c, version.number, verdict)? {
+                tx.note(told)?;
             }
             tx.record_step(event, ())
         })

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::model::access::{Caller, GranteeKind, Level};
+use crate::model::canary::{is_telling, may_know};
 use crate::model::connection::{Connection, ConnectionState, GrantKind};
 use crate::model::credential::{FieldSpec, Scope, Source, Stage};
 use crate::model::probe::{EndSource, Probe, Verdict};
@@ -14,6 +15,9 @@ use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::store::{AuditFilter, Reader};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// How many of the last events are shown.
+const EVENTS: usize = 5;
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -56,9 +60,11 @@ pub struct Configuration {
     pub connection: Option<ConnectionView>,
     /// The last test of a value that was entered.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub last_test: Option<LastTest>,
     /// Who says when it ends, where nobody entered it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub expires_by: Option<EndSource>,
     pub who: Vec<Holder>,
     /// Consumers bound to it, as `github (GITHUB_TOKEN)`.
@@ -79,8 +85,7 @@ pub struct VersionLine {
 }
 
 /// What a test found out.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LastTest {
     pub verdict: Verdict,
     pub at: Millis,
@@ -255,12 +260,13 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         &AuditFilter {
             sees_others: true,
             object_id: Some(c.id.0.clone()),
-            limit: 5,
+            limit: 5 * EVENTS as i64,
             ..AuditFilter::default()
         },
     )?;
     let mut last_events = Vec::new();
-    for e in events {
+    let knows = may_know(caller, found.access);
+    for e in events.into_iter().filter(|e| knows || !is_telling(&e.operation)).take(EVENTS) {
         last_events.push(EventLine {
             at: e.at,
             operation: e.operation,

@@ -5,6 +5,7 @@ pub mod due;
 pub mod explain;
 pub mod facts;
 pub mod get;
+mod instead;
 pub mod list;
 pub mod probe;
 #[cfg(test)]

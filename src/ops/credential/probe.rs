@@ -13,10 +13,10 @@ use crate::model::credential::{Credential, SealedField, Source, Stage, Version};
 use crate::model::event::{Event, Outcome};
 use crate::model::probe::{EndSource, Ending, Probe};
 pub use crate::model::probe::{Probed, Verdict};
-use crate::ops::connection;
 use crate::ops::reach::{self, Need};
+use crate::ops::{canary, connection};
 use crate::services::Service;
-use crate::services::probe::{Field, Subject, Way, is_testable};
+use crate::services::probe::{Field, Subject, Way, asks_anybody, is_testable};
 use crate::store::{Reader, Writer};
 use std::sync::Arc;
 
@@ -81,6 +81,11 @@ pub(in crate::ops) fn service(app: &App, c: &Credential) -> std::result::Result<
     }
 }
 
+/// Whether a test of `c` is an answer of its service, and no mere look at the value.
+pub(in crate::ops) fn is_asked(app: &App, c: &Credential) -> bool {
+    c.source == Source::OAuth || service(app, c).is_ok_and(|service| asks_anybody(&service))
+}
+
 /// Counts and records what is about to be done; the sealed fields of the version.
 async fn admit(
     app: &App,
@@ -93,10 +98,19 @@ async fn admit(
     let (asking, meant, version) = (caller.clone(), credential.clone(), version.clone());
     // A step of an operation: its answer is kept by the operation itself.
     let plain = Caller { idempotency: None, approval: None, ..caller.clone() };
-    app.store
+    let file = app.config.file.clone();
+    let (fields, alarm) = app
+        .store
         .write(&plain, move |tx| {
             let now = tx.now();
             let c = same(tx, &asking, &meant)?;
+            // Whoever holds a canary's value waits for its use at the service, and by ourselves it has none.
+            if is_claimed && tx.canary(&c.org_id, &c.id)?.is_some() {
+                return Err(Error::new(
+                    Code::Changed,
+                    "it was made a canary, and those are not tested by themselves",
+                ));
+            }
             let v = still(tx, &c, &version.id, version.number)?;
             let mut probe = row(tx, &c)?;
             if is_claimed && probe.due_at.is_none_or(|due| due > now) {
@@ -112,15 +126,19 @@ async fn admit(
             // Whoever tests it at the same time, or looks whether it is due, sees that it is being done.
             probe.due_at = None;
             tx.keep_probe(&mut probe)?;
+            let mut alarm = None;
             if event.operation == "use" {
                 tx.count_use(&c.id, true)?;
+                alarm = canary::watch(tx, &asking, &c, ("test", ""), &file)?;
             }
             let mut event = event.on(&c);
             event.object.version = Some(v.number);
             let fields = tx.fields(&v.id)?;
-            tx.record_step(event, fields)
+            tx.record_step(event, (fields, alarm))
         })
-        .await
+        .await?;
+    alarm.iter().for_each(|alarm| canary::alert(app, alarm));
+    Ok(fields)
 }
 
 /// The credential as it is now, which must still go to the same service and be the caller's to use.

@@ -17,7 +17,11 @@ struct Service {
 }
 
 async fn world(status: u16) -> (World, Arc<Service>) {
-    let w = World::new().await;
+    world_with(crate::config::File::default(), status).await
+}
+
+async fn world_with(file: crate::config::File, status: u16) -> (World, Arc<Service>) {
+    let w = World::with(file).await;
     let service = Arc::new(Service::default());
     service.status.store(status, Ordering::SeqCst);
     let there = service.clone();
@@ -202,4 +206,24 @@ async fn a_value_that_says_when_it_ends_is_warned_of_unless_somebody_said_anothe
         (&shown["status"]["status"], &shown["configuration"]["expires_by"]),
         (&json!("active"), &Value::Null)
     );
+}
+
+#[tokio::test]
+async fn a_test_of_a_canary_raises_its_alert_and_is_never_begun_by_itself() {
+    let mut file = crate::config::File::default();
+    file.tests.every_hours = 1;
+    let (w, service) = world_with(file, 200).await;
+    w.call(&w.person("ada"), "mark_canary", json!({"credential": "GITHUB_TOKEN"})).await.unwrap();
+    for _ in 0..2 {
+        super::due::pass(&w.app).await.unwrap();
+        w.clock.advance_ms(2 * 3_600_000);
+    }
+    assert_eq!(service.asked.load(Ordering::SeqCst), 0);
+
+    assert_eq!(test(&w, "mia").await["verdict"], "valid");
+
+    let log = w.log().await;
+    assert_eq!(log[log.len() - 3..], ["canary_used ok", "use ok", "test_credential ok"]);
+    let alerts = w.call(&w.person("ada"), "list_canaries", json!({})).await.unwrap();
+    assert_eq!((&alerts["alerts"][0]["how"], &alerts["alerts"][0]["user"]), (&json!("test"), &json!("mia")));
 }

@@ -7,6 +7,7 @@ use crate::model::access::Caller;
 use crate::model::credential::{Credential, Source, Version};
 use crate::model::status::StatusReport;
 use crate::ops::reach::{self, Need};
+use crate::ops::rotation::{Policies, status_with};
 use crate::ops::{Effect, Operation, Permission, Toolset, connection};
 use crate::store::Reader;
 use schemars::JsonSchema;
@@ -119,7 +120,7 @@ fn told(tx: &Reader<'_>, c: &Credential, v: &Version, found: Probed, is_other: b
         scopes: found.scopes,
         scopes_missing: Vec::new(),
         expires_at: found.expires_at.or(facts.ends_at(c).filter(|_| Some(v.number) == c.current_version)),
-        status: facts.status(c, None, tx.now(), &org),
+        status: status_with(tx, &Policies::read(tx, &c.org_id)?, c, None, &facts, &org, tx.now())?,
         next,
     })
 }

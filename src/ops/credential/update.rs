@@ -1,6 +1,5 @@
 //! `update_credential`: changes what describes a credential, or moves it. Never its value.
 use super::create::{self, described, same_name};
-use super::facts::Facts;
 use super::value;
 use super::view::Names;
 use crate::app::App;
@@ -16,6 +15,7 @@ use crate::model::text::{Description, Label, Reason};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::consumer;
 use crate::ops::reach::{self, Need, Reached};
+use crate::ops::rotation::{Policies, status_of};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::services::Catalogue;
 use crate::store::Reader;
@@ -255,9 +255,7 @@ fn repoints(tx: &Reader<'_>, plan: &Plan) -> Result<bool> {
     }
     for key in [&before.name_key, &after.name_key] {
         let named = tx.bindings_naming(&before.org_id, key, before.id.as_str())?;
-        let is_met = |b: &crate::model::consumer::Binding| {
-            plan.renames() || plan.moves() || b.delivery == crate::model::consumer::Delivery::Header
-        };
+        let is_met = |b: &crate::model::consumer::Binding| plan.renames() || plan.moves() || b.is_brokered();
         if named.iter().any(is_met) {
             return Ok(true);
         }
@@ -324,12 +322,14 @@ impl Operation for UpdateCredential {
                     name: c.name.clone(),
                     changed: plan.changed,
                     scope: c.scope,
-                    status: Facts::of(tx, &c)?.status(
+                    status: status_of(
+                        tx,
+                        &Policies::read(tx, &c.org_id)?,
                         &c,
                         tx.connection(&c.org_id, &c.id)?.as_ref(),
-                        now,
                         &plan.org,
-                    ),
+                        now,
+                    )?,
                 };
                 tx.record(event, output)
             })

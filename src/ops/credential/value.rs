@@ -11,9 +11,11 @@ use crate::model::credential::{Credential, CredentialType, Scope, SealedField, S
 use crate::model::event::Event;
 use crate::model::probe::{EndSource, Ending};
 use crate::model::suspicion::Kind;
+use crate::ops::hygiene::fingerprint;
 use crate::ops::reach::{self, Need};
-use crate::ops::{entry, refusal};
+use crate::ops::{entry, refusal, rotation};
 use crate::secret::SecretBytes;
+use crate::services::Catalogue;
 use crate::services::probe::inside::ending;
 use crate::services::probe::is_testable;
 use crate::store::Writer;
@@ -56,6 +58,9 @@ pub struct Entered {
     pub replaced: bool,
     /// Its service can be asked whether it works; nobody has been asked.
     pub can_be_tested: bool,
+    /// The rotation that it waits in, beside the value that stays in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<String>,
     /// Other visible credentials of this name that it comes before.
     pub comes_before: Vec<String>,
 }
@@ -179,7 +184,30 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) ->
                     entry::expect_same(link, &entry::value_policy(&credential))?;
                 }
                 let replaced = credential.current_version.is_some();
-                store_version(tx, &vault, &asking, &mut credential, &given.values, &given.file_name)?;
+                let rotating = rotation::taking_value(tx, &credential)?;
+                let version = match &rotating {
+                    Some(_) => store_pending(
+                        tx,
+                        &vault,
+                        catalogue,
+                        &asking,
+                        &credential,
+                        &given.values,
+                        &given.file_name,
+                    )?,
+                    None => store_version(
+                        tx,
+                        &vault,
+                        catalogue,
+                        &asking,
+                        &mut credential,
+                        &given.values,
+                        &given.file_name,
+                    )?,
+                };
+                let rotating = rotating
+                    .map(|open| rotation::stage_value(tx, &asking, &credential, open, version))
+                    .transpose()?;
                 let others = create::same_name(tx, &asking, &who, &credential)?;
                 if created {
                     let mut made = Event::of("create_credential")
@@ -190,7 +218,12 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) ->
                     }
                     events.push(made);
                 }
-                let mut event = Event::of("enter_value").on(&credential).with("replaced", replaced);
+                let mut event =
+                    Event::of("enter_value").on(&credential).with("replaced", replaced && rotating.is_none());
+                if let Some(open) = &rotating {
+                    event = event.with("rotation", open.id.0.clone()).with("stage", "pending");
+                    event.object.version = Some(version);
+                }
                 if let Some(from) = from {
                     event = event.with("imported_from", from);
                 }
@@ -203,8 +236,9 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) ->
                     name: credential.name.clone(),
                     scope: credential.scope,
                     created,
-                    version: credential.current_version.unwrap_or_default(),
-                    replaced,
+                    version,
+                    replaced: replaced && rotating.is_none(),
+                    rotation: rotating.map(|open| open.id.0),
                     can_be_tested: catalogue
                         .find_service(&credential.service)
                         .is_some_and(|service| is_testable(&service)),
@@ -240,20 +274,118 @@ fn refuse_secrets(app: &App, input: &CreateCredential) -> Result<()> {
     Ok(())
 }
 
-/// Seals `values` as the next version of `credential` and makes it the current one.
+/// Seals `values` as the next version of `credential` and makes it the current one. Returns its number.
 fn store_version(
     tx: &mut Writer<'_>,
     vault: &Vault,
+    catalogue: &Catalogue,
     caller: &Caller,
     credential: &mut Credential,
     values: &[(String, SecretBytes)],
     file_name: &str,
-) -> Result<()> {
+) -> Result<i64> {
     let now = tx.now();
+    let mut next = seal_next(tx, vault, catalogue, caller, credential, values, file_name)?;
+    // A way back that a rotation needs is kept until it is closed.
+    let needed = tx.open_rotation(&credential.org_id, &credential.id)?.and_then(|open| open.old_version);
+    // The old current one must leave that stage first: there is one current version at any time.
+    let mut previous_seen = 0;
+    for mut old in tx.versions(&credential.org_id, &credential.id, 100)? {
+        match old.stage {
+            Stage::Current => {
+                old.stage = Stage::Previous;
+                previous_seen += 1;
+                tx.save(&mut old)?;
+            }
+            Stage::Previous if Some(old.number) == needed => {}
+            Stage::Previous if previous_seen < PREVIOUS_KEPT => previous_seen += 1,
+            // One that is left of a rotation is overtaken.
+            Stage::Previous | Stage::Pending => retire(tx, &mut old)?,
+            Stage::Retired => {}
+        }
+    }
+    let number = next.insert(tx)?;
+    credential.current_version = Some(number);
+    credential.value_set_at = Some(now);
+    credential.value_set_by = Some(caller.user.clone());
+    credential.updated_at = now;
+    tx.save(credential)?;
+    Ok(number)
+}
+
+/// Seals `values` beside the version in use, which stays it.
+fn store_pending(
+    tx: &mut Writer<'_>,
+    vault: &Vault,
+    catalogue: &Catalogue,
+    caller: &Caller,
+    credential: &Credential,
+    values: &[(String, SecretBytes)],
+    file_name: &str,
+) -> Result<i64> {
+    let mut next = seal_next(tx, vault, catalogue, caller, credential, values, file_name)?;
+    next.version.stage = Stage::Pending;
+    next.insert(tx)
+}
+
+/// As [`store_pending`], for a value that nobody typed.
+pub(in crate::ops) fn store_made(
+    tx: &mut Writer<'_>,
+    vault: &Vault,
+    catalogue: &Catalogue,
+    caller: &Caller,
+    credential: &Credential,
+    values: &[(String, SecretBytes)],
+) -> Result<i64> {
+    store_pending(tx, vault, catalogue, caller, credential, values, "")
+}
+
+/// A version that was sealed and is not stored yet.
+struct Next {
+    version: Version,
+    sealed: Vec<SealedField>,
+    /// When it ends, by what its values say themselves.
+    ends: Vec<(Millis, EndSource)>,
+}
+
+impl Next {
+    /// Stores it. Returns its number.
+    fn insert(&mut self, tx: &mut Writer<'_>) -> Result<i64> {
+        let version = &mut self.version;
+        tx.insert(version)?;
+        self.sealed.iter().try_for_each(|field| tx.put_field(&version.id, field))?;
+        remember_ending(tx, version, &self.ends)?;
+        Ok(version.number)
+    }
+}
+
+/// Keeps when a version ends by what its values say themselves, if they do: the earliest of them.
+fn remember_ending(tx: &mut Writer<'_>, version: &Version, ends: &[(Millis, EndSource)]) -> Result<()> {
+    let Some((ends_at, source)) = ends.iter().copied().min_by_key(|(at, _)| *at) else { return Ok(()) };
+    tx.keep_ending(Ending {
+        credential_id: version.credential_id.clone(),
+        number: version.number,
+        org_id: version.org_id.clone(),
+        ends_at,
+        source,
+        revision: 0,
+    })
+}
+
+/// The next version of `credential` with its sealed fields, not stored yet.
+fn seal_next(
+    tx: &mut Writer<'_>,
+    vault: &Vault,
+    catalogue: &Catalogue,
+    caller: &Caller,
+    credential: &Credential,
+    values: &[(String, SecretBytes)],
+    file_name: &str,
+) -> Result<Next> {
     let specs = credential.field_specs();
     expect_manual(credential)?;
     check_values(credential, &specs, values)?;
-    let earlier = tx.versions(&credential.org_id, &credential.id, 100)?;
+    let earlier = tx.versions(&credential.org_id, &credential.id, 1)?;
     let mut version = Version {
         id: VersionId::fresh(),
         org_id: credential.org_id.clone(),
@@ -263,22 +395,25 @@ fn store_version(
         wrapped_key: Vec::new(),
         key_version: vault.active_version(&credential.org_id)?,
         file_name: file_name.chars().filter(|c| !c.is_control() && *c != '/').take(120).collect(),
-        created_at: now,
+        created_at: tx.now(),
         created_by: caller.user.clone(),
         destroyed_at: None,
         revision: 0,
     };
     let mut ends = Vec::new();
-    let sealed = {
+    let (wrapped, sealed) = {
         let context = key_context(vault.instance(), credential, &version);
         let (key, wrapped) = vault.new_data_key(&context)?;
         let kept = kept_fields(tx, vault, credential, &specs, values)?;
-        let all = values
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
-            .chain(kept.iter().map(|(n, v)| (n.as_str(), v)));
+        let all = || {
+            values
+                .iter()
+                .map(|(name, value)| (name.as_str(), value))
+                .chain(kept.iter().map(|(n, v)| (n.as_str(), v)))
+        };
+        fingerprint::keep(tx, vault, catalogue, credential, &version, all())?;
         let mut sealed = Vec::new();
-        for (name, value) in all {
+        for (name, value) in all() {
             ends.extend(value.expose(ending));
             let tag = field_tag(name);
             let place = context.field(&tag);
@@ -291,57 +426,13 @@ fn store_version(
         }
         (wrapped, sealed)
     };
-    version.wrapped_key = sealed.0;
-    // The old current one must leave that stage first: there is one current version at any time.
-    let mut previous_seen = 0;
-    for mut old in earlier {
-        match old.stage {
-            Stage::Current => {
-                old.stage = Stage::Previous;
-                previous_seen += 1;
-                tx.save(&mut old)?;
-            }
-            Stage::Previous if previous_seen < PREVIOUS_KEPT => previous_seen += 1,
-            Stage::Previous => retire(tx, &mut old, now)?,
-            Stage::Pending | Stage::Retired => {}
-        }
-    }
-    tx.insert(&mut version)?;
-    for field in &sealed.1 {
-        tx.put_field(&version.id, field)?;
-    }
-    remember_ending(tx, &version, ends)?;
-    credential.current_version = Some(version.number);
-    credential.value_set_at = Some(now);
-    credential.value_set_by = Some(caller.user.clone());
-    credential.updated_at = now;
-    tx.save(credential)
+    version.wrapped_key = wrapped;
+    Ok(Next { version, sealed, ends })
 }
 
-/// Keeps when a version ends by what its values say themselves, if they do: the earliest of them.
-pub(in crate::ops) fn remember_ending(
-    tx: &mut Writer<'_>,
-    version: &Version,
-    ends: Vec<(Millis, EndSource)>,
-) -> Result<()> {
-    let Some((ends_at, source)) = ends.into_iter().min_by_key(|(at, _)| *at) else { return Ok(()) };
-    tx.keep_ending(Ending {
-        credential_id: version.credential_id.clone(),
-        number: version.number,
-        org_id: version.org_id.clone(),
-        ends_at,
-        source,
-        revision: 0,
-    })
-}
-
-/// Destroys a version's data key and sealed fields; its row stays, as history.
-pub fn retire(tx: &mut Writer<'_>, version: &mut Version, now: Millis) -> Result<()> {
-    version.stage = Stage::Retired;
-    version.wrapped_key = Vec::new();
-    version.destroyed_at = Some(now);
-    tx.remove_fields(&version.id)?;
-    tx.save(version)
+/// As [`Writer::retire_version`].
+pub fn retire(tx: &mut Writer<'_>, version: &mut Version) -> Result<()> {
+    tx.retire_version(version)
 }
 
 /// Refuses what is no person's to enter: the tokens of a connection are managed.

@@ -8,6 +8,8 @@ use crate::model::connection::Connection;
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, Source};
 use crate::model::org::Org;
 use crate::model::status::StatusReport;
+use crate::ops::echo::suspensions;
+use crate::ops::rotation::{Policies, status_with};
 use crate::store::{Reader, Usage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,11 +51,12 @@ pub struct Names<'r, 't> {
     tx: &'r Reader<'t>,
     org: OrgId,
     known: HashMap<String, String>,
+    policies: Option<Policies>,
 }
 
 impl<'r, 't> Names<'r, 't> {
     pub fn new(tx: &'r Reader<'t>, org: &OrgId) -> Self {
-        Self { tx, org: org.clone(), known: HashMap::new() }
+        Self { tx, org: org.clone(), known: HashMap::new(), policies: None }
     }
 
     /// As [`Names::new`], where one name is known already: the caller's own.
@@ -82,6 +85,24 @@ impl<'r, 't> Names<'r, 't> {
         let name = self.tx.team(&self.org, &TeamId::from(id)).map(|t| t.name).unwrap_or_default();
         self.known.insert(id.to_owned(), name.clone());
         Ok(name)
+    }
+
+    /// How `c` stands, with its rotation.
+    fn status(
+        &mut self,
+        org: &Org,
+        c: &Credential,
+        connection: Option<&Connection>,
+        facts: &Facts,
+        now: Millis,
+    ) -> Result<StatusReport> {
+        let policies = match self.policies.take() {
+            Some(policies) => policies,
+            None => Policies::read(self.tx, &self.org)?,
+        };
+        let report = status_with(self.tx, &policies, c, connection, facts, org, now);
+        self.policies = Some(policies);
+        report
     }
 
     pub fn owner(&mut self, scope: Scope, id: &str) -> Result<String> {
@@ -121,7 +142,7 @@ pub fn row(
         scope: c.scope,
         owner: names.owner(c.scope, &c.owner_id)?,
         environment: c.environment,
-        status: facts.status(c, connection, now, org),
+        status: names.status(org, c, connection, facts, now)?.with_suspensions(c, &suspensions(names.tx, c)?),
         shared: c.scope != Scope::Personal,
         set_by,
         created_at: c.created_at,

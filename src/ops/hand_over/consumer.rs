@@ -37,7 +37,7 @@ fn lent(
     bindings: &[Binding],
 ) -> Result<Vec<Lent>> {
     let mut all = Vec::new();
-    for b in bindings.iter().filter(|b| b.source != BindingSource::Static && b.delivery == Delivery::Header) {
+    for b in bindings.iter().filter(|b| b.is_brokered()) {
         let wish = Wish::bound(c.clone(), b.clone());
         let found = wish.look(tx, caller, who)?;
         match found.winner() {
@@ -98,7 +98,6 @@ pub async fn hand_over_to(app: &App, caller: &Caller, consumer: &str, command: &
         }
         false => Vec::new(),
     };
-    let is_plain = |b: &Binding| b.source == BindingSource::Static;
-    let plain = bindings.into_iter().filter(is_plain).map(|b| (b.variable, b.text)).collect();
+    let plain = bindings.into_iter().filter(Binding::is_plain).map(|b| (b.variable, b.text)).collect();
     Ok(ForConsumer { consumer, caller, handed, plain, headers })
 }

@@ -2,26 +2,31 @@
 //!
 //! If the log cannot be written, no value leaves. A missing value never becomes an empty one.
 mod consumer;
+mod holding;
+mod remote;
 mod request;
 mod wish;
 
 pub use consumer::{ForConsumer, Lent, hand_over_to};
+pub use holding::{Holding, Wanting, holding, would_hand};
+pub(super) use remote::ended;
+pub use remote::{Message, Remote, expect_ready, find_remote, open_for_message};
 pub use request::{Meant, OpenField, meant, open_for_request};
 use wish::{Asked, Wish};
 
+use super::canary;
 use super::connection::{Wanted, ensure_fresh};
 use super::consumer::Found;
 use super::credential::value::open_fields;
+use super::echo::expect_kept;
 use super::reach;
 use super::refusal::remember;
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
-use crate::ids::{ConsumerId, CredentialId};
+use crate::ids::CredentialId;
 use crate::model::access::{Caller, Standing, access};
 use crate::model::consumer::{Binding, Delivery};
-use crate::model::credential::{
-    Credential, CredentialType, Environment, Scope, SealedField, Source, Version,
-};
+use crate::model::credential::{Credential, CredentialType, Environment, SealedField, Source, Version};
 use crate::model::event::Event;
 use crate::model::name::Reserved;
 use crate::model::suspicion::Kind;
@@ -60,6 +65,8 @@ pub struct Handed {
     /// Which credential it is of, and which version.
     pub credential: CredentialId,
     pub version: i64,
+    /// What it is bound by, where a consumer gets it: the variable of the binding.
+    pub binding: String,
 }
 
 /// A winner with its sealed value, on the way from the store to the vault.
@@ -103,7 +110,7 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
 /// The way of every hand-over.
 async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
     freshen(app, caller, &asked).await?;
-    let (asking, refusal) = (caller.clone(), asked.refusal());
+    let (asking, refusal, file) = (caller.clone(), asked.refusal(), app.config.file.clone());
     let chosen = app
         .store
         .write(caller, move |tx| {
@@ -113,7 +120,7 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
             let mut problems: Vec<(Code, String, String)> = Vec::new();
             for wish in wishes {
                 let is_bound = wish.binding.is_some();
-                match choose(tx, &asking, &who, wish) {
+                match chosen_for(tx, &asking, &who, wish, asked.host().as_deref()) {
                     Ok(None) => {}
                     Ok(Some(one))
                         if !is_bound && chosen.iter().any(|c| c.credential.id == one.credential.id) => {}
@@ -133,13 +140,17 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
                 return Err(together(problems, asked.is_all()));
             }
             expect_one_each(&chosen)?;
-            let mut events = Vec::new();
+            let (mut events, mut alarms) = (Vec::new(), Vec::new());
             for c in &chosen {
                 tx.count_use(&c.credential.id, true)?;
-                let mut event = Event::of("use")
-                    .on(&c.credential)
-                    .with("operation", "process")
-                    .with("command", asked.command());
+                alarms.extend(canary::watch(
+                    tx,
+                    &asking,
+                    &c.credential,
+                    ("process", asked.command()),
+                    &file,
+                )?);
+                let mut event = asked.used(Event::of("use").on(&c.credential));
                 if let Some(b) = &c.binding {
                     event = event.with("binding", b.variable.clone());
                 }
@@ -148,21 +159,22 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
             }
             let Some(last) = events.pop() else {
                 // Everything that it is bound to is optional, and nothing of it is there.
-                return tx.record_step(asked.started()?, chosen);
+                return tx.record_step(asked.started()?, (chosen, alarms));
             };
             for event in events {
                 tx.note(event)?;
             }
-            tx.record_step(last, chosen)
+            tx.record_step(last, (chosen, alarms))
         })
         .await;
-    let chosen = match chosen {
+    let (chosen, alarms) = match chosen {
         Ok(chosen) => chosen,
         Err(e) => {
             remember(app, caller, refusal, &e).await;
             return Err(e);
         }
     };
+    alarms.iter().for_each(|alarm| canary::alert(app, alarm));
     // The log has it: now, and not before, the values are opened.
     let vault = app.vault();
     let mut handed = Vec::new();
@@ -182,53 +194,6 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
         }
     }
     Ok(handed)
-}
-
-/// Which version of what each variable would hold now. Nothing is handed over, so nothing is recorded.
-pub type Holding = Vec<(String, CredentialId, i64)>;
-
-/// What `handed` is, to be held against what would be handed over later.
-pub fn holding(handed: &[Handed]) -> Holding {
-    let mut all: Holding =
-        handed.iter().map(|h| (h.variable.clone(), h.credential.clone(), h.version)).collect();
-    all.sort();
-    all
-}
-
-/// As [`hand_over`] and [`hand_over_to`] would do it now. Fails as they do.
-pub async fn would_hand(app: &App, caller: &Caller, wanted: &Wanting) -> Result<Holding> {
-    let asked = match wanted {
-        Wanting::Names(wanted) => Asked::Names(wanted.clone()),
-        Wanting::Consumer(id) => Asked::Consumer {
-            id: id.clone(),
-            scope: Scope::Personal,
-            owner: String::new(),
-            command: String::new(),
-        },
-    };
-    let asking = caller.clone();
-    app.store
-        .read_here(move |tx| {
-            let who = tx.standing(&asking)?;
-            let mut all: Holding = Vec::new();
-            for wish in asked.wishes(tx, &asking, &who)? {
-                let Some(one) = choose(tx, &asking, &who, wish)? else { continue };
-                for field in &one.fields {
-                    all.push((one.variable(&field.name), one.credential.id.clone(), one.version.number));
-                }
-            }
-            all.sort();
-            all.dedup();
-            Ok(all)
-        })
-        .await
-}
-
-/// What somebody goes on wanting.
-#[derive(Clone)]
-pub enum Wanting {
-    Names(HandOver),
-    Consumer(ConsumerId),
 }
 
 /// Refreshes the connections among what will be handed over that have too little of their life left. What cannot be used
@@ -370,6 +335,21 @@ fn choose(tx: &Reader<'_>, caller: &Caller, who: &Standing, wish: Wish) -> Resul
     Ok(Some(one))
 }
 
+/// The same, for what it is sent to. Fails with `credential_suspended` where that has sent it back too often.
+fn chosen_for(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    wish: Wish,
+    host: Option<&str>,
+) -> Result<Option<Chosen>> {
+    let chosen = choose(tx, caller, who, wish)?;
+    if let (Some(one), Some(host)) = (&chosen, host) {
+        expect_kept(tx, &one.credential, host)?;
+    }
+    Ok(chosen)
+}
+
 /// The names of everything the caller may use, each once.
 fn every_name(tx: &Reader<'_>, caller: &Caller, who: &crate::model::access::Standing) -> Result<Vec<String>> {
     let filter =
@@ -412,6 +392,7 @@ fn spread(one: &Chosen, fields: Vec<(String, SecretBytes)>, handed: &mut Vec<Han
             file_name,
             credential: c.id.clone(),
             version: v.number,
+            binding: one.binding.as_ref().map_or_else(String::new, |b| b.variable.clone()),
         });
     }
     Ok(())

@@ -5,13 +5,15 @@ use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::ids::{ConsumerId, CredentialId};
 use crate::model::access::Caller;
-use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
+use crate::model::consumer::{Binding, Consumer};
 use crate::model::credential::{Credential, CredentialType, Source};
 use crate::model::event::Event;
 use crate::model::text::shown;
+use crate::ops::canary;
 use crate::ops::connection::{Wanted, ensure_fresh};
 use crate::ops::consumer::run_by;
 use crate::ops::credential::value::open_fields;
+use crate::ops::echo::expect_kept;
 use crate::secret::SecretBytes;
 
 /// What a request would be given, before anything is decided or recorded.
@@ -48,10 +50,7 @@ pub async fn meant(app: &App, caller: &Caller, name: &str, service: &str) -> Res
                 return Err(Error::new(Code::ConsumerNotFound, "this token is of another consumer"));
             }
             for b in tx.bindings(&asking.org, &c.id)? {
-                if b.delivery != Delivery::Header || b.source == BindingSource::Static {
-                    continue;
-                }
-                if b.service != service {
+                if !b.is_brokered() || b.service != service {
                     continue;
                 }
                 let wish = Wish::bound(c.clone(), b.clone());
@@ -79,7 +78,7 @@ pub async fn meant(app: &App, caller: &Caller, name: &str, service: &str) -> Res
 /// Records the use and commits it, then opens the value.
 ///
 /// `operation`: method and path template; `host`: where it goes. Fails with `changed_meanwhile` where the binding means
-/// another credential by now.
+/// another credential by now, and with `credential_suspended` where the service has sent it back too often.
 pub async fn open_for_request(
     app: &App,
     caller: &Caller,
@@ -97,26 +96,30 @@ pub async fn open_for_request(
     let (asking, consumer, agreed, expected) =
         (caller.clone(), meant.consumer.id.clone(), meant.binding.clone(), meant.credential.id.clone());
     let (told_operation, told_host) = (operation.clone(), host.clone());
+    let file = app.config.file.clone();
     let chosen = app
         .store
         .write(caller, move |tx| {
             let chosen = again(tx, &asking, &consumer, &agreed, &expected)?;
+            expect_kept(tx, &chosen.credential, &agreed.service)?;
             tx.count_use(&chosen.credential.id, true)?;
+            let alarm = canary::watch(tx, &asking, &chosen.credential, ("broker", &told_host), &file)?;
             let binding =
                 chosen.binding.as_ref().ok_or_else(|| crate::error::internal("a bound use has a binding"))?;
             let mut event = used(&chosen.credential, binding, &told_operation, &told_host);
             event.object.version = Some(chosen.version.number);
-            tx.record_step(event, chosen)
+            tx.record_step(event, (chosen, alarm))
         })
         .await;
     let failed = used(&meant.credential, &meant.binding, &operation, &host);
-    let mut chosen = match chosen {
+    let (mut chosen, alarm) = match chosen {
         Ok(chosen) => chosen,
         Err(e) => {
             remember(app, caller, failed, &e).await;
             return Err(e);
         }
     };
+    alarm.iter().for_each(|alarm| canary::alert(app, alarm));
     let sealed = std::mem::take(&mut chosen.fields);
     match open_fields(&app.vault(), &chosen.credential, &chosen.version, sealed) {
         Ok(fields) => Ok((named(&chosen.credential, fields), chosen.version.number)),

@@ -1,6 +1,6 @@
 //! What is asked for, before anybody knows whether it is there.
 use super::{HandOver, MOST, every_name};
-use crate::error::{Code, Error, Result, invalid};
+use crate::error::{Code, Error, Result, internal, invalid};
 use crate::ids::ConsumerId;
 use crate::model::access::{Caller, Standing};
 use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
@@ -9,7 +9,7 @@ use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::resolution::Narrowing;
 use crate::model::text::shown;
-use crate::ops::consumer::{self, Found};
+use crate::ops::consumer::{self, Found, host_of};
 use crate::ops::credential::explain::{advice, own_team, resolve_for};
 use crate::store::Reader;
 
@@ -17,13 +17,15 @@ use crate::store::Reader;
 #[derive(Clone)]
 pub(super) enum Asked {
     Names(HandOver),
-    /// What this consumer is bound to, and nothing else. `header`: by the broker, what only it may add.
+    /// What this consumer is bound to, and nothing else.
     Consumer {
         id: ConsumerId,
         scope: Scope,
         owner: String,
         command: String,
     },
+    /// What goes into a header of the consumer's own address, for one message.
+    Remote(Box<Consumer>, String),
 }
 
 /// One value that is wanted.
@@ -39,6 +41,26 @@ impl Asked {
         match self {
             Self::Names(wanted) => &wanted.command,
             Self::Consumer { command, .. } => command,
+            Self::Remote(..) => "",
+        }
+    }
+
+    /// The event of a use, with what it is for.
+    pub fn used(&self, event: Event) -> Event {
+        match self {
+            Self::Remote(c, operation) => {
+                event.with("operation", operation.as_str()).with("host", host_of(&c.url))
+            }
+            _ => event.with("operation", "process").with("command", self.command()),
+        }
+    }
+
+    /// What the values are sent to, as [`expect_kept`](crate::ops::echo::expect_kept) knows it; nothing where they stay
+    /// on this machine.
+    pub fn host(&self) -> Option<String> {
+        match self {
+            Self::Remote(c, _) => Some(host_of(&c.url)),
+            Self::Names(_) | Self::Consumer { .. } => None,
         }
     }
 
@@ -48,9 +70,13 @@ impl Asked {
 
     /// What is written down where it is refused. Of a personal consumer only its owner reads it.
     pub fn refusal(&self) -> Event {
-        let Self::Consumer { id, scope, owner, .. } = self else { return Event::of("use") };
+        let (id, scope, owner) = match self {
+            Self::Names(_) => return Event::of("use"),
+            Self::Consumer { id, scope, owner, .. } => (id, *scope, owner),
+            Self::Remote(c, _) => (&c.id, c.scope, &c.owner_id),
+        };
         let mut event = Event::of("use").about("consumer", id.as_str(), "");
-        event.object.scope = Some(*scope);
+        event.object.scope = Some(scope);
         event.object.owner.clone_from(owner);
         event
     }
@@ -63,6 +89,7 @@ impl Asked {
                 let event = self.refusal();
                 Ok(Event { operation: "start_consumer".into(), ..event }.with("command", command.as_str()))
             }
+            Self::Remote(..) => Err(internal("a message without a credential is nobody's use")),
         }
     }
 
@@ -74,6 +101,16 @@ impl Asked {
                 let c = consumer::run_by(tx, caller, who, id.as_str())?;
                 let mut bindings = tx.bindings(&caller.org, &c.id)?;
                 bindings.retain(|b| b.source != BindingSource::Static && b.delivery != Delivery::Header);
+                Ok(bindings.into_iter().map(|b| Wish::bound(c.clone(), b)).collect())
+            }
+            Self::Remote(agreed, _) => {
+                let c = consumer::run_by(tx, caller, who, agreed.id.as_str())?;
+                if c.url != agreed.url {
+                    return Err(Error::new(Code::Changed, format!("{} has another address by now", c.name))
+                        .next("Start it again in its client."));
+                }
+                let mut bindings = tx.bindings(&caller.org, &c.id)?;
+                bindings.retain(|b| b.source != BindingSource::Static && b.header().is_some());
                 Ok(bindings.into_iter().map(|b| Wish::bound(c.clone(), b)).collect())
             }
         }

@@ -7,15 +7,21 @@ use crate::vault::{Guarantee, guarantee};
 pub fn configuration(config: &Config) -> Check {
     let file = &config.file;
     let from_file = |is_set: bool| if is_set { "file" } else { "default" };
+    let rate = match file.broker.requests_per_minute() {
+        Ok(rate) => rate,
+        Err(e) => return Check::fail("configuration", &e),
+    };
     Check::ok(
         "configuration",
         format!(
-            "folders ({}), identity ({}), key command ({}), own catalogue ({}), tests every {} hours ({}), tests on entry {} ({}), \
-             notices ({}); file {}",
+            "folders ({}), identity ({}), key command ({}), own catalogue ({}), broker {} requests a minute ({}), tests every {} hours \
+             ({}), tests on entry {} ({}), notices ({}); file {}",
             config.places.origin,
             from_file(!file.identity.user.is_empty()),
             from_file(!file.key.command.is_empty()),
             from_file(file.catalogue.folder.is_some()),
+            rate.value,
+            rate.origin,
             file.tests.every_hours,
             from_file(file.tests.every_hours > 0),
             if file.tests.on_entry { "on" } else { "off" },

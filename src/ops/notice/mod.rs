@@ -1,4 +1,4 @@
-//! Telling people ahead of time: which credentials end soon, and which one its service refuses.
+//! Telling people without being asked: which credentials end soon, which one its service refuses, which canary was used.
 //!
 //! A notice has names and dates in it and never a value. It waits in the database until it was taken, so that one that a
 //! crash or a dead network cut off goes out later. What is personal is told to nobody else: it is in its owner's status.
@@ -159,6 +159,9 @@ fn next(c: &Credential, kind: NoticeKind) -> String {
         NoticeKind::Expiring => format!("Make a new one at its service, then run `{}`.", c.set_command()),
         NoticeKind::Refused => {
             format!("Its service does not take it. Make a new one there, then run `{}`.", c.set_command())
+        }
+        NoticeKind::CanaryUsed => {
+            "Nothing should use it. Run `unsaid canary list` to see who did.".to_owned()
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::model::Word;
 use crate::model::access::Caller;
 use crate::model::credential::{Credential, SealedField, Version};
 use crate::model::event::{Event, Outcome};
-use crate::model::notice::{Notice, NoticeState, Way, pause_ms};
+use crate::model::notice::{Notice, NoticeKind, NoticeState, Way, pause_ms};
 use crate::ops::credential::probe::subject;
 use crate::ops::reach::{self, Need};
 use crate::services::probe::Subject;
@@ -85,7 +85,7 @@ async fn begin(app: &App, caller: &Caller, notice: &Notice, wanted: Option<Strin
             notice.attempts += 1;
             notice.due_at = Some(tx.now().plus_ms(pause_ms(notice.attempts).unwrap_or(0)));
             tx.save(&mut notice)?;
-            let event = Event::of("send_notice")
+            let event = Event::of(notice.kind.operation())
                 .about("notice", notice.id.as_str(), notice.kind.as_str())
                 .ended(Outcome::Started, "")
                 .with("way", notice.way.as_str())
@@ -119,7 +119,8 @@ async fn end(app: &App, caller: &Caller, seen: Notice, sent: std::result::Result
     let asking = caller.clone();
     app.store
         .write(caller, move |tx| {
-            let event = Event::of("send_notice").about("notice", seen.id.as_str(), seen.kind.as_str());
+            let event =
+                Event::of(seen.kind.operation()).about("notice", seen.id.as_str(), seen.kind.as_str());
             let Some(mut notice) = tx.waiting_notice(&asking.org, &seen.id)? else {
                 return tx.record_step(event.ended(Outcome::Failed, ""), ());
             };
@@ -226,10 +227,11 @@ fn message(notice: &Notice, from: &str, to: &[String], now: Millis) -> std::resu
         text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(120).collect::<String>()
     };
     let name = plain(at("/credential/name"));
-    let subject = match at("/days_left").as_str() {
-        "" => format!("{name} is refused by its service"),
-        "1" => format!("{name} ends within a day"),
-        days => format!("{name} ends in {days} days"),
+    let subject = match (notice.kind, at("/days_left").as_str()) {
+        (NoticeKind::Refused, _) => format!("{name} is refused by its service"),
+        (NoticeKind::CanaryUsed, _) => format!("the canary {name} was used"),
+        (NoticeKind::Expiring, "1") => format!("{name} ends within a day"),
+        (NoticeKind::Expiring, days) => format!("{name} ends in {days} days"),
     };
     let mut text = format!("{subject}.\r\n\r\n");
     for (label, path) in [

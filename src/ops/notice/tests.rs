@@ -174,3 +174,32 @@ async fn nothing_of_a_value_is_in_a_notice() {
     assert_eq!(got.len(), 1);
     assert!(!got[0].to_string().contains("plain words"));
 }
+
+#[tokio::test]
+async fn the_use_of_a_canary_is_told_once_and_no_model_reads_of_it() {
+    let (w, receiver) = world().await;
+    w.add("ada", "org", "CANARY_KEY", "a dead value").await;
+    w.call(&w.person("ada"), "mark_canary", serde_json::json!({"credential": "CANARY_KEY"})).await.unwrap();
+    let wanted = || crate::ops::hand_over::HandOver {
+        names: vec!["CANARY_KEY".into()],
+        command: "curl".into(),
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        crate::ops::hand_over::hand_over(&w.app, &w.person("mia"), wanted()).await.unwrap();
+    }
+
+    pass(&w).await;
+
+    let got: Vec<Value> = receiver.got.lock().unwrap().drain(..).collect();
+    assert_eq!(got.len(), 1, "the same again is counted in its alert");
+    assert_eq!(
+        (&got[0]["type"], &got[0]["credential"]["name"]),
+        (&"canary.used".into(), &"CANARY_KEY".into())
+    );
+    assert!(!got[0].to_string().contains("a dead value"));
+    let read =
+        async |caller| w.call(&caller, "search_audit_log", serde_json::json!({})).await.unwrap().to_string();
+    assert!(!read(w.caller("ada")).await.contains("canary"));
+    assert!(read(w.person("ada")).await.contains("send_canary_notice"));
+}

@@ -45,6 +45,11 @@ pub fn is_testable(service: &Service) -> bool {
     checks(service).any(is_done)
 }
 
+/// Whether a test of it asks a server; a key that is only read is asked about nowhere.
+pub fn asks_anybody(service: &Service) -> bool {
+    checks(service).any(|check| check.protocol != Some(Protocol::Ssh))
+}
+
 fn checks(service: &Service) -> impl Iterator<Item = &Check> {
     // What is asked without the secret says nothing about it.
     service

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use url::Url;
 
 use super::definition::{CredentialField, Place, ServerDefinition, Transport};
+use crate::model::header::HeaderLine;
 use crate::model::name::{CredentialName, MAX_NAME, Reserved};
 use crate::model::suspicion::{Kind, PLAIN};
+use crate::services::client::is_safe;
 use crate::services::fill::placeholders;
 
 type Fault = (String, String);
@@ -60,12 +62,17 @@ fn is_https(text: &str) -> bool {
     })
 }
 
+/// Where a server is: https, or http on this machine.
+fn is_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| is_safe(&url) && url.username().is_empty() && url.password().is_none())
+}
+
 fn transport(definition: &ServerDefinition) -> Result<(), Fault> {
     let wanted: HashSet<&str> =
         definition.fields.iter().filter(|f| f.place == Place::Arg).map(|f| f.id.as_str()).collect();
     match &definition.transport {
         Transport::Http { url } => {
-            if !is_https(url) || url.contains(['?', '#', '{']) {
+            if !is_address(url) || url.contains(['?', '#', '{']) {
                 return broken("transport.url", "must begin with https:// and have no query");
             }
             match definition.fields.iter().position(|field| field.place != Place::Header) {
@@ -121,8 +128,8 @@ fn one_field(field: &CredentialField) -> Result<(), Fault> {
     }
     match field.place {
         Place::Header => {
-            if http::HeaderName::try_from(field.id.as_str()).is_err() {
-                return broken("id", "must be the name of a header");
+            if HeaderLine::parse(&field.id).is_err() || field.id.contains(':') {
+                return broken("id", "must be the name of a header that is not the protocol's own");
             }
             if field.format.as_deref().is_some_and(|format| placeholders(format) != ["value"]) {
                 return broken("format", "must hold {value} once and no other placeholder");

@@ -3,6 +3,13 @@
 //!
 //! A request names a consumer and a service. Where it goes is the catalogue's, how it is signed too; what it may do is
 //! the binding's.
+mod lift;
+mod rate;
+
+pub use lift::{LiftSuspension, Lifted};
+pub use rate::Rate;
+
+use super::echo;
 use super::hand_over::{Meant, meant, open_for_request};
 use super::token::{Shown, verify};
 use crate::app::App;
@@ -14,6 +21,7 @@ use crate::model::event::{self, Event};
 use crate::model::token::Purpose;
 use crate::ops::connection::{Wanted, ensure_fresh};
 use crate::ops::refusal::remember;
+use crate::ops::rotation::heard_by_broker;
 use crate::secret::SecretBytes;
 use crate::services::{PathPattern, Placement, Service};
 use futures_util::future::BoxFuture;
@@ -36,6 +44,7 @@ pub enum Let {
 pub struct Keeper {
     pub vaults: Vaults,
     pub lets: Let,
+    pub rate: Rate,
     /// Ends of uses that are on their way into the log: waited for before the program ends.
     pub endings: TaskTracker,
 }
@@ -123,6 +132,25 @@ async fn pass(
     Ok(Passage { way, placement, values, is_renewable, used })
 }
 
+impl Keeper {
+    /// Whether the service takes a value is what a rotation waits to hear.
+    fn tell_rotation(&self, used: &Used, ended: &Ended) {
+        let is_good = match (&ended.outcome, ended.status) {
+            (Outcome::Answered, Some(200..=299)) => true,
+            (Outcome::Answered | Outcome::Aborted, Some(401 | 403)) => false,
+            _ => return,
+        };
+        let (app, caller, version) = (used.app.clone(), used.caller.clone(), used.version);
+        let (credential, consumer) = (used.meant.credential.id.clone(), used.meant.consumer.id.clone());
+        self.endings.spawn(async move {
+            let heard = heard_by_broker(&app, &caller, &credential, &consumer, (version, is_good));
+            if let Err(e) = heard.await {
+                tracing::error!(code = e.code.name(), "what a rotation waits for could not be recorded");
+            }
+        });
+    }
+}
+
 impl Doorkeeper for Keeper {
     type Use = Used;
 
@@ -138,6 +166,17 @@ impl Doorkeeper for Keeper {
         };
         match decided.await {
             Ok((meant, operation, way, placement)) => {
+                if let Err(e) = self.rate.count(&meant.credential) {
+                    if self.rate.is_news(&meant.credential, &caller.consumer) {
+                        let event = Event::of("use")
+                            .on(&meant.credential)
+                            .with("operation", operation)
+                            .with("host", way.host())
+                            .with("binding", meant.binding.variable.clone());
+                        remember(&app, &caller, event, &e).await;
+                    }
+                    return Err(e);
+                }
                 pass(app, caller, meant, operation, way, placement, false).await
             }
             Err(e) => {
@@ -168,6 +207,7 @@ impl Doorkeeper for Keeper {
 
     /// A use that failed is told; one that went well is on record already.
     fn ended(&self, used: &Used, ended: Ended) {
+        self.tell_rotation(used, &ended);
         let (why, is_failure) = match (ended.outcome, ended.status) {
             (Outcome::Failed(why), _) => (why, true),
             (Outcome::Answered | Outcome::Aborted, Some(401 | 403)) => ("the service refused it", true),
@@ -185,11 +225,19 @@ impl Doorkeeper for Keeper {
         if let Some(status) = ended.status {
             event = event.with("status", i64::from(status));
         }
+        if ended.was_echoed {
+            event = event.with("echoed", true);
+        }
         let (app, caller, id) = (used.app.clone(), used.caller.clone(), used.meant.credential.id.clone());
+        let (service, version) = (used.meant.binding.service.clone(), used.version);
         self.endings.spawn(async move {
+            let org = caller.org.clone();
             let noted = app.store.write(&caller, move |tx| {
                 if is_failure {
                     tx.count_use(&id, false)?;
+                }
+                if ended.was_echoed && echo::count(tx, &org, &id, version, &service)? {
+                    event = event.with("suspended_for", service);
                 }
                 tx.record_step(event, ())
             });
