@@ -2,7 +2,7 @@
 use crate::clock::{Clock, Millis, SystemClock};
 use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
-use crate::ids::{self, OrgId, SlotId};
+use crate::ids::{self, CredentialId, OrgId, SlotId};
 use crate::model::suspicion::Detector;
 use crate::rotation::Drivers;
 use crate::secret::Secret;
@@ -14,6 +14,17 @@ use crate::vault::{KeyState, OrgKeyRow, SlotKind, SlotRow, Unlocking, Vault};
 use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
+use tokio::sync::broadcast;
+
+/// How many changes wait for a slow listener; older ones are lost to it.
+const MOST_CHANGES: usize = 256;
+
+/// A credential whose state is another than before.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub org: OrgId,
+    pub credential: CredentialId,
+}
 
 /// Everything an operation can reach.
 pub struct App {
@@ -27,6 +38,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Requests to OAuth providers.
     pub wire: Wire,
+    /// Told of each credential whose state changed without anybody asking; who listens may show it anew.
+    pub changes: broadcast::Sender<Change>,
     /// What serves the pages where people enter values, in a process that has such a thing.
     pub pages: OnceLock<Arc<dyn Pages>>,
     /// What rotates values at services by itself.
@@ -221,9 +234,16 @@ impl App {
             catalogue,
             servers,
             clock,
+            changes: broadcast::channel(MOST_CHANGES).0,
             pages: OnceLock::new(),
             drivers: OnceLock::new(),
         }
+    }
+
+    /// Tells whoever listens that a credential's state is another.
+    pub fn changed(&self, org: &OrgId, credential: &CredentialId) {
+        // Where nobody listens there is nobody to tell.
+        let _ = self.changes.send(Change { org: org.clone(), credential: credential.clone() });
     }
 
     /// The callback address of OAuth clients, where this process serves one.

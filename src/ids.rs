@@ -62,6 +62,7 @@ id! {
     CampaignId
     /// One call of a rotation to a service.
     CallId
+    NoticeId
 }
 
 #[cfg(test)]

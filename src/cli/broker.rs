@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::front::{Guard, Listener, Place, beside, guarded, serve, stop_on_signals};
 use crate::inject::broker::{Broker as Engine, PREFIX, Settings};
 use crate::ops::broker::{Keeper, Let, Rate, Vaults};
-use crate::ops::connection::keep_fresh;
+use crate::ops::watch::keep_watch;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -106,7 +106,7 @@ impl Broker {
             .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") });
         let guard = Guard { unread: vec![PREFIX], ..Guard::at(&address, false) };
         note(&format!("listening on {}{PREFIX}CONSUMER/SERVICE/path; stop with Ctrl-C", address.base));
-        let keeping = tokio::spawn(keep_fresh(app, stop.clone()));
+        let keeping = tokio::spawn(keep_watch(app, stop.clone()));
         serve(listener, guarded(router, guard), stop, async {}, GRACE).await;
         all_told(&endings).await;
         // A refresh that was sent is waited for: its answer would be lost with us.

@@ -298,8 +298,16 @@ impl Refresh {
     }
 }
 
-/// Ask the service whether a connection still works, and whose it is
+/// Ask its service whether a credential still works, and whose it is
 #[derive(Args)]
+#[command(after_help = "\
+Sends the one harmless request that the catalogue knows for its service (`unsaid service show ID`), to that service and
+nowhere else; a mail server, PostgreSQL or MySQL is signed in to, a private key of SSH is only read. The answer is one of
+four: valid, refused, limited (it works, a permission is missing) and could_not_check, which says nothing against it.
+
+Examples:
+  unsaid test GITHUB_TOKEN
+  unsaid test DATABASE_URL --json")]
 pub struct Test {
     /// Name or id
     credential: String,
@@ -314,6 +322,8 @@ impl Test {
                 ("verdict", at(a, "/verdict")),
                 ("", at(a, "/message")),
                 ("account", at(a, "/account")),
+                ("may", at(a, "/scopes")),
+                ("expires", when(a, "/expires_at")),
                 ("status", at(a, "/status/status")),
                 ("next", super::phrase::for_people(&at(a, "/next"))),
             ])

@@ -136,7 +136,7 @@ enum Command {
     Disconnect(connect::Disconnect),
     /// Get new tokens for a connection now
     Refresh(connect::Refresh),
-    /// Ask the service whether a connection still works, and whose it is
+    /// Ask its service whether a credential still works, and whose it is
     Test(connect::Test),
     /// Replace a value step by step, with a way back
     Rotate(Box<rotate::Rotate>),

@@ -7,8 +7,8 @@ use crate::error::{Code, Error, Result};
 use crate::mcp::{Identify, Known, Open, serve_stdio};
 use crate::model::access::Door;
 use crate::model::token::Purpose;
-use crate::ops::connection::keep_fresh;
 use crate::ops::token::{Shown, verify};
+use crate::ops::watch::keep_watch;
 use crate::ops::{Limits, Toolset};
 use crate::secret::Secret;
 use crate::web::LocalPages;
@@ -99,7 +99,7 @@ impl Serve {
         let (stop, keeping) = (CancellationToken::new(), Arc::new(OnceLock::new()));
         let (until, kept) = (stop.clone(), keeping.clone());
         let open = opening(cx, move |app| {
-            kept.get_or_init(|| Mutex::new(tokio::spawn(keep_fresh(app.clone(), until.clone()))));
+            kept.get_or_init(|| Mutex::new(tokio::spawn(keep_watch(app.clone(), until.clone()))));
             Ok(Arc::new(LocalPages::new(app)?))
         });
         let served = serve_stdio(open, limits, identify).await;

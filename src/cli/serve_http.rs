@@ -11,7 +11,7 @@ use crate::model::access::{Caller, Door};
 use crate::model::event::{Event, Outcome};
 use crate::ops::Limits;
 use crate::ops::broker::{Let, Vaults};
-use crate::ops::connection::keep_fresh;
+use crate::ops::watch::keep_watch;
 use crate::web::{self, SignedIn};
 use axum::Router;
 use axum::http::StatusCode;
@@ -229,7 +229,7 @@ async fn look_after(bearer: Arc<http::Bearer>, base: String, stop: CancellationT
     if let Err(e) = noted {
         tracing::warn!(code = e.code.name(), "the vault could not be told where the pages are");
     }
-    let keeping = tokio::spawn(keep_fresh(app.clone(), stop.clone()));
+    let keeping = tokio::spawn(keep_watch(app.clone(), stop.clone()));
     bearer.living.clone().watch(app.clone(), stop).await;
     // A refresh that was sent is waited for: its answer would be lost with us.
     let _ = keeping.await;

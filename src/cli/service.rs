@@ -1,9 +1,11 @@
 //! `unsaid service`: the catalogue of services.
 use super::Context;
 use super::output::{Table, at, items, line, pairs};
-use crate::error::Result;
+use crate::error::{Code, Error, Result, invalid};
+use crate::services::Catalogue;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// Look up a service: its keys, how to rotate them, who uses it
 #[derive(Args)]
@@ -29,6 +31,11 @@ enum Action {
     Show {
         /// Its id or another name, as github
         service: String,
+    },
+    /// Check a folder of own service files, each by itself
+    Check {
+        /// The folder; where none is said, that of `[catalogue] folder`
+        folder: Option<PathBuf>,
     },
     /// Tell how to rotate a credential, or the keys of a service
     Guide {
@@ -63,12 +70,36 @@ impl Service {
             Action::Show { service } => {
                 cx.print(&cx.call("get_service", json!({ "service": service })).await?, detail)
             }
+            Action::Check { folder } => {
+                let folder = folder.or_else(|| cx.config.file.catalogue.folder.clone()).ok_or_else(|| {
+                    invalid("there is no folder of own service files").next(
+                        "Name one: `unsaid service check FOLDER`, or set `[catalogue] folder` in unsaid.toml.",
+                    )
+                })?;
+                let checked = Catalogue::check_folder(&folder)?;
+                let wrong = checked.iter().filter(|one| one.fault.is_some()).count();
+                cx.print(&json!({ "folder": folder.display().to_string(), "files": checked }), files)?;
+                match wrong {
+                    0 => Ok(()),
+                    n => Err(Error::new(Code::InvalidFile, format!("{n} of {} files cannot be used", checked.len()))
+                        .next("Correct what is said beside each; manifests/schema/service.schema.json says what a file holds.")),
+                }
+            }
             Action::Guide { service, credential } => {
                 let arguments = json!({ "service": service, "credential": credential });
                 cx.print(&cx.call("get_rotation_guide", arguments).await?, guide)
             }
         }
     }
+}
+
+fn files(answer: &Value) -> String {
+    let mut table = Table::new(&["FILE", "", "WHAT IS WRONG"]);
+    for one in items(answer, "/files") {
+        let fault = at(one, "/fault");
+        table.row([at(one, "/file"), if fault.is_empty() { "good" } else { "wrong" }.into(), fault]);
+    }
+    table.text("There is no *.toml in that folder.")
 }
 
 fn list(answer: &Value) -> String {

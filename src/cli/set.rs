@@ -541,5 +541,8 @@ fn told(entered: &Entered, label: &str) -> String {
     for other in &entered.comes_before {
         text.push_str(&output::line(&format!("  it comes before {other}")));
     }
+    if entered.can_be_tested {
+        text.push_str(&output::line(&format!("  whether it works: `unsaid test {}`", entered.name)));
+    }
     text
 }

@@ -94,8 +94,57 @@ pub struct File {
     pub outbound: Outbound,
     #[serde(skip_serializing_if = "OAuth::is_empty")]
     pub oauth: OAuth,
+    #[serde(skip_serializing_if = "Tests::is_empty")]
+    pub tests: Tests,
+    #[serde(skip_serializing_if = "Notices::is_empty")]
+    pub notices: Notices,
     #[serde(skip_serializing_if = "Broker::is_empty")]
     pub broker: Broker,
+}
+
+/// Tests of credentials that nobody asks for; off where nothing is said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tests {
+    /// How often each credential is tested, in hours; 0 for never. Spread by a tenth to either side.
+    pub every_hours: u32,
+    /// A value is tested soon after it was entered, by whichever server runs.
+    pub on_entry: bool,
+}
+
+impl Tests {
+    pub fn is_on(&self) -> bool {
+        self.every_hours > 0 || self.on_entry
+    }
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Who is told ahead of time that a credential ends, or that its service refuses it: of the org of `[identity]`, and of
+/// nothing that is personal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notices {
+    /// An https address that notices are posted to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// The credential (id or name) whose value signs what is posted; without it nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_secret: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mail_to: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail_from: Option<String>,
+    /// The credential (id or name) of the mail server: type custom with SERVER, PORT, USERNAME and PASSWORD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail_credential: Option<String>,
+}
+
+impl Notices {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the broker sends.

@@ -52,8 +52,10 @@ impl CanaryAlert {
 
 /// The operation of the event that a use leaves.
 pub const USED: &str = "canary_used";
+/// The operation of the events of a notice that tells people of such a use.
+pub const NOTICED: &str = "send_canary_notice";
 /// The operations whose events tell which credential is a canary.
-const TELLING: [&str; 3] = [USED, "mark_canary", "acknowledge_canary"];
+const TELLING: [&str; 4] = [USED, NOTICED, "mark_canary", "acknowledge_canary"];
 
 /// Whether an event of this operation gives a canary away.
 pub fn is_telling(operation: &str) -> bool {

@@ -67,6 +67,7 @@ words! {
         Untested = "untested",
         Valid = "valid",
         Refused = "refused",
+        /// The service takes it, and it may not do what the test asks for.
         Limited = "limited",
         CouldNotCheck = "could_not_check",
         OtherAccount = "other_account",
@@ -359,7 +360,9 @@ impl Rotation {
             (S::Planned, _) => Step::Enter,
             (S::AwaitingValue, Way::Reconnect) => Step::Verify,
             (S::AwaitingValue, _) => Step::Enter,
-            (S::Staged, _) if matches!(self.finding, Finding::CouldNotCheck) => Step::Promote,
+            (S::Staged, _) if matches!(self.finding, Finding::CouldNotCheck | Finding::Limited) => {
+                Step::Promote
+            }
             (S::Staged, _) => Step::Verify,
             (S::Verified, _) => Step::Promote,
             (S::Promoted, _) => Step::Confirm,

@@ -3,6 +3,7 @@ use super::Word;
 use super::connection::{Connection, ConnectionState};
 use super::credential::{Credential, Source};
 use super::echo::Echoes;
+use super::probe::Finding;
 use crate::clock::{DAY_MS, Millis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,19 @@ pub fn status(
     warn_days: i64,
     bin_days: i64,
 ) -> StatusReport {
+    status_with(c, connection, c.expires_at, None, now, warn_days, bin_days)
+}
+
+/// As [`status`], where more is known than its own row says: `ends_at`, and what its last test found out, in words.
+pub fn status_with(
+    c: &Credential,
+    connection: Option<&Connection>,
+    ends_at: Option<Millis>,
+    found: Option<(Finding, &str)>,
+    now: Millis,
+    warn_days: i64,
+    bin_days: i64,
+) -> StatusReport {
     let report =
         |status, reasons, message: String, next: String| StatusReport { status, reasons, message, next };
     if let Some(deleted_at) = c.deleted_at {
@@ -107,7 +121,23 @@ pub fn status(
     if rotation_due.is_some_and(|due| due <= now) {
         reasons.push(StatusReason::RotationDue);
     }
-    match c.expires_at {
+    if let Some((Finding::Refused, why)) = found {
+        reasons.insert(0, StatusReason::ProbeRefused);
+        let ended = ends_at.filter(|end| *end <= now);
+        if let Some(end) = ended {
+            reasons.insert(0, StatusReason::ValueExpired);
+            return report(Status::Expired, reasons, format!("expired at {end}"), replace);
+        }
+        return report(Status::NeedsAttention, reasons, format!("its last test failed: {why}"), replace);
+    }
+    let unreachable = match found {
+        Some((Finding::Unreachable, why)) => {
+            reasons.push(StatusReason::ProbeUnreachable);
+            Some(why)
+        }
+        _ => None,
+    };
+    match ends_at {
         Some(end) if end <= now => {
             reasons.insert(0, StatusReason::ValueExpired);
             report(Status::Expired, reasons, format!("expired at {end}"), replace)
@@ -116,13 +146,20 @@ pub fn status(
             reasons.insert(0, StatusReason::ExpiresSoon);
             report(Status::Expiring, reasons, format!("expires at {end}"), replace)
         }
-        _ if !reasons.is_empty() => report(
+        _ if reasons.contains(&StatusReason::RotationDue) => report(
             Status::NeedsAttention,
             reasons,
             "its value is older than its rotation policy allows".into(),
             format!("Call get_rotation_guide for {}, then replace the value.", c.name),
         ),
-        _ => report(Status::Active, reasons, "in order".into(), String::new()),
+        // A test that cannot be done says nothing against it.
+        _ => match unreachable {
+            Some(why) => {
+                let next = "Nothing is known to be wrong with it. Call test_credential to try again.".into();
+                report(Status::Active, reasons, format!("its last tests could not be done: {why}"), next)
+            }
+            None => report(Status::Active, reasons, "in order".into(), String::new()),
+        },
     }
 }
 /// What a connection is in, where it is not simply in order.

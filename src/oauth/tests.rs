@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 fn answered(status: u16, body: &str) -> Result<Answered, Failure> {
     let body = Zeroizing::new(body.as_bytes().to_vec());
-    Ok(Answered { status, is_json: true, body, retry_after_ms: Some(7000) })
+    Ok(Answered { status, is_json: true, headers: Default::default(), body, retry_after_ms: Some(7000) })
 }
 
 /// What an answer came to, in a word or two.
@@ -88,6 +88,7 @@ fn what_is_no_json_is_trouble_and_never_a_refusal() {
     let html = |status| Answered {
         status,
         is_json: false,
+        headers: Default::default(),
         body: Zeroizing::new(br#"{"error":"invalid_grant"}"#.to_vec()),
         retry_after_ms: None,
     };

@@ -17,6 +17,7 @@ pub mod hand_over;
 pub mod hygiene;
 pub mod import;
 pub mod lifecycle;
+pub mod notice;
 pub mod org;
 mod page;
 pub mod provider;
@@ -29,6 +30,7 @@ pub mod scan;
 pub mod service;
 pub mod session;
 pub mod token;
+pub mod watch;
 
 pub use catalog::{Entry, catalog, find_entry};
 pub use confirm::{Answer, Confirm, Confirmer, NoOne, Question};

@@ -105,6 +105,29 @@ impl Catalogue {
         Ok(Self { entries, shapes: OnceLock::new() })
     }
 
+    /// Holds every file of `folder` against the rules, and the shapes of its keys against those of our own services: a
+    /// shape that another service has would recognise that one's keys as this one's.
+    pub fn check_folder(folder: &Path) -> Result<Vec<own::Checked>> {
+        let ours = Self::embedded();
+        let checked = own::check_folder::<Service>(folder)?;
+        let shaped = |(mut checked, service): (own::Checked, Option<Service>)| {
+            for key in service.iter().flat_map(|s| &s.keys).filter(|key| key.regex.is_some()) {
+                let id = service.as_ref().map_or("", |s| s.id.as_str());
+                let others = ours.recognise(&key.example_shape);
+                if let Some(other) =
+                    others.iter().find(|o| o.service != id && !key.also_used_by.contains(&o.service))
+                {
+                    checked.fault = Some(format!(
+                        "the shape of its key {} is also that of {}: name it in also_used_by, or make it format_regex",
+                        key.kind, other.service
+                    ));
+                }
+            }
+            checked
+        };
+        Ok(checked.into_iter().map(shaped).collect())
+    }
+
     /// Every service, by id.
     pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.entries.iter().map(|entry| entry.service())

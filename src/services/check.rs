@@ -42,6 +42,21 @@ pub struct Check {
     /// JSON pointer to the account in the answer (RFC 6901).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_id_path: Option<String>,
+    /// JSON pointer to what it may do: a list, or words between blanks or commas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes_path: Option<String>,
+    /// The same, where a header of the answer says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes_header: Option<String>,
+    /// JSON pointer to its end: a date, a point in time, or seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_path: Option<String>,
+    /// The same, where a header of the answer says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_header: Option<String>,
+    /// JSON pointer to the seconds that are left of its life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in_path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     pub auth: Auth,
@@ -55,6 +70,9 @@ pub struct Check {
     pub ok_body: Option<BodyTest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limited_body: Option<BodyTest>,
+    /// What an answer holds when the secret is dead, where its status does not say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invalid_body: Option<BodyTest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -137,6 +155,9 @@ pub struct BodyTest {
     pub pointer: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equals: Option<serde_json::Value>,
+    /// Any of these values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<serde_json::Value>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub exists: bool,
 }

@@ -123,7 +123,8 @@ fn encode(name: &str, value: &str, keep_slashes: bool) -> Result<String> {
     }
     let mut encoded = String::new();
     for byte in value.bytes() {
-        let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slashes && byte == b'/');
+        let plain =
+            byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) || (keep_slashes && byte == b'/');
         if plain { encoded.push(char::from(byte)) } else { encoded.push_str(&format!("%{byte:02X}")) }
     }
     Ok(encoded)

@@ -53,6 +53,33 @@ pub(super) fn read_folder<M: Manifest>(folder: &Path) -> Result<Vec<M>> {
     paths.iter().map(|path| read_own(path)).collect()
 }
 
+/// One file of a folder, and what is wrong with it.
+#[derive(Debug, serde::Serialize)]
+pub struct Checked {
+    pub file: String,
+    /// Field, line and rule; never what the file holds. Nothing where it is in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// Every `*.toml` in `folder`, each by itself, so that all faults are told at once.
+pub(super) fn check_folder<M: Manifest>(folder: &Path) -> Result<Vec<(Checked, Option<M>)>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
+        paths.push(entry.map_err(|e| unreadable(folder, e))?.path());
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    let checked = paths.iter().map(|path| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match read_own::<M>(path) {
+            Ok(manifest) => (Checked { file, fault: None }, Some(manifest)),
+            Err(e) => (Checked { file, fault: Some(e.message().to_owned()) }, None),
+        }
+    });
+    Ok(checked.collect())
+}
+
 fn unreadable(path: &Path, cause: std::io::Error) -> Error {
     Error::new(Code::InvalidFile, format!("{} cannot be read", path.display())).because(cause)
 }
@@ -150,6 +177,22 @@ mod tests {
         let error = Catalogue::with_folder(folder.path()).err().expect("refused");
 
         assert!(error.message().contains("no regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_check_tells_of_every_file_by_itself() {
+        let folder = folder_with("acme.toml", OWN);
+        let twice = "[[keys]]\nkind = 'k'\nregex = '^ghp_[0-9A-Za-z]{36}$'\nexample_shape = 'ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'\n";
+        let other = format!("{}{twice}", OWN.replace("\"acme\"", "\"other\""));
+        std::fs::write(folder.path().join("other.toml"), other).expect("the file is written");
+        std::fs::write(folder.path().join("wrong.toml"), "id = 1").expect("the file is written");
+        std::fs::write(folder.path().join("notes.txt"), "x").expect("the file is written");
+
+        let checked = Catalogue::check_folder(folder.path()).expect("the folder is read");
+
+        let told: Vec<_> = checked.iter().map(|c| (c.file.as_str(), c.fault.is_some())).collect();
+        assert_eq!(told, [("acme.toml", false), ("other.toml", true), ("wrong.toml", true)]);
+        assert!(checked[1].fault.as_deref().is_some_and(|fault| fault.contains("github")));
     }
 
     const BROKER: &str = r#"

@@ -5,7 +5,7 @@
 use super::client::Outbound;
 use crate::clock::Millis;
 use crate::error::{Code, Error};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -27,13 +27,13 @@ const MOST_WAIT_MS: i64 = 15 * 60 * 1000;
 pub struct Ask {
     method: Method,
     url: Url,
-    headers: Vec<(&'static str, Zeroizing<String>)>,
+    headers: Vec<(HeaderName, Zeroizing<String>)>,
     body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
 }
 
 impl Ask {
     pub fn get(url: Url, headers: Vec<(&'static str, Zeroizing<String>)>) -> Self {
-        Self { method: Method::GET, url, headers, body: None }
+        Self { method: Method::GET, url, headers: named(headers), body: None }
     }
     pub fn post(
         url: Url,
@@ -41,7 +41,17 @@ impl Ask {
         kind: &'static str,
         body: Zeroizing<Vec<u8>>,
     ) -> Self {
-        Self { method: Method::POST, url, headers, body: Some((kind, body)) }
+        Self { method: Method::POST, url, headers: named(headers), body: Some((kind, body)) }
+    }
+
+    /// Whatever a manifest describes.
+    pub fn of(
+        method: Method,
+        url: Url,
+        headers: Vec<(HeaderName, Zeroizing<String>)>,
+        body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
+    ) -> Self {
+        Self { method, url, headers, body }
     }
 
     /// As [`Ask::post`], by DELETE.
@@ -55,11 +65,16 @@ impl Ask {
     }
 }
 
+fn named(headers: Vec<(&'static str, Zeroizing<String>)>) -> Vec<(HeaderName, Zeroizing<String>)> {
+    headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), value)).collect()
+}
+
 #[cfg(test)]
 impl Ask {
     /// Its headers and its body.
-    pub fn shown(&self) -> (Vec<(&'static str, String)>, String) {
-        let headers = self.headers.iter().map(|(name, value)| (*name, value.to_string())).collect();
+    pub fn shown(&self) -> (Vec<(String, String)>, String) {
+        let headers =
+            self.headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let body =
             self.body.as_ref().map_or(String::new(), |(_, body)| String::from_utf8_lossy(body).into_owned());
         (headers, body)
@@ -71,6 +86,7 @@ pub struct Answered {
     pub status: u16,
     /// It says that it is JSON.
     pub is_json: bool,
+    pub headers: HeaderMap,
     pub body: Zeroizing<Vec<u8>>,
     pub retry_after_ms: Option<i64>,
 }
@@ -140,7 +156,7 @@ impl Wire {
             let mut value =
                 HeaderValue::from_str(value).map_err(|_| unsent("what would be sent is no header"))?;
             value.set_sensitive(true);
-            headers.insert(*name, value);
+            headers.insert(name.clone(), value);
         }
         headers.insert("accept-encoding", HeaderValue::from_static("identity"));
         let mut request = client.request(ask.method, ask.url).headers(headers);
@@ -163,6 +179,7 @@ impl Wire {
         if response.headers().get("content-encoding").is_some_and(|v| v != "identity") {
             return Err(broken("its answer is packed, which was not asked for"));
         }
+        let told = std::mem::take(response.headers_mut());
         let mut body = Zeroizing::new(Vec::with_capacity(MOST_BODY));
         while let Some(chunk) = response.chunk().await.map_err(|e| broken(super::client::kind(&e)))? {
             if body.len() + chunk.len() > MOST_BODY {
@@ -170,7 +187,7 @@ impl Wire {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answered { status, is_json, body, retry_after_ms })
+        Ok(Answered { status, is_json, headers: told, body, retry_after_ms })
     }
 
     async fn client(&self, url: &Url) -> Result<Client, Error> {

@@ -139,7 +139,7 @@ macro_rules! id_cells {
 }
 id_cells! {
     OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId ConsentId ConsumerId AlertId
-    RotationId CampaignId CallId
+    RotationId CampaignId CallId NoticeId
 }
 
 macro_rules! word_cells {
@@ -161,6 +161,8 @@ word_cells! {
     crate::model::rotation::RotationStage, crate::model::rotation::Way, crate::model::rotation::Finding,
     crate::model::rotation::Signal, crate::model::rotation::SignalSource, crate::model::rotation::CallState,
     crate::model::rotation::CampaignKind,
+    crate::model::probe::Verdict, crate::model::probe::EndSource, crate::model::notice::NoticeKind,
+    crate::model::notice::NoticeState, crate::model::notice::Way,
 }
 
 macro_rules! json_cells {
@@ -174,7 +176,7 @@ macro_rules! json_cells {
     })*};
 }
 json_cells! {
-    Vec<String>, Vec<(String, String)>, Vec<crate::model::credential::FieldSpec>, crate::model::provider::Endpoints,
+    Vec<String>, Vec<i64>, Vec<(String, String)>, Vec<crate::model::credential::FieldSpec>, crate::model::provider::Endpoints,
 }
 
 /// `entity!(Type, "table", keys, org field, { columns })`: field names are column names.

@@ -14,6 +14,7 @@ use crate::model::consumer::{Binding, Consumer};
 use crate::model::credential::Credential;
 use crate::model::hygiene::kept::{Acceptance, Fingerprint, KeptReport};
 use crate::model::org::{Membership, Team, User};
+use crate::model::probe::Ending;
 use std::collections::HashMap;
 
 entity!(Fingerprint, "fingerprint", 2, org_id, {
@@ -134,7 +135,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Every grant, connection, consumer, binding, user, team or membership of the org.
+    /// Every grant, connection, consumer, binding, user, team, membership or end of a value of the org.
     pub fn all<T: Entity + InOneOrg>(&self, org: &OrgId) -> Result<Vec<T>> {
         let mut all = Vec::new();
         self.each::<T>(org, |row| {
@@ -245,6 +246,7 @@ impl InOneOrg for Binding {}
 impl InOneOrg for User {}
 impl InOneOrg for Team {}
 impl InOneOrg for Membership {}
+impl InOneOrg for Ending {}
 
 impl Writer<'_> {
     /// Writes a fingerprint in the place of what was there for that field.

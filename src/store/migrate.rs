@@ -13,6 +13,7 @@ const STEPS: &[Step] = &[
     (2, include_str!("schema/0002_consumers.sql")),
     (3, include_str!("schema/0003_echoes.sql")),
     (10, include_str!("schema/0010_rotation.sql")),
+    (11, include_str!("schema/0011_probe.sql")),
     (12, include_str!("schema/0012_hygiene.sql")),
     (13, include_str!("schema/0013_canary.sql")),
 ];

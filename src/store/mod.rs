@@ -16,6 +16,7 @@ mod link;
 mod migrate;
 mod orgs;
 mod place;
+mod probes;
 mod rekey;
 mod requests;
 mod rotations;

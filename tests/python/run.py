@@ -37,8 +37,11 @@ TOOLS = {
     "connect_credential", "refresh_credential", "disconnect_credential", "test_credential",
     "list_consumers", "get_consumer", "register_consumer", "update_consumer", "remove_consumer",
     "start_rotation", "advance_rotation", "get_rotation", "list_rotations", "abort_rotation", "set_rotation_policy",
+    "audit_credentials", "recommend_scope", "plan_offboarding",
 }
-PROMPTS = {"audit_credentials", "recommend_scope", "rotate_credential", "connect_service", "respond_to_leak"}
+PROMPTS = {
+    "audit_credentials", "recommend_scope", "offboard_user", "rotate_credential", "connect_service", "respond_to_leak",
+}
 RESOURCES = {"unsaid://inventory", "unsaid://audit/recent", "unsaid://policy"}
 TEMPLATES = {
     "unsaid://credentials/{id}", "unsaid://consumers/{id}", "unsaid://rotations/{id}", "unsaid://services/{id}", "unsaid://services/{id}/rotation-guide",
@@ -225,6 +228,21 @@ async def consumers(d: Driven) -> None:
     await d.fails("what is not there", "consumer_not_found", "remove_consumer", consumer="no-such-consumer")
 
 
+async def hygiene(d: Driven) -> None:
+    """Reports, and rotations of what has no value: those that replace one take a person."""
+    name = "TURNED_" + secrets.token_hex(3).upper()
+    await d.works("one without a value", "create_credential", name=name, scope="personal")
+    await d.works("makes a report", "audit_credentials", lambda a: "findings" in a)
+    await d.works("recommends a place", "recommend_scope", lambda r: r["scope"] and len(r["trade_offs"]) == 3, name=name, purpose="a test")
+    await d.fails("who is not there", "user_not_found", "plan_offboarding", user="nobody-at-all")
+    await d.fails("what has no value", "value_missing", "start_rotation", credential=name)
+    await d.works("is empty", "list_rotations", lambda r: r["rotations"] == [])
+    await d.fails("what is not there", "credential_not_found", "get_rotation", rotation="NO_SUCH_THING")
+    await d.fails("what was never begun", "nothing_to_do", "advance_rotation", rotation=name)
+    await d.fails("what was never begun", "nothing_to_do", "abort_rotation", rotation=name)
+    await d.works("of one", "set_rotation_policy", credential=name, days=30)
+
+
 async def administration(d: Driven) -> None:
     await d.works("shows events", "search_audit_log", lambda log: len(log["events"]) > 3)
     await d.works("filters", "search_audit_log", lambda log: log["events"], operation="create_credential", outcome="ok")
@@ -323,7 +341,7 @@ async def everything(d: Driven) -> None:
         info = d.client.session.server_info
         check(d.era, "says who it is", info is not None and info.name == "unsaid", info)
         check(d.era, "says how to work with it", "unsaid set" in (d.client.session.instructions or ""))
-    for part in (tools, credentials, administration, errors, reading):
+    for part in (tools, credentials, hygiene, administration, errors, reading):
         await part(d)
     at_once = await asyncio.gather(*(d.call("list_credentials", limit=5) for _ in range(200)))
     check(d.era, "200 calls at once are all answered", all(not r.is_error for r in at_once))

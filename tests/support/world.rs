@@ -75,10 +75,15 @@ pub const MEMBERS: [(&str, &str, TeamRole); 5] = [
 
 impl World {
     pub async fn new() -> Self {
-        Self::build().await.expect("a test vault can be made")
+        Self::with(File::default()).await
     }
 
-    async fn build() -> Result<Self> {
+    /// As [`World::new`], configured.
+    pub async fn with(file: File) -> Self {
+        Self::build(file).await.expect("a test vault can be made")
+    }
+
+    async fn build(file: File) -> Result<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = folder.path().join("home");
         let config = Config {
@@ -88,7 +93,7 @@ impl World {
                 keys: home.join("keys"),
                 origin: Origin::Environment,
             },
-            file: File::default(),
+            file,
         };
         let clock = Arc::new(FixedClock::at(START));
         let store = Store::create(&config.places.database(), clock.clone())?;

@@ -13,12 +13,15 @@ pub use list::{AlertRow, ListCanaries};
 pub use mark::MarkCanary;
 
 use crate::app::App;
+use crate::config::File;
 use crate::error::Result;
 use crate::ids::AlertId;
 use crate::model::access::Caller;
 use crate::model::canary::{CanaryAlert, USED};
 use crate::model::credential::Credential;
 use crate::model::event::Event;
+use crate::model::notice::NoticeKind;
+use crate::ops::notice;
 use crate::store::Writer;
 
 /// More open alerts of one credential than these are counted in the last of them.
@@ -36,13 +39,13 @@ pub struct Alarm {
 /// Looks whether what is about to be used is a canary, and writes the alert and its event where it is.
 ///
 /// `how`: `process`, `broker` or `test`; `place`: the program or the host. Called by whatever records a use, in its
-/// transaction; a search for leaks is no use.
+/// transaction; a search for leaks is no use. Notices of a new alert are put on their way as `file` says.
 pub fn watch(
     tx: &mut Writer<'_>,
     caller: &Caller,
     credential: &Credential,
-    how: &str,
-    place: &str,
+    (how, place): (&str, &str),
+    file: &File,
 ) -> Result<Option<Alarm>> {
     if tx.canary(&credential.org_id, &credential.id)?.is_none() {
         return Ok(None);
@@ -78,6 +81,7 @@ pub fn watch(
         None => {
             let mut alert = fresh;
             tx.insert(&mut alert)?;
+            notice::queue(tx, file, credential, NoticeKind::CanaryUsed, None)?;
             alert
         }
     };
@@ -89,9 +93,7 @@ pub fn watch(
     Ok(Some(Alarm { alert, name: credential.name.clone() }))
 }
 
-/// Tells whoever watches over this vault. Alert and event are written already; this is for what is outside of it.
-///
-/// Notices are sent from here.
+/// Tells whoever reads our log. Alert, event and notices are written already.
 pub fn alert(_app: &App, alarm: &Alarm) {
     let a = &alarm.alert;
     tracing::warn!(

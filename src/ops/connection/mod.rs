@@ -35,7 +35,7 @@ pub use due::{Pace, keep_fresh, pass};
 pub use refresh::{Wanted, ensure_fresh};
 pub use renew::{RefreshCredential, Refreshed};
 pub use save::{ACCESS, REFRESH, forget_all};
-pub use test::{TestCredential, Tested, Verdict};
+pub(in crate::ops) use test::{ask, test};
 pub use without::adopt;
 
 use crate::app::App;

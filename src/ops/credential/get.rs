@@ -1,4 +1,5 @@
 //! `get_credential`: everything about one credential but its value, as far as the caller may see.
+use super::facts::Facts;
 use super::view::{CredentialRow, Names, row};
 use crate::app::App;
 use crate::clock::Millis;
@@ -7,6 +8,7 @@ use crate::model::access::{Caller, GranteeKind, Level};
 use crate::model::canary::{is_telling, may_know};
 use crate::model::connection::{Connection, ConnectionState, GrantKind};
 use crate::model::credential::{FieldSpec, Scope, Source, Stage};
+use crate::model::probe::{EndSource, Probe, Verdict};
 use crate::ops::entry::{self, EntryStatus};
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
@@ -56,6 +58,14 @@ pub struct Configuration {
     /// Of type oauth, once it was connected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<ConnectionView>,
+    /// The last test of a value that was entered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub last_test: Option<LastTest>,
+    /// Who says when it ends, where nobody entered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub expires_by: Option<EndSource>,
     pub who: Vec<Holder>,
     /// Consumers bound to it, as `github (GITHUB_TOKEN)`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -72,6 +82,34 @@ pub struct VersionLine {
     pub stage: Stage,
     pub created_at: Millis,
     pub created_by: String,
+}
+
+/// What a test found out.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LastTest {
+    pub verdict: Verdict,
+    pub at: Millis,
+    /// Of which version.
+    pub version: i64,
+    pub message: String,
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub account: String,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub scopes: Vec<String>,
+}
+
+impl LastTest {
+    fn of(p: Probe) -> Option<Self> {
+        let (verdict, at) = p.verdict.zip(p.checked_at)?;
+        Some(Self {
+            verdict,
+            at,
+            version: p.version,
+            message: p.message,
+            account: p.account,
+            scopes: p.scopes,
+        })
+    }
 }
 
 /// What a connection is connected to, and how it stands. Nothing of its tokens.
@@ -166,7 +204,8 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         Source::OAuth => tx.connection(&org.id, &c.id)?,
         Source::Manual => None,
     };
-    let row = row(&mut names, &org, c, connection.as_ref(), &used, tx.now())?;
+    let facts = Facts::of(tx, c)?;
+    let row = row(&mut names, &org, c, connection.as_ref(), &facts, &used, tx.now())?;
     let a = found.access;
     let you_may = [(a.uses, Level::Use), (a.views, Level::View), (a.manages, Level::Manage)]
         .into_iter()
@@ -245,6 +284,11 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         updated_at: c.updated_at,
         versions,
         connection: connection.map(|c| ConnectionView::of(tx, c)).transpose()?,
+        expires_by: match c.expires_at {
+            None => facts.ending.map(|ending| ending.source),
+            Some(_) => None,
+        },
+        last_test: facts.probe.and_then(LastTest::of),
         who: holders,
         bound_to: crate::ops::consumer::bound_to(tx, &who, c)?
             .iter()

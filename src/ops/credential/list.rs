@@ -1,4 +1,5 @@
 //! `list_credentials`: what the caller may see, in a stable order, a page at a time.
+use super::facts::Facts;
 use super::view::{CredentialRow, Names, row};
 use crate::app::App;
 use crate::clock::Millis;
@@ -177,6 +178,7 @@ fn page(
         let bound: Vec<_> =
             found.iter().filter(|c| c.source == Source::OAuth).map(|c| c.id.as_str()).collect();
         let connections = tx.connections_of(&org.id, &bound)?;
+        let (probes, endings) = tx.facts_of(&org.id, &ids)?;
         let unused = Usage::default();
         let mut last: Option<&Credential> = None;
         for c in &found {
@@ -204,8 +206,12 @@ fn page(
                 continue;
             }
             last = Some(c);
-            if visible && fits(c, input, team.as_deref(), needle.as_deref(), usage) {
-                let row = row(&mut names, &org, c, connection, usage, now)?;
+            let facts = Facts {
+                probe: probes.get(c.id.as_str()).cloned(),
+                ending: c.current_version.and_then(|n| endings.get(&(c.id.0.clone(), n)).cloned()),
+            };
+            if visible && fits(c, input, team.as_deref(), needle.as_deref(), usage, facts.ends_at(c)) {
+                let row = row(&mut names, &org, c, connection, &facts, usage, now)?;
                 if input.status.is_none_or(|wanted| row.status.status == wanted) {
                     bytes += approximate_bytes(&row);
                     rows.push(row);
@@ -246,7 +252,14 @@ fn approximate_bytes(r: &CredentialRow) -> usize {
         + 40 * (usize::from(r.last_used_at.is_some()) + usize::from(r.expires_at.is_some()))
 }
 
-fn fits(c: &Credential, f: &ListCredentials, team: Option<&str>, needle: Option<&str>, used: &Usage) -> bool {
+fn fits(
+    c: &Credential,
+    f: &ListCredentials,
+    team: Option<&str>,
+    needle: Option<&str>,
+    used: &Usage,
+    ends_at: Option<Millis>,
+) -> bool {
     let contains = |needle: &str| {
         [&c.name, &c.description, &c.account, &c.service]
             .iter()
@@ -260,7 +273,7 @@ fn fits(c: &Credential, f: &ListCredentials, team: Option<&str>, needle: Option<
         && f.environment.is_none_or(|environment| c.environment == environment)
         && f.tag.as_ref().is_none_or(|tag| c.tags.iter().any(|t| t.eq_ignore_ascii_case(tag)))
         && f.unused_since.is_none_or(|since| used.last_at.is_none_or(|last| last < since))
-        && f.expires_before.is_none_or(|before| c.expires_at.is_some_and(|end| end < before))
+        && f.expires_before.is_none_or(|before| ends_at.is_some_and(|end| end < before))
         && needle.is_none_or(contains)
 }
 

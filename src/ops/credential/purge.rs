@@ -125,6 +125,7 @@ pub fn destroy(tx: &mut Writer<'_>, c: &Credential, grants: &[Grant]) -> Result<
         tx.forget_echoes(&c.id, &echoes.service)?;
     }
     tx.remove::<Connection>(&[c.id.as_str()])?;
+    tx.forget_probes(&c.id)?;
     tx.remove::<Credential>(&[c.id.as_str()])?;
     Ok(versions.len() as i64)
 }

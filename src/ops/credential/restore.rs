@@ -5,9 +5,10 @@ use crate::error::{Code, Error, Result};
 use crate::model::access::{Caller, Standing};
 use crate::model::credential::Credential;
 use crate::model::event::Event;
-use crate::model::status::{StatusReport, status};
+use crate::model::status::StatusReport;
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::reach::{self, Need};
+use crate::ops::rotation::{Policies, status_of};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::store::Reader;
 use schemars::JsonSchema;
@@ -69,7 +70,8 @@ impl Operation for RestoreCredential {
                     _ => e,
                 })?;
                 let connection = tx.connection(&c.org_id, &c.id)?;
-                let status = status(&c, connection.as_ref(), now, org.warn_days, org.bin_days);
+                let policies = Policies::read(tx, &c.org_id)?;
+                let status = status_of(tx, &policies, &c, connection.as_ref(), &org, now)?;
                 let output = Restored { id: c.id.0.clone(), name: c.name.clone(), status };
                 tx.record(Event::of(Self::NAME).on(&c), output)
             })

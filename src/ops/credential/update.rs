@@ -5,7 +5,7 @@ use super::view::Names;
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
-use crate::model::access::{Caller, Grant, Standing};
+use crate::model::access::{Caller, Door, Grant, Standing};
 use crate::model::credential::{Credential, Environment, Scope};
 use crate::model::event::Event;
 use crate::model::name::CredentialName;
@@ -83,6 +83,14 @@ impl Plan {
     /// Nobody but its new owner can bring it back afterwards, so a form is not enough.
     fn takes_away(&self) -> bool {
         self.moves() && self.after.scope == Scope::Personal
+    }
+    /// A model says of a value that is there already where it belongs, which is where a test sends it (SECURITY.md §1 c).
+    fn redirects(&self, caller: &Caller) -> bool {
+        let (before, after) = (&self.before.credential, &self.after);
+        before.service != after.service
+            && !after.service.is_empty()
+            && after.current_version.is_some()
+            && !matches!(caller.door, Door::Cli | Door::Web | Door::System)
     }
     fn renames(&self) -> bool {
         let (a, b) = (&self.before.credential, &self.after);
@@ -171,8 +179,8 @@ impl UpdateCredential {
             }
             _ => Vec::new(),
         };
-        let repoints = repoints(tx, plan)?;
-        if !plan.moves() && !plan.renames() && shadowed.is_empty() && !repoints {
+        let (repoints, redirects) = (repoints(tx, plan)?, plan.redirects(caller));
+        if !plan.moves() && !plan.renames() && shadowed.is_empty() && !repoints && !redirects {
             return Ok(Confirm::Nothing);
         }
         let c = &plan.before.credential;
@@ -208,12 +216,18 @@ impl UpdateCredential {
                     impact.push(format!("{} is bound to {} as {variable}", consumer.name, c.label()));
                 }
             }
-            if plan.before.credential.service != plan.after.service {
+            if plan.before.credential.service != plan.after.service && !redirects {
                 impact.push(format!(
                     "service before: {}; after: {}",
                     plan.before.credential.service, plan.after.service
                 ));
             }
+        }
+        if redirects {
+            impact.push(format!(
+                "service before: {}; after: {}: a test sends its value there",
+                plan.before.credential.service, plan.after.service
+            ));
         }
         let reason =
             self.reason.as_deref().map(Reason::parse).transpose()?.map_or(String::new(), |r| r.to_string());
@@ -223,7 +237,7 @@ impl UpdateCredential {
             reason,
             pins: vec![("credential", c.id.0.clone())],
         };
-        Ok(if plan.widens() || plan.takes_away() || repoints {
+        Ok(if plan.widens() || plan.takes_away() || repoints || redirects {
             Confirm::Person(question)
         } else {
             Confirm::Form(question)

@@ -3,17 +3,21 @@
 //! Nothing here gives a value out; `hand_over` alone does.
 use super::create::{self, CreateCredential};
 use crate::app::App;
+use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
 use crate::ids::VersionId;
 use crate::model::access::Caller;
 use crate::model::credential::{Credential, CredentialType, Scope, SealedField, Source, Stage, Version};
 use crate::model::event::Event;
+use crate::model::probe::{EndSource, Ending};
 use crate::model::suspicion::Kind;
 use crate::ops::hygiene::fingerprint;
 use crate::ops::reach::{self, Need};
 use crate::ops::{entry, refusal, rotation};
 use crate::secret::SecretBytes;
 use crate::services::Catalogue;
+use crate::services::probe::inside::ending;
+use crate::services::probe::is_testable;
 use crate::store::Writer;
 use crate::vault::{Context, Vault};
 use serde::Serialize;
@@ -52,6 +56,8 @@ pub struct Entered {
     pub version: i64,
     /// Whether an earlier value was replaced.
     pub replaced: bool,
+    /// Its service can be asked whether it works; nobody has been asked.
+    pub can_be_tested: bool,
     /// The rotation that it waits in, beside the value that stays in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<String>,
@@ -233,6 +239,9 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) ->
                     version,
                     replaced: replaced && rotating.is_none(),
                     rotation: rotating.map(|open| open.id.0),
+                    can_be_tested: catalogue
+                        .find_service(&credential.service)
+                        .is_some_and(|service| is_testable(&service)),
                     comes_before: match credential.scope {
                         Scope::Personal => create::described(tx, &asking, &others)?,
                         _ => Vec::new(),
@@ -276,7 +285,7 @@ fn store_version(
     file_name: &str,
 ) -> Result<i64> {
     let now = tx.now();
-    let (mut version, sealed) = seal_next(tx, vault, catalogue, caller, credential, values, file_name)?;
+    let mut next = seal_next(tx, vault, catalogue, caller, credential, values, file_name)?;
     // A way back that a rotation needs is kept until it is closed.
     let needed = tx.open_rotation(&credential.org_id, &credential.id)?.and_then(|open| open.old_version);
     // The old current one must leave that stage first: there is one current version at any time.
@@ -295,13 +304,13 @@ fn store_version(
             Stage::Retired => {}
         }
     }
-    insert(tx, &mut version, &sealed)?;
-    credential.current_version = Some(version.number);
+    let number = next.insert(tx)?;
+    credential.current_version = Some(number);
     credential.value_set_at = Some(now);
     credential.value_set_by = Some(caller.user.clone());
     credential.updated_at = now;
     tx.save(credential)?;
-    Ok(version.number)
+    Ok(number)
 }
 
 /// Seals `values` beside the version in use, which stays it.
@@ -314,10 +323,9 @@ fn store_pending(
     values: &[(String, SecretBytes)],
     file_name: &str,
 ) -> Result<i64> {
-    let (mut version, sealed) = seal_next(tx, vault, catalogue, caller, credential, values, file_name)?;
-    version.stage = Stage::Pending;
-    insert(tx, &mut version, &sealed)?;
-    Ok(version.number)
+    let mut next = seal_next(tx, vault, catalogue, caller, credential, values, file_name)?;
+    next.version.stage = Stage::Pending;
+    next.insert(tx)
 }
 
 /// As [`store_pending`], for a value that nobody typed.
@@ -332,9 +340,36 @@ pub(in crate::ops) fn store_made(
     store_pending(tx, vault, catalogue, caller, credential, values, "")
 }
 
-fn insert(tx: &mut Writer<'_>, version: &mut Version, sealed: &[SealedField]) -> Result<()> {
-    tx.insert(version)?;
-    sealed.iter().try_for_each(|field| tx.put_field(&version.id, field))
+/// A version that was sealed and is not stored yet.
+struct Next {
+    version: Version,
+    sealed: Vec<SealedField>,
+    /// When it ends, by what its values say themselves.
+    ends: Vec<(Millis, EndSource)>,
+}
+
+impl Next {
+    /// Stores it. Returns its number.
+    fn insert(&mut self, tx: &mut Writer<'_>) -> Result<i64> {
+        let version = &mut self.version;
+        tx.insert(version)?;
+        self.sealed.iter().try_for_each(|field| tx.put_field(&version.id, field))?;
+        remember_ending(tx, version, &self.ends)?;
+        Ok(version.number)
+    }
+}
+
+/// Keeps when a version ends by what its values say themselves, if they do: the earliest of them.
+fn remember_ending(tx: &mut Writer<'_>, version: &Version, ends: &[(Millis, EndSource)]) -> Result<()> {
+    let Some((ends_at, source)) = ends.iter().copied().min_by_key(|(at, _)| *at) else { return Ok(()) };
+    tx.keep_ending(Ending {
+        credential_id: version.credential_id.clone(),
+        number: version.number,
+        org_id: version.org_id.clone(),
+        ends_at,
+        source,
+        revision: 0,
+    })
 }
 
 /// The next version of `credential` with its sealed fields, not stored yet.
@@ -346,7 +381,7 @@ fn seal_next(
     credential: &Credential,
     values: &[(String, SecretBytes)],
     file_name: &str,
-) -> Result<(Version, Vec<SealedField>)> {
+) -> Result<Next> {
     let specs = credential.field_specs();
     expect_manual(credential)?;
     check_values(credential, &specs, values)?;
@@ -365,6 +400,7 @@ fn seal_next(
         destroyed_at: None,
         revision: 0,
     };
+    let mut ends = Vec::new();
     let (wrapped, sealed) = {
         let context = key_context(vault.instance(), credential, &version);
         let (key, wrapped) = vault.new_data_key(&context)?;
@@ -378,6 +414,7 @@ fn seal_next(
         fingerprint::keep(tx, vault, catalogue, credential, &version, all())?;
         let mut sealed = Vec::new();
         for (name, value) in all() {
+            ends.extend(value.expose(ending));
             let tag = field_tag(name);
             let place = context.field(&tag);
             let bytes = value.expose(|bytes| match credential.kind {
@@ -390,7 +427,7 @@ fn seal_next(
         (wrapped, sealed)
     };
     version.wrapped_key = wrapped;
-    Ok((version, sealed))
+    Ok(Next { version, sealed, ends })
 }
 
 /// As [`Writer::retire_version`].

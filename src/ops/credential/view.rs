@@ -1,4 +1,5 @@
 //! The shapes in which credentials are shown. An allow-list: what is not named here is never shown.
+use super::facts::Facts;
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::ids::{OrgId, TeamId, UserId};
@@ -8,7 +9,7 @@ use crate::model::credential::{Credential, CredentialType, Environment, Scope, S
 use crate::model::org::Org;
 use crate::model::status::StatusReport;
 use crate::ops::echo::suspensions;
-use crate::ops::rotation::{Policies, status_of};
+use crate::ops::rotation::{Policies, status_with};
 use crate::store::{Reader, Usage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,13 +93,14 @@ impl<'r, 't> Names<'r, 't> {
         org: &Org,
         c: &Credential,
         connection: Option<&Connection>,
+        facts: &Facts,
         now: Millis,
     ) -> Result<StatusReport> {
         let policies = match self.policies.take() {
             Some(policies) => policies,
             None => Policies::read(self.tx, &self.org)?,
         };
-        let report = status_of(self.tx, &policies, c, connection, org, now);
+        let report = status_with(self.tx, &policies, c, connection, facts, org, now);
         self.policies = Some(policies);
         report
     }
@@ -122,6 +124,7 @@ pub fn row(
     org: &Org,
     c: &Credential,
     connection: Option<&Connection>,
+    facts: &Facts,
     used: &Usage,
     now: Millis,
 ) -> Result<CredentialRow> {
@@ -139,11 +142,11 @@ pub fn row(
         scope: c.scope,
         owner: names.owner(c.scope, &c.owner_id)?,
         environment: c.environment,
-        status: names.status(org, c, connection, now)?.with_suspensions(c, &suspensions(names.tx, c)?),
+        status: names.status(org, c, connection, facts, now)?.with_suspensions(c, &suspensions(names.tx, c)?),
         shared: c.scope != Scope::Personal,
         set_by,
         created_at: c.created_at,
         last_used_at: used.last_at,
-        expires_at: c.expires_at,
+        expires_at: facts.ends_at(c),
     })
 }

@@ -110,7 +110,7 @@ pub async fn hand_over(app: &App, caller: &Caller, wanted: HandOver) -> Result<V
 /// The way of every hand-over.
 async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
     freshen(app, caller, &asked).await?;
-    let (asking, refusal) = (caller.clone(), asked.refusal());
+    let (asking, refusal, file) = (caller.clone(), asked.refusal(), app.config.file.clone());
     let chosen = app
         .store
         .write(caller, move |tx| {
@@ -143,7 +143,13 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
             let (mut events, mut alarms) = (Vec::new(), Vec::new());
             for c in &chosen {
                 tx.count_use(&c.credential.id, true)?;
-                alarms.extend(canary::watch(tx, &asking, &c.credential, "process", asked.command())?);
+                alarms.extend(canary::watch(
+                    tx,
+                    &asking,
+                    &c.credential,
+                    ("process", asked.command()),
+                    &file,
+                )?);
                 let mut event = asked.used(Event::of("use").on(&c.credential));
                 if let Some(b) = &c.binding {
                     event = event.with("binding", b.variable.clone());

@@ -96,13 +96,14 @@ pub async fn open_for_request(
     let (asking, consumer, agreed, expected) =
         (caller.clone(), meant.consumer.id.clone(), meant.binding.clone(), meant.credential.id.clone());
     let (told_operation, told_host) = (operation.clone(), host.clone());
+    let file = app.config.file.clone();
     let chosen = app
         .store
         .write(caller, move |tx| {
             let chosen = again(tx, &asking, &consumer, &agreed, &expected)?;
             expect_kept(tx, &chosen.credential, &agreed.service)?;
             tx.count_use(&chosen.credential.id, true)?;
-            let alarm = canary::watch(tx, &asking, &chosen.credential, "broker", &told_host)?;
+            let alarm = canary::watch(tx, &asking, &chosen.credential, ("broker", &told_host), &file)?;
             let binding =
                 chosen.binding.as_ref().ok_or_else(|| crate::error::internal("a bound use has a binding"))?;
             let mut event = used(&chosen.credential, binding, &told_operation, &told_host);

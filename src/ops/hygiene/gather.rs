@@ -15,8 +15,10 @@ use crate::model::hygiene::kinds::{LATELY_DAYS, WINDOW_DAYS};
 use crate::model::hygiene::names::{is_configuration, is_vague_description, names_a_secret};
 use crate::model::hygiene::{Inventory, Keeper, Party, Subject, TeamFacts, UsedFrom};
 use crate::model::org::{Membership, Org, Team, TeamRole, User};
-use crate::model::status::{StatusReason, status};
+use crate::model::probe::Ending;
+use crate::model::status::StatusReason;
 use crate::ops::consumer::may_mean;
+use crate::ops::credential::facts::Facts;
 use crate::ops::reach;
 use crate::store::Reader;
 use sha2::Digest;
@@ -187,6 +189,8 @@ struct AtHand {
     bindings: Bindings,
     known: Known,
     texts: Texts,
+    /// When values end, as they or their services say, by credential.
+    endings: HashMap<String, Vec<Ending>>,
 }
 
 impl Rough {
@@ -203,7 +207,11 @@ impl Rough {
         let connections: HashMap<String, Connection> =
             tx.all::<Connection>(&caller.org)?.into_iter().map(|c| (c.credential_id.0.clone(), c)).collect();
         let bindings = Bindings::read(tx, &who, &caller.org, &mut texts, &mut inventory)?;
-        let mut at_hand = AtHand { bindings, known, texts };
+        let mut endings: HashMap<String, Vec<Ending>> = HashMap::new();
+        for ending in tx.all::<Ending>(&caller.org)? {
+            endings.entry(ending.credential_id.0.clone()).or_default().push(ending);
+        }
+        let mut at_hand = AtHand { bindings, known, texts, endings };
         let mut rough = Self { inventory, who, org, versions: Vec::new() };
         let (mut seen, places) = (HashSet::new(), reach::places(&rough.who));
         let overlaps = !rough.who.sees_all();
@@ -231,7 +239,7 @@ impl Rough {
         connection: Option<&Connection>,
         at_hand: &mut AtHand,
     ) {
-        let AtHand { bindings, known, texts } = at_hand;
+        let AtHand { bindings, known, texts, endings } = at_hand;
         let bound = bindings.bound_to(c);
         let name: Arc<str> = c.name.as_str().into();
         if c.scope == Scope::Org {
@@ -241,7 +249,11 @@ impl Rough {
         if !views {
             return;
         }
-        let report = status(c, connection, self.inventory.now, self.org.warn_days, self.org.bin_days);
+        let ending = endings
+            .get(c.id.as_str())
+            .and_then(|all| all.iter().find(|ending| Some(ending.number) == c.current_version).cloned());
+        let facts = Facts { probe: None, ending };
+        let report = facts.status(c, connection, self.inventory.now, &self.org);
         let broad = connection.map(|one| known.broad_scopes(&c.service, one)).unwrap_or_default();
         self.versions.push((c.current_version, fingerprint::is_fingerprinted(c)));
         self.inventory.credentials.push(Subject {
@@ -256,7 +268,7 @@ impl Rough {
             has_vague_description: is_vague_description(&c.description, &c.name, &c.service),
             status: report.status,
             is_rotation_due: report.reasons.contains(&StatusReason::RotationDue),
-            expires_at: c.expires_at,
+            expires_at: facts.ends_at(c),
             rotation_days: c.rotation_days,
             value_set_at: c.value_set_at.filter(|_| c.current_version.is_some()),
             entered_by: texts.of(c.value_set_by.as_ref().unwrap_or(&c.created_by).as_str()),

@@ -14,13 +14,19 @@ pub fn configuration(config: &Config) -> Check {
     Check::ok(
         "configuration",
         format!(
-            "folders ({}), identity ({}), key command ({}), own catalogue ({}), broker {} requests a minute ({}); file {}",
+            "folders ({}), identity ({}), key command ({}), own catalogue ({}), broker {} requests a minute ({}), tests every {} hours \
+             ({}), tests on entry {} ({}), notices ({}); file {}",
             config.places.origin,
             from_file(!file.identity.user.is_empty()),
             from_file(!file.key.command.is_empty()),
             from_file(file.catalogue.folder.is_some()),
             rate.value,
             rate.origin,
+            file.tests.every_hours,
+            from_file(file.tests.every_hours > 0),
+            if file.tests.on_entry { "on" } else { "off" },
+            from_file(file.tests.on_entry),
+            from_file(!file.notices.is_empty()),
             config.places.file().display()
         ),
     )

@@ -22,7 +22,9 @@ use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::{Event, Outcome};
 use crate::model::hygiene::kept::{Acceptance, Fingerprint, KeptReport};
+use crate::model::notice::{Notice, Warning};
 use crate::model::org::{Membership, Org, Team, User};
+use crate::model::probe::{Ending, Probe};
 use crate::model::provider::Provider;
 use crate::model::rotation::{Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy};
 use crate::model::token::Token;
@@ -216,6 +218,10 @@ impl Moves for Team {}
 impl Moves for Membership {}
 impl Moves for Credential {}
 impl Moves for Grant {}
+impl Moves for Probe {}
+impl Moves for Ending {}
+impl Moves for Warning {}
+impl Moves for Notice {}
 impl Moves for Approval {}
 impl Moves for Token {}
 impl Moves for EntryLink {}

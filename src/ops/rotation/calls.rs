@@ -11,7 +11,7 @@ use crate::model::access::Caller;
 use crate::model::credential::{Credential, Version};
 use crate::model::event::{Event, Outcome};
 use crate::model::rotation::{CallState, Finding, Rotation, RotationCall, RotationStage, Way};
-use crate::ops::credential::probe::{Verdict, probe};
+use crate::ops::credential::probe::{Verdict, is_asked, probe};
 use crate::ops::credential::value::{open_fields, store_made};
 use crate::rotation::{Call, Driver, Ended, Fields, Makes, engine};
 use crate::store::{Reader, Writer};
@@ -36,6 +36,8 @@ pub(super) async fn test(
     let Some(driver) = Guide::of(app).driver(c).filter(|driver| driver.tests()) else {
         let probed = probe(app, caller, c, version).await?;
         let finding = match probed.verdict {
+            // What can only be read shows neither that it works nor that it is not dead.
+            Verdict::Valid | Verdict::Limited if !is_asked(app, c) => Finding::CouldNotCheck,
             Verdict::Valid => Finding::Valid,
             Verdict::Refused => Finding::Refused,
             Verdict::Limited => Finding::Limited,

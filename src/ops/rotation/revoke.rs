@@ -27,10 +27,9 @@ pub(super) enum How {
 }
 
 pub(super) fn how(guide: &Guide, c: &Credential, r: &Rotation, input: &AdvanceRotation) -> How {
-    let is_untestable = matches!(r.old_finding, Finding::CouldNotCheck | Finding::Limited);
     match r.way {
         Way::Reconnect => How::Nothing,
-        _ if is_untestable && !input.reason().is_empty() => How::Word,
+        _ if r.old_finding == Finding::CouldNotCheck && !input.reason().is_empty() => How::Word,
         _ if guide.revokes(c) && r.old_finding == Finding::Untested && r.way == Way::Overlap => How::Driver,
         _ => How::Test,
     }
@@ -84,7 +83,7 @@ pub(super) async fn by_driver(app: &App, caller: &Caller, input: AdvanceRotation
         Ok(Ended::Confirmed) => (CallState::Done, Finding::Refused, ""),
         Ok(Ended::Refused) => (CallState::Failed, Finding::Valid, "the service refused to end the old one"),
         Ok(Ended::Unsure) => {
-            (CallState::Unsure, Finding::Limited, "whether the service ended the old one is not known")
+            (CallState::Unsure, Finding::CouldNotCheck, "whether the service ended the old one is not known")
         }
         Err(_) => (CallState::Failed, Finding::Valid, "the service could not be asked to end the old one"),
     };
@@ -99,7 +98,9 @@ pub(super) async fn by_test(app: &App, caller: &Caller, input: AdvanceRotation) 
     let found = calls::test(app, caller, &r, &c, &old).await?;
     let trouble = match found.finding {
         Finding::Refused => String::new(),
-        Finding::Valid => "the service still takes the old one: it has to be ended there".to_owned(),
+        Finding::Valid | Finding::Limited => {
+            "the service still takes the old one: it has to be ended there".to_owned()
+        }
         _ => format!("whether the old one is dead could not be tested: {}", found.message),
     };
     settle(app, caller, input, found.finding, trouble, "test").await

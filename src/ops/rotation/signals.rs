@@ -6,7 +6,8 @@ use crate::ids::{ConsumerId, CredentialId, OrgId};
 use crate::model::access::{Caller, Door};
 use crate::model::credential::Credential;
 use crate::model::event::{Event, Outcome};
-use crate::model::rotation::{Rotation, RotationConsumer, RotationStage, Signal, SignalSource};
+use crate::model::probe::Verdict;
+use crate::model::rotation::{Finding, Rotation, RotationConsumer, RotationStage, Signal, SignalSource};
 use crate::store::{Reader, Writer};
 
 /// What became of a signal.
@@ -86,6 +87,36 @@ pub(super) fn fall_back(
             .with("why", why)
             .with("failed_version", failed.unwrap_or_default()),
     ))
+}
+
+/// A test by ourselves showed what the service says of `version`, which is the one in use: what a rotation makes of that.
+/// Returns the events.
+///
+/// A yes counts for every consumer that has it; a no brings the old one back where a failure may do so, and is kept in the
+/// way of its confirmation where not.
+pub(in crate::ops) fn heard_by_test(
+    tx: &mut Writer<'_>,
+    c: &mut Credential,
+    version: i64,
+    verdict: Verdict,
+) -> Result<Vec<Event>> {
+    let Some(r) = about(tx, &c.org_id, &c.id, version)? else { return Ok(Vec::new()) };
+    let (finding, trouble) = match verdict {
+        Verdict::Valid => (Finding::Valid, ""),
+        Verdict::Refused => (Finding::Refused, "the service refuses the new one"),
+        Verdict::Limited | Verdict::CouldNotCheck => return Ok(Vec::new()),
+    };
+    if finding == Finding::Refused
+        && let Some(back) = fall_back(tx, c, r.clone(), "test")?
+    {
+        return Ok(vec![back]);
+    }
+    if r.finding == finding {
+        return Ok(Vec::new());
+    }
+    let mut r = Rotation { finding, trouble: trouble.into(), ..r };
+    tx.save(&mut r)?;
+    Ok(vec![event("rotation_signal", c, &r).with("source", "test").with("finding", finding.to_string())])
 }
 
 /// A service answered a request that the broker had signed with `version`: it takes it, or it does not.

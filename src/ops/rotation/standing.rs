@@ -6,7 +6,8 @@ use crate::model::connection::Connection;
 use crate::model::credential::Credential;
 use crate::model::org::Org;
 use crate::model::rotation::{effective_days, in_progress};
-use crate::model::status::{StatusReport, status};
+use crate::model::status::StatusReport;
+use crate::ops::credential::facts::Facts;
 use crate::store::Reader;
 use std::collections::HashMap;
 
@@ -38,7 +39,7 @@ impl Policies {
     }
 }
 
-/// As [`status`], with what counts as due and the rotation that is under way.
+/// Its status, with what its last test showed, what counts as due, and the rotation that is under way.
 pub(in crate::ops) fn report(
     tx: &Reader<'_>,
     policies: &Policies,
@@ -47,8 +48,21 @@ pub(in crate::ops) fn report(
     org: &Org,
     now: Millis,
 ) -> Result<StatusReport> {
+    report_with(tx, policies, c, connection, &Facts::of(tx, c)?, org, now)
+}
+
+/// As [`report`], where the facts are read already.
+pub(in crate::ops) fn report_with(
+    tx: &Reader<'_>,
+    policies: &Policies,
+    c: &Credential,
+    connection: Option<&Connection>,
+    facts: &Facts,
+    org: &Org,
+    now: Millis,
+) -> Result<StatusReport> {
     let counted = Credential { rotation_days: policies.days_for(c), ..c.clone() };
-    let report = status(&counted, connection, now, org.warn_days, org.bin_days);
+    let report = facts.status(&counted, connection, now, org);
     Ok(match tx.open_rotation(&c.org_id, &c.id)? {
         Some(open) => in_progress(report, &open),
         None => report,

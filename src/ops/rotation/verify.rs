@@ -61,33 +61,43 @@ async fn compare(
 ) -> Result<Compared> {
     let found = calls::test(app, caller, r, c, new).await?;
     let told = |finding: Finding, trouble: String| Compared { finding, trouble };
-    if found.finding != Finding::Valid {
-        let trouble = match found.finding {
-            Finding::Refused => "the service does not take the new one".to_owned(),
-            Finding::Limited => {
-                "the service limits how often it is asked; the new one is not tested yet".to_owned()
-            }
-            _ => format!("the new one could not be tested: {}", found.message),
-        };
-        return Ok(told(found.finding, trouble));
+    match found.finding {
+        Finding::Valid | Finding::Limited => {}
+        Finding::Refused => return Ok(told(found.finding, "the service does not take the new one".into())),
+        _ => return Ok(told(found.finding, format!("the new one could not be tested: {}", found.message))),
     }
+    let is_limited = found.finding == Finding::Limited;
     let before = match old {
-        Some(old) if !found.account.is_empty() || !found.scopes.is_empty() => {
-            calls::test(app, caller, r, c, old).await?
+        Some(old) if is_limited || !found.account.is_empty() || !found.scopes.is_empty() => {
+            Some(calls::test(app, caller, r, c, old).await?)
         }
-        _ => return Ok(told(Finding::Valid, String::new())),
+        _ => None,
     };
-    Ok(differs(&before, &found)
-        .map_or(told(Finding::Valid, String::new()), |(finding, why)| told(finding, why)))
+    if let Some((finding, why)) = before.as_ref().and_then(|before| differs(before, &found)) {
+        return Ok(told(finding, why));
+    }
+    // What lacks the same permission as the one in use may do as much.
+    let is_as_before = before.is_some_and(|before| before.finding == found.finding);
+    Ok(match is_limited && !is_as_before {
+        true => told(
+            Finding::Limited,
+            "the service takes the new one, and it may not do what the test asks for".into(),
+        ),
+        false => told(Finding::Valid, String::new()),
+    })
 }
 
 /// What the new one is not, compared with the old one while that still works.
 fn differs(before: &Asked, now: &Asked) -> Option<(Finding, String)> {
-    if before.finding != Finding::Valid {
+    if !matches!(before.finding, Finding::Valid | Finding::Limited) {
         return None;
     }
     if !before.account.is_empty() && !now.account.is_empty() && before.account != now.account {
         return Some((Finding::OtherAccount, "the new one is of another account than the old one".into()));
+    }
+    if before.finding == Finding::Valid && now.finding == Finding::Limited {
+        let why = "the new one may not do what the test asks for, and the old one may";
+        return Some((Finding::ScopesMissing, why.into()));
     }
     // Who is told no scopes for the new one knows nothing.
     let missing: Vec<_> = match now.scopes.is_empty() {

@@ -107,6 +107,7 @@ impl Rig {
                     Reply::Json(status, told) => Ok(Answered {
                         status,
                         is_json: true,
+                        headers: Default::default(),
                         body: Zeroizing::new(told.to_string().into_bytes()),
                         retry_after_ms: None,
                     }),

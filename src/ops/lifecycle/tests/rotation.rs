@@ -34,6 +34,30 @@ async fn left_under_old_keys(app: &App, org: &OrgId, active: i64) -> i64 {
 }
 
 #[tokio::test]
+async fn consumers_and_what_tests_found_out_stand_under_the_new_key_too() {
+    let world = World::new().await;
+    let ada = world.person("ada");
+    world.add("ada", "org", "KEY", "a value of the test").await;
+    let bot = json!({"name": "bot", "kind": "agent", "scope": "org", "bindings": [{"variable": "KEY"}]});
+    world.call_with(&ada, "register_consumer", bot, &crate::testing::PersonYes).await.unwrap();
+    let found = crate::model::probe::Probed::of(crate::model::probe::Verdict::Refused, "no");
+    let keep = move |tx: &mut crate::store::Writer<'_>| {
+        let key = [crate::store::Value::Text("KEY".into())];
+        let c = tx.select::<Credential>("WHERE name_key = $1", &key)?.pop().expect("it is there");
+        let event = crate::ops::credential::probe::keep(tx, &c, 1, &found, None)?;
+        tx.record_step(event, ())
+    };
+    world.app.store.write(&ada, keep).await.unwrap();
+
+    rotate_org(&world.app, &ada, Duration::ZERO).await.unwrap();
+
+    let bot = world.call(&ada, "get_consumer", json!({"consumer": "bot"})).await.unwrap();
+    assert_eq!(bot["name"], "bot");
+    let key = world.call(&ada, "get_credential", json!({"credential": "KEY"})).await.unwrap();
+    assert_eq!(key["status"]["reasons"], json!(["probe_refused"]));
+}
+
+#[tokio::test]
 async fn every_row_and_every_value_of_the_org_is_under_the_new_key_and_no_other_org_is_touched() {
     let world = World::new().await;
     for (login, place, name) in [("ada", "org", "A"), ("tess", "core", "B"), ("mia", "personal", "C")] {

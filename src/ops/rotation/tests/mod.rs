@@ -1,6 +1,7 @@
 //! Rotations against a service of our own, which takes what it has been told and nothing else.
 mod campaigns;
 mod ends;
+mod probing;
 mod property;
 mod steps;
 

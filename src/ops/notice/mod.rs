@@ -1,0 +1,182 @@
+//! Telling people without being asked: which credentials end soon, which one its service refuses, which canary was used.
+//!
+//! A notice has names and dates in it and never a value. It waits in the database until it was taken, so that one that a
+//! crash or a dead network cut off goes out later. What is personal is told to nobody else: it is in its owner's status.
+mod send;
+#[cfg(test)]
+mod tests;
+
+pub use send::send_due;
+
+use super::credential::facts::Facts;
+use crate::app::App;
+use crate::clock::{DAY_MS, Millis};
+use crate::config::File;
+use crate::error::Result;
+use crate::ids::{NoticeId, OrgId};
+use crate::model::Word;
+use crate::model::access::{Caller, Door};
+use crate::model::credential::{Credential, Scope};
+use crate::model::event::Event;
+use crate::model::notice::{Notice, NoticeKind, NoticeState, WARN_DAYS, Warning, Way, reached};
+use crate::store::Writer;
+use serde_json::json;
+
+/// How many credentials are looked at in one go.
+const PAGE: i64 = 200;
+/// How long what is over is kept, days.
+const KEPT_DAYS: i64 = 90;
+
+/// The org whose notices this configuration sends, and who it does that as; none where there is nowhere to send them.
+fn sender(file: &File) -> Option<Caller> {
+    let identity = &file.identity;
+    let is_set = !file.notices.is_empty() && !identity.org.is_empty();
+    is_set.then(|| Caller::new(identity.org.as_str().into(), identity.user.as_str().into(), Door::System))
+}
+
+/// Warns of every end that has come near since the last time: once for each of 30, 14, 7 and 1 days.
+///
+/// What is first seen late is told of once, and not four times at once.
+pub async fn warn(app: &App) -> Result<()> {
+    let orgs = app.store.read(|tx| tx.orgs()).await?;
+    for org in orgs {
+        let mut after = String::new();
+        loop {
+            let (id, now, from) = (org.id.clone(), app.now(), after.clone());
+            let until = now.plus_days(WARN_DAYS[0]);
+            let due = app
+                .store
+                .read(move |tx| {
+                    let page = tx.ending_until(&id, now, until, &from, PAGE)?;
+                    let last = page.last().map(|c| c.id.0.clone());
+                    let mut due = Vec::new();
+                    for c in page {
+                        let Some(end) = Facts::of(tx, &c)?.ends_at(&c) else { continue };
+                        let told = tx.warned(&id, &c.id, end)?;
+                        if reached(end, now).iter().any(|days| !told.contains(days)) {
+                            due.push(c);
+                        }
+                    }
+                    Ok((last, due))
+                })
+                .await?;
+            for c in due.1 {
+                warn_of(app, &org.id, c).await?;
+            }
+            match due.0 {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+    }
+    forget_old(app).await
+}
+
+async fn warn_of(app: &App, org: &OrgId, c: Credential) -> Result<()> {
+    let file = app.config.file.clone();
+    let user = c.value_set_by.clone().unwrap_or_else(|| c.created_by.clone());
+    let caller = Caller::new(org.clone(), user, Door::System);
+    let id = c.id.clone();
+    let is_new = app
+        .store
+        .write(&caller, move |tx| {
+            let now = tx.now();
+            let event = Event::of("warn_of_expiry");
+            let Some(c) = tx.find_credential(&c.org_id, &c.id)?.filter(|c| !c.is_deleted()) else {
+                return tx.record_step(event, false);
+            };
+            let Some(end) = Facts::of(tx, &c)?.ends_at(&c) else { return tx.record_step(event, false) };
+            // Again, inside: another process may have been faster.
+            let told = tx.warned(&c.org_id, &c.id, end)?;
+            let new: Vec<_> = reached(end, now).into_iter().filter(|days| !told.contains(days)).collect();
+            let Some(nearest) = new.last().copied() else { return tx.record_step(event, false) };
+            for days in new {
+                tx.insert(&mut Warning {
+                    credential_id: c.id.clone(),
+                    ends_at: end,
+                    days,
+                    org_id: c.org_id.clone(),
+                    at: now,
+                    revision: 0,
+                })?;
+            }
+            queue(tx, &file, &c, NoticeKind::Expiring, Some(end))?;
+            tx.record_step(event.on(&c).with("days", nearest), true)
+        })
+        .await?;
+    if is_new {
+        app.changed(org, &id);
+    }
+    Ok(())
+}
+
+/// Puts what there is to tell of `c` on its way, to every place that the configuration names.
+pub(in crate::ops) fn queue(
+    tx: &mut Writer<'_>,
+    file: &File,
+    c: &Credential,
+    kind: NoticeKind,
+    ends_at: Option<Millis>,
+) -> Result<()> {
+    let is_ours = sender(file).is_some_and(|caller| caller.org == c.org_id);
+    if !is_ours || c.scope == Scope::Personal {
+        return Ok(());
+    }
+    let now = tx.now();
+    let notices = &file.notices;
+    let ways = [(Way::Webhook, notices.webhook.is_some()), (Way::Mail, !notices.mail_to.is_empty())];
+    for (way, _) in ways.into_iter().filter(|(_, is_set)| *is_set) {
+        let id = NoticeId::fresh();
+        let days = ends_at.map(|end| (end.0 - now.0 + DAY_MS - 1) / DAY_MS);
+        let body = json!({
+            "id": id.as_str(), "type": kind.as_str(), "at": now, "org": c.org_id.as_str(),
+            "credential": {
+                "id": c.id.as_str(), "name": c.name, "scope": c.scope, "service": c.service,
+                "environment": c.environment,
+            },
+            "expires_at": ends_at, "days_left": days, "next": next(c, kind),
+        });
+        tx.insert(&mut Notice {
+            id,
+            org_id: c.org_id.clone(),
+            credential_id: c.id.clone(),
+            kind,
+            way,
+            body: body.to_string(),
+            state: NoticeState::Waiting,
+            attempts: 0,
+            due_at: Some(now),
+            last_error: String::new(),
+            created_at: now,
+            revision: 0,
+        })?;
+    }
+    Ok(())
+}
+
+fn next(c: &Credential, kind: NoticeKind) -> String {
+    match kind {
+        NoticeKind::Expiring => format!("Make a new one at its service, then run `{}`.", c.set_command()),
+        NoticeKind::Refused => {
+            format!("Its service does not take it. Make a new one there, then run `{}`.", c.set_command())
+        }
+        NoticeKind::CanaryUsed => {
+            "Nothing should use it. Run `unsaid canary list` to see who did.".to_owned()
+        }
+    }
+}
+
+async fn forget_old(app: &App) -> Result<()> {
+    let Some(caller) = sender(&app.config.file) else { return Ok(()) };
+    let (org, before) = (caller.org.clone(), app.now().plus_days(-KEPT_DAYS));
+    let id = org.clone();
+    if !app.store.read(move |tx| tx.has_old_notices(&id, before)).await? {
+        return Ok(());
+    }
+    app.store
+        .write(&caller, move |tx| {
+            tx.forget_old_notices(&org, before)?;
+            tx.record_step(Event::of("forget_notices"), ())
+        })
+        .await
+}
