@@ -112,6 +112,7 @@ codes! {
     EntryNotFound "entry_not_found" Missing "Ask the assistant for a new link, or run `unsaid set NAME` (a connection: `unsaid connect NAME`)."
     ApprovalNotFound "approval_not_found" Missing "Run `unsaid approve` without an id to see the open ones."
     ConsumerNotFound "consumer_not_found" Missing "Call list_consumers to see the consumers there are."
+    RotationNotFound "rotation_not_found" Missing "Call list_rotations to see the rotations there are."
     ToolNotFound "tool_not_found" Missing "Call tools/list to see the tools there are."
     ResourceNotFound "resource_not_found" Missing "Call resources/list to see the resources there are."
     CommandNotFound "command_not_found" Missing "Check the command's spelling, and that it is on the PATH of this shell."
@@ -136,6 +137,8 @@ codes! {
     AlreadyInitialised "already_initialised" Conflict "This vault exists. Set UNSAID_HOME to another folder for another one."
     ApprovalClosed "approval_closed" Conflict "It was decided, or its time is over. Ask for a new one."
     EntryClosed "entry_closed" Conflict "Ask the assistant for a new link, or run `unsaid set NAME` (a connection: `unsaid connect NAME`)."
+    RotationOpen "rotation_open" Conflict "Go on with the one that is under way: get_rotation shows it, abort_rotation ends it."
+    WrongStage "wrong_stage" Conflict "Call get_rotation: it says which step comes next."
     NothingToDo "nothing_to_do" Conflict "It is that way already."
 
     TooManyRequests "too_many_requests" Limited "Wait, then call again more slowly."

@@ -56,6 +56,11 @@ id! {
     ApprovalId
     SlotId
     BackupId
+    RotationId
+    /// Several rotations that were started together.
+    CampaignId
+    /// One call of a rotation to a service.
+    CallId
 }
 
 #[cfg(test)]

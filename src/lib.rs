@@ -13,7 +13,7 @@
 //!                      ▼
 //!                     ops              what a caller can ask for: every rule, once
 //!                      │
-//!  oauth ── import ── wrap ── inject   engines: effects outside, protocols
+//!  oauth ── import ── wrap ── inject ── rotation   engines: effects outside, protocols
 //!                      │
 //!        store ── vault ── services    adapters: disk, cryptography, catalogue
 //!                      │
@@ -61,6 +61,7 @@ pub mod inject;
 pub mod mcp;
 pub mod oauth;
 pub mod ops;
+pub mod rotation;
 pub mod secret;
 pub mod services;
 pub mod store;

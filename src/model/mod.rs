@@ -16,6 +16,7 @@ pub mod org;
 pub mod pattern;
 pub mod provider;
 pub mod resolution;
+pub mod rotation;
 pub mod status;
 pub mod suspicion;
 pub mod text;
