@@ -10,13 +10,17 @@
 use crate::error::{Code, Error, Result, internal, invalid};
 use reqwest::Client;
 use reqwest::redirect::Policy;
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
@@ -59,6 +63,14 @@ impl std::fmt::Debug for Names {
         f.write_str(if self.0.is_some() { "Names(handed in)" } else { "Names(this machine's)" })
     }
 }
+
+/// A connection that something else than HTTP goes over.
+pub type Stream = Box<dyn Duplex>;
+
+/// What can be read from and written to.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 fn unreachable(url: &Url, why: &str) -> Error {
     let host = url.host_str().unwrap_or_default();
@@ -154,6 +166,57 @@ impl Outbound {
             false => Err(invalid(format!("{named} is not in the public network"))
                 .next("An admin can allow it: `[outbound] allow = [\"host:port\"]` in unsaid.toml.")),
         }
+    }
+
+    /// A connection to `host`, by the same rules: to an address that was looked at, and to no other.
+    ///
+    /// Fails with a text that may be shown. Behind a proxy there is none, for it passes HTTP on and nothing else.
+    pub async fn tcp_to(&self, host: &str, port: u16) -> Result<Stream, Cow<'static, str>> {
+        if self.proxy.is_some() {
+            return Err("everything goes through a proxy here, which passes on no such connection".into());
+        }
+        let url = Url::parse(&format!("https://{host}:{port}/")).map_err(|_| "its host is no name")?;
+        let found = self.addresses(&url, self.names(&url, "")).await.map_err(|e| match e.code {
+            Code::InvalidInput => Cow::from(format!(
+                "{host}:{port} is not in the public network, and `[outbound] allow` does not name it"
+            )),
+            _ => "its name has no address, or it is not to be reached".into(),
+        })?;
+        let connect = async {
+            for address in found {
+                if let Ok(stream) = TcpStream::connect(address).await {
+                    return Some(stream);
+                }
+            }
+            None
+        };
+        match tokio::time::timeout(CONNECT, connect).await {
+            Ok(Some(stream)) => Ok(Box::new(stream)),
+            _ => Err("no connection".into()),
+        }
+    }
+
+    /// As [`Outbound::tcp_to`], with TLS from the first byte.
+    pub async fn tls_to(&self, host: &str, port: u16) -> Result<Stream, Cow<'static, str>> {
+        let stream = self.tcp_to(host, port).await?;
+        self.tls_over(host, stream).await
+    }
+
+    /// TLS over a connection to `host`, whose certificate must be for it.
+    pub async fn tls_over(&self, host: &str, stream: Stream) -> Result<Stream, Cow<'static, str>> {
+        let tls = self.tls().map_err(|_| "the [outbound] settings cannot be used")?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(|_| "its host is no name")?;
+        match tokio::time::timeout(CONNECT, TlsConnector::from(Arc::new(tls)).connect(name, stream)).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(_)) => Err("TLS did not come about, or its certificate is not trusted".into()),
+            Err(_) => Err("it did not answer in time".into()),
+        }
+    }
+
+    /// Whether the configuration names `host:port`, which then need not be public.
+    pub fn is_named(&self, host: &str, port: u16) -> bool {
+        Url::parse(&format!("https://{host}:{port}/")).is_ok_and(|url| self.names(&url, ""))
     }
 
     pub(super) fn client(
