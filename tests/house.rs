@@ -33,7 +33,10 @@ const MAY: &[(&str, &[&str])] = &[
     ("wrap", &["model", "services"]),
     ("rotation", &["config", "model", "services", "store"]),
     ("app", &["config", "model", "rotation", "services", "store", "vault"]),
-    ("ops", &["app", "config", "import", "inject", "model", "oauth", "rotation", "services", "store", "vault"]),
+    (
+        "ops",
+        &["app", "config", "import", "inject", "model", "oauth", "rotation", "services", "store", "vault"],
+    ),
     ("front", &[]),
     ("mcp", &["app", "front", "model", "ops"]),
     ("web", &["app", "front", "model", "ops"]),

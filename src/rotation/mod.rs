@@ -2,5 +2,6 @@
 //!
 //! It decides nothing: what may happen is `model::rotation`'s, who may ask for it `ops`'.
 pub mod driver;
+pub mod drivers;
 
-pub use driver::{Call, Driver, Drivers, Ended, Made, Makes, Tested};
+pub use driver::{Call, Created, Driver, Drivers, Ended, Fields, Made, Makes, Tested};
