@@ -5,8 +5,9 @@
 //! goes over the wire, so that neither a log nor a listener has it. Sessions that are open live on.
 use super::super::driver::{Call, Created, Driver, Ended, Fields, Made, Makes, Tested};
 use super::login::{Login, found, fresh_password, not_in};
+use super::{expect_same_server, is_same_server};
 use crate::config::Rotation;
-use crate::error::{Result, internal, invalid};
+use crate::error::{Result, internal};
 use crate::ids::CredentialId;
 use crate::model::credential::Credential;
 use crate::model::rotation::Finding;
@@ -138,18 +139,6 @@ impl Postgres {
 
 fn alter(role: &str, password: &str) -> Zeroizing<String> {
     Zeroizing::new(format!("ALTER ROLE {} PASSWORD '{}'", quoted(role), verifier(password)))
-}
-
-/// What was entered beside the one in use may be of another server: nothing is changed there by the old one's rights.
-fn expect_same_server(old: &Place, new: &Place) -> Result<()> {
-    match is_same_server(old, new) {
-        true => Ok(()),
-        false => Err(invalid("the old value and the new one are of different servers")),
-    }
-}
-
-fn is_same_server(one: &Place, other: &Place) -> bool {
-    (&one.host, one.port) == (&other.host, other.port)
 }
 
 impl Driver for Postgres {
