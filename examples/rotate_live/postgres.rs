@@ -101,6 +101,7 @@ pub async fn all(report: &mut Report) {
     one_role(report, &server, &mut made).await;
     lost_answers(report, &server, &between, &mut made).await;
     refusals(report, &server).await;
+    with_tls(report, &server, &mut made).await;
     log_is_clean(report, &made);
 }
 
@@ -275,6 +276,34 @@ async fn refusals(report: &mut Report, server: &Server) {
     let turn = Turn::of(&closed, &c, None, server.pair(server.port, "poor", "app_b", "first-of-poor"));
     let found = turn.test(&turn.current()).await.finding;
     report.is("a private address that nobody allowed is not called", found == Finding::CouldNotCheck);
+}
+
+/// With TLS nothing needs to be allowed but a private address; a certificate that nobody trusts ends it before the password.
+async fn with_tls(report: &mut Report, server: &Server, made: &mut Vec<String>) {
+    let c = credential("one", "postgres", &ONE);
+    let value = |sslmode: &str| {
+        let mut all = server.one(server.port, "poor", "first-of-poor");
+        all.retain(|(name, _)| name != "SSLMODE");
+        all.extend(fields(&[("SSLMODE", sslmode)]));
+        all
+    };
+    let trusting = Outbound { ca_file: Some(told("ROTATE_CA").into()), ..server.outbound.clone() };
+    let strange = Postgres::new(server.outbound.clone(), Arc::default());
+    for mode in ["require", "prefer", "verify-full"] {
+        let found = strange.test(&c, &value(mode)).await.map(|tested| tested.finding);
+        report.is(
+            &format!("TLS, {mode}: an unknown certificate is not signed in to"),
+            found.ok() == Some(Finding::CouldNotCheck),
+        );
+        let turn = Turn::of(&strange, &c, None, value(mode));
+        report.is(&format!("TLS, {mode}: nothing is changed there"), turn.set(&turn.invent()).await.is_err());
+    }
+    let driver = Postgres::new(trusting, Arc::default());
+    let turn = Turn::of(&driver, &c, None, value("require"));
+    let new = turn.invent();
+    made.push(field(&new, "PASSWORD"));
+    report.is("TLS: set", turn.set(&new).await.ok() == Some(Ended::Confirmed));
+    report.is("TLS: the new one works", turn.test(&new).await.finding == Finding::Valid);
 }
 
 /// The server logs every statement, as it was told to.

@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+CERTIFICATE = Path(__file__).parent.parent / "providers" / "certificate.py"
 EXAMPLE = os.path.abspath(sys.argv[1])
 
 
@@ -66,8 +67,8 @@ def running(args: list[str], who: dict, home: Path, port: int):
         process.wait(30)
 
 
-def rotate(which: str, port: int, admin: str, log: Path) -> bool:
-    env = os.environ | {"ROTATE_PORT": str(port), "ROTATE_ADMIN": admin, "ROTATE_LOG": str(log)}
+def rotate(which: str, port: int, admin: str, log: Path, ca: str = "") -> bool:
+    env = os.environ | {"ROTATE_PORT": str(port), "ROTATE_ADMIN": admin, "ROTATE_LOG": str(log), "ROTATE_CA": ca}
     return subprocess.run([EXAMPLE, which], env=env, timeout=300).returncode == 0
 
 
@@ -89,12 +90,21 @@ def postgres() -> bool | None:
             [initdb, "-D", data, "-U", "postgres", f"--pwfile={word}", "-A", "scram-sha-256", "--locale=C.UTF-8", "-N"],
             check=True, stdout=subprocess.DEVNULL, cwd=home, env={"PATH": os.environ["PATH"], "HOME": str(home)}, **who,
         )
-        settings = ["-c", "log_statement=all", "-c", "logging_collector=on", "-c", f"log_directory={home}",
+        subprocess.run([sys.executable, "-B", CERTIFICATE, home / "tls"], check=True, stdout=subprocess.DEVNULL)
+        (home / "tls").chmod(0o755)
+        key = data / "server.key"
+        shutil.copy(home / "tls" / "key.pem", key)
+        shutil.copy(home / "tls" / "certificate.pem", data / "server.crt")
+        for path in [key, data / "server.crt"]:
+            path.chmod(0o600)
+            if who:
+                os.chown(path, who["user"], who["group"])
+        settings = ["-c", "ssl=on", "-c", "log_statement=all", "-c", "logging_collector=on", "-c", f"log_directory={home}",
                     "-c", "log_filename=log", "-c", "log_file_mode=0644"]
         args = [server, "-D", str(data), "-k", str(home), "-h", "127.0.0.1", "-p", str(port), *settings]
         with running(args, who, home, port):
             time.sleep(1)
-            return rotate("postgres", port, admin, log)
+            return rotate("postgres", port, admin, log, str(home / "tls" / "ca.pem"))
 
 
 def mariadb() -> bool | None:

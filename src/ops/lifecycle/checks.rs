@@ -14,13 +14,16 @@ pub fn configuration(config: &Config) -> Check {
     Check::ok(
         "configuration",
         format!(
-            "folders ({}), identity ({}), key command ({}), own catalogue ({}), broker {} requests a minute ({}); file {}",
+            "folders ({}), identity ({}), key command ({}), own catalogue ({}), broker {} requests a minute ({}), rotation by {} services and {} programs ({}); file {}",
             config.places.origin,
             from_file(!file.identity.user.is_empty()),
             from_file(!file.key.command.is_empty()),
             from_file(file.catalogue.folder.is_some()),
             rate.value,
             rate.origin,
+            file.rotation.services.len(),
+            file.rotation.credential.values().filter(|said| !said.command.is_empty()).count(),
+            from_file(file.rotation != Default::default()),
             config.places.file().display()
         ),
     )
