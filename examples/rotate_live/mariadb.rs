@@ -131,7 +131,10 @@ async fn two_users(
         );
     }
     let (tried, refused) = programs.stop().await;
-    println!("FIGURE mariadb, two users, {RATE} new connections/s: {tried} logins, {} failed", refused.len());
+    say(&format!(
+        "FIGURE mariadb, two users, {RATE} new connections/s: {tried} logins, {} failed",
+        refused.len()
+    ));
     report.is("two users: no login failed", refused.is_empty() && tried > 250);
 }
 

@@ -156,10 +156,10 @@ async fn two_roles(report: &mut Report, server: &Server, made: &mut Vec<String>)
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (tried, refused) = programs.stop().await;
-    println!(
+    say(&format!(
         "FIGURE postgres, two roles, {RATE} new connections/s: {tried} logins, {} failed",
         refused.len()
-    );
+    ));
     report.is("two roles: no login failed", refused.is_empty() && tried > 300);
 }
 
@@ -195,11 +195,11 @@ async fn a_failing_one(report: &mut Report, server: &Server, made: &mut Vec<Stri
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (tried, refused) = programs.stop().await;
     let late = refused.iter().filter(|at| **at > after).count();
-    println!(
+    say(&format!(
         "FIGURE postgres, a new password that fails: back after {} ms; {tried} logins, {} failed meanwhile, {late} after",
         back.as_millis(),
         refused.len()
-    );
+    ));
     report.is("failing: back within 5 s, none failed after it", back < Duration::from_secs(5) && late == 0);
     report.is("failing: the old one still works", turn.test(&old).await.finding == Finding::Valid);
 }
@@ -226,7 +226,7 @@ async fn one_role(report: &mut Report, server: &Server, made: &mut Vec<String>) 
         report.is("one role: the new one survives that", turn.test(&new).await.finding == Finding::Valid);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let (tried, refused) = programs.stop().await;
-        println!("FIGURE postgres, one role: {tried} logins, {} failed in the gap", refused.len());
+        say(&format!("FIGURE postgres, one role: {tried} logins, {} failed in the gap", refused.len()));
     }
 }
 

@@ -51,7 +51,7 @@ impl<'a> Login<'a> {
         };
         let refused = |why: Why| invalid(format!("{} cannot be used: {why}", self.credential.label()));
         if let Some(field) = self.url_field() {
-            return Place::of_url(&*text(fields, &field)?, self.port).map_err(refused);
+            return Place::of_url(&text(fields, &field)?, self.port).map_err(refused);
         }
         let part = |names: &[&str]| self.name(names, true).map(|name| text(fields, &name)).transpose();
         let host = match &self.said.host {
@@ -111,7 +111,7 @@ impl<'a> Login<'a> {
         let mut fields = Fields::new();
         for (name, value) in old {
             let value = if url_field.as_ref() == Some(name) {
-                with_login(&*text(old, name)?, &user, &password)?
+                with_login(&text(old, name)?, &user, &password)?
             } else if is_one_of(&["password"], name) {
                 secret(&password)
             } else if is_one_of(&USERS, name) {

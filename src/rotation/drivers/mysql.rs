@@ -115,7 +115,7 @@ impl Mysql {
             Err(failed) => return Err(not_in(failed)),
         };
         let whom = if call.admin.is_none() { Whom::Oneself } else { Whom::Other(&old.user) };
-        let statement = alter(&mut session, whom, &*fresh_password()?, false).await?;
+        let statement = alter(&mut session, whom, &fresh_password()?, false).await?;
         self.ended(session, &statement, &old).await
     }
 

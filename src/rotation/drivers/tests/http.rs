@@ -63,7 +63,7 @@ async fn gitlab_rotates_in_place_with_an_end_and_a_lost_answer_is_a_lost_value()
 
     assert_eq!(text(&made.fields, "TOKEN"), "of-now");
     assert_eq!((gitlab.makes(), gitlab.overlaps(&c), gitlab.revokes()), (Makes::Service, Some(false), false));
-    let asked = asked.lock().unwrap();
+    let asked = std::mem::take(&mut *asked.lock().unwrap());
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].0, "/api/v4/personal_access_tokens/self/rotate");
     assert_eq!(asked[0].1, r#"{"expires_at":"2026-09-29"}"#);
