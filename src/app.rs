@@ -4,6 +4,7 @@ use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::ids::{self, OrgId, SlotId};
 use crate::model::suspicion::Detector;
+use crate::rotation::Drivers;
 use crate::secret::Secret;
 use crate::services::client::Outbound;
 use crate::services::wire::Wire;
@@ -28,6 +29,8 @@ pub struct App {
     pub wire: Wire,
     /// What serves the pages where people enter values, in a process that has such a thing.
     pub pages: OnceLock<Arc<dyn Pages>>,
+    /// What rotates values at services by itself.
+    pub drivers: OnceLock<Arc<Drivers>>,
 }
 
 /// The pages as operations see them: a port, for what serves them stands above.
@@ -219,6 +222,7 @@ impl App {
             servers,
             clock,
             pages: OnceLock::new(),
+            drivers: OnceLock::new(),
         }
     }
 

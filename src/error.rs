@@ -112,6 +112,8 @@ codes! {
     EntryNotFound "entry_not_found" Missing "Ask the assistant for a new link, or run `unsaid set NAME` (a connection: `unsaid connect NAME`)."
     ApprovalNotFound "approval_not_found" Missing "Run `unsaid approve` without an id to see the open ones."
     ConsumerNotFound "consumer_not_found" Missing "Call list_consumers to see the consumers there are."
+    AlertNotFound "alert_not_found" Missing "Run `unsaid canary` to see the open alerts."
+    FindingNotFound "finding_not_found" Missing "Call audit_credentials to see the findings there are, or run `unsaid audit`."
     RotationNotFound "rotation_not_found" Missing "Call list_rotations to see the rotations there are."
     ToolNotFound "tool_not_found" Missing "Call tools/list to see the tools there are."
     ResourceNotFound "resource_not_found" Missing "Call resources/list to see the resources there are."
@@ -161,6 +163,7 @@ codes! {
     Unreachable "unreachable" Unavailable "Check the address and the network, then try again."
     CommandNotExecutable "command_not_executable" Unavailable "Make it executable with `chmod +x`, or name the program that reads it."
     CommandNotStarted "command_not_started" Unavailable "Nothing ran. Try again; if it repeats, the cause is in the log."
+    ScanIncomplete "scan_incomplete" Unavailable "Make readable what was named, or search as somebody who may read it; then search again."
     ConfigInvalid "config_invalid" Unavailable "Correct the setting this message names."
 
     Integrity "integrity_failure" Internal "Somebody changed the database behind our back. Run `unsaid doctor`, and restore a backup if you did not do it."

@@ -56,6 +56,7 @@ id! {
     ApprovalId
     SlotId
     BackupId
+    AlertId
     RotationId
     /// Several rotations that were started together.
     CampaignId

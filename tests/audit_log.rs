@@ -9,6 +9,7 @@ use unsaid::app::App;
 use unsaid::error::{Code, Error};
 use unsaid::ids::CredentialId;
 use unsaid::model::access::Caller;
+use unsaid::model::canary::CanaryAlert;
 use unsaid::model::echo::MOST_ECHOES;
 use unsaid::model::event::{AuditRow, Event};
 use unsaid::model::token::Purpose;
@@ -59,10 +60,27 @@ fn everything(w: &World) -> Vec<Vec<Cell>> {
     all
 }
 
+/// Stands for the first finding of ada's report.
+const FINDING: &str = "the first finding";
+/// Of a canary of the org.
+const ALERT: &str = "the-alert";
+
+/// `arguments` with the finding that is meant, and until when it is accepted.
+fn with_finding(mut arguments: Value, (finding, until): &(String, String)) -> Value {
+    if arguments["id"] == FINDING {
+        arguments["id"] = finding.as_str().into();
+        arguments["until"] = until.as_str().into();
+    }
+    arguments
+}
+
 /// One good call of every operation that does more than read, in an order that works, by an admin in person.
 fn life() -> Vec<(&'static str, Value)> {
     let why = "a test";
     vec![
+        ("accept_finding", json!({"id": FINDING, "reason": why})),
+        ("mark_canary", json!({"credential": "ROTATED"})),
+        ("acknowledge_canary", json!({"alert": ALERT})),
         ("create_credential", json!({"name": "A_KEY", "scope": "org"})),
         ("update_credential", json!({"credential": "A_KEY", "description": "new words"})),
         ("set_credential_value", json!({"credential": "A_KEY"})),
@@ -81,7 +99,12 @@ fn life() -> Vec<(&'static str, Value)> {
         ("delete_oauth_provider", json!({"provider": "hub"})),
         ("register_consumer", json!({"name": "bot", "scope": "org", "bindings": [{"variable": "A_KEY"}]})),
         ("update_consumer", json!({"consumer": "bot", "set_bindings": [{"variable": "B_KEY"}]})),
+        ("report_use", json!({"consumer": "bot", "outcome": "ok"})),
         ("remove_consumer", json!({"consumer": "bot"})),
+        ("start_rotation", json!({"credential": "ROTATED"})),
+        ("advance_rotation", json!({"rotation": "ROTATED"})),
+        ("abort_rotation", json!({"rotation": "ROTATED"})),
+        ("set_rotation_policy", json!({"credential": "ROTATED", "days": 90})),
         ("set_policy", json!({"bin_days": 31})),
         ("add_user", json!({"login": "new"})),
         ("update_user", json!({"user": "new", "display_name": "New"})),
@@ -95,8 +118,9 @@ fn life() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The token that `life` ends, and the suspension that it lifts.
-async fn prepare(w: &World) {
+/// The token that `life` ends, the suspension that it lifts, the alert, and the value that it rotates. Returns a finding, and a day.
+async fn prepare(w: &World) -> (String, String) {
+    w.add("ada", "org", "ROTATED", "words").await;
     let laptop = NewToken {
         label: "laptop".into(),
         user: None,
@@ -109,16 +133,39 @@ async fn prepare(w: &World) {
     };
     create(&w.app, &w.person("ada"), laptop).await.unwrap();
     let id = CredentialId(w.add("ada", "org", "REPEATED_KEY", "v").await);
+    let (ada, now) = (w.person("ada"), w.app.now());
+    let mut alert = CanaryAlert {
+        id: ALERT.into(),
+        org_id: w.org.clone(),
+        credential_id: id.clone(),
+        user_id: ada.user.clone(),
+        door: "cli".into(),
+        client: String::new(),
+        consumer: String::new(),
+        how: "process".into(),
+        place: String::new(),
+        first_at: now,
+        last_at: now,
+        times: 1,
+        acknowledged_at: None,
+        acknowledged_by: None,
+        revision: 0,
+    };
     w.app
         .store
-        .write(&w.person("ada"), move |tx| {
+        .write(&ada, move |tx| {
             for _ in 0..MOST_ECHOES {
                 tx.count_echo(&id, "acme", 1)?;
             }
+            tx.insert(&mut alert)?;
             tx.record_step(Event::of("use"), ())
         })
         .await
         .unwrap();
+    // A report that differs from the last one leaves an event of its own: everybody has had theirs.
+    w.call(&w.person("otto"), "audit_credentials", json!({})).await.unwrap();
+    let report = w.call(&w.person("ada"), "audit_credentials", json!({})).await.unwrap();
+    (report["findings"][0]["id"].as_str().unwrap().to_owned(), now.plus_days(30).to_string())
 }
 
 #[tokio::test]
@@ -132,8 +179,9 @@ async fn a_03_every_change_and_every_refusal_leaves_exactly_one_event() {
     let changing: BTreeSet<_> = changing.difference(&outside).copied().collect();
     assert_eq!(tried, changing, "life() has a call for every operation that does more than read");
 
-    prepare(&w).await;
+    let finding = prepare(&w).await;
     for (name, arguments) in life() {
+        let arguments = with_finding(arguments, &finding);
         let before = rows(&w).await.len();
         let refused = w.call_with(&w.person("otto"), name, arguments.clone(), &PersonYes).await.unwrap_err();
         let after = rows(&w).await;
@@ -194,9 +242,10 @@ const FAULTS: [(&str, &str); 3] = [
 async fn a_01_nothing_changes_while_the_log_cannot_be_written() {
     for (fault, repair) in FAULTS {
         let w = World::new().await;
-        prepare(&w).await;
+        let finding = prepare(&w).await;
         w.add("ada", "org", "ORG_KEY", "words").await;
         for (name, arguments) in life() {
+            let arguments = with_finding(arguments, &finding);
             edit(&w, fault);
             let before = everything(&w);
             let e = w.call_with(&w.person("ada"), name, arguments.clone(), &PersonYes).await.unwrap_err();

@@ -149,7 +149,139 @@ fn echoes() -> Vec<String> {
         data_encoding::HEXLOWER.encode(bytes),
         value.replace('/', "%2F").replace('+', "%2B"),
         value.replace('/', "\\/"),
+        value.replace('/', "\\u002f").replace('+', "\\u002B"),
+        value.replace('A', "\\u0041"),
+        escaped(&value),
+        escaped(&escaped(&value)),
+        escaped(&data_encoding::BASE64.encode(bytes)),
     ]
+}
+
+/// Every character as `\u0041`.
+fn escaped(text: &str) -> String {
+    text.bytes().map(|byte| format!("\\u{byte:04x}")).collect()
+}
+
+#[tokio::test]
+async fn b_24_what_is_escaped_and_is_not_the_value_reaches_the_caller_as_it_was_sent() {
+    for text in [escaped("sk-Ab9x/Q+8"), escaped(&value()[..11]), r"C:\new \u00 \ud83d\ude00 \".to_owned()] {
+        let said = text.clone();
+        let service = Service::start(move |n, _| match n {
+            0 => vec![answer("200 OK", "", &said)],
+            _ => vec![chunked(&[said.as_bytes()]).concat()],
+        })
+        .await;
+        let broker = Brokered::plain(service.address, |_, _| {}).await;
+
+        for _ in 0..2 {
+            assert_eq!(body(&broker.get("/v1/echo").await), text);
+        }
+        assert!(broker.ended(2).await.iter().all(|ended| !ended.was_echoed));
+    }
+}
+
+/// The pieces of an answer without a length.
+fn chunked(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    let piece = |piece: &&[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+    std::iter::once(head).chain(pieces.iter().map(piece)).chain([b"0\r\n\r\n".to_vec()]).collect()
+}
+
+#[tokio::test]
+async fn b_25_an_echo_counts_though_the_answer_breaks_off_or_nobody_reads_it_to_its_end() {
+    for is_broken in [true, false] {
+        for echo in [format!("you are {}.", value()), format!("you are {}", escaped(&value()[..30]))] {
+            let said = echo.clone();
+            let service = Service::start(move |_, _| {
+                let mut pieces = chunked(&[said.as_bytes()]);
+                pieces.pop();
+                // Without its last piece the answer is not over; an empty one ends the connection.
+                pieces.extend(is_broken.then(Vec::new));
+                pieces
+            })
+            .await;
+            let broker = Brokered::plain(service.address, |_, _| {}).await;
+            if is_broken {
+                assert!(!broker.get("/v1/echo").await.contains(&echo[8..]));
+            } else {
+                let mut stream = TcpStream::connect(broker.address).await.unwrap();
+                stream.write_all(broker.head("GET", "/v1/echo", "").as_bytes()).await.unwrap();
+                let mut seen = Vec::new();
+                while !String::from_utf8_lossy(&seen).contains("you are ") {
+                    assert!(stream.read_buf(&mut seen).await.unwrap() > 0);
+                }
+                drop(stream);
+            }
+
+            let ended = broker.ended(1).await[0];
+
+            // What is cut off before it is all there is known at the end alone, and shown to nobody.
+            assert_eq!(ended.was_echoed, is_broken || echo.ends_with('.'), "{ended:?}");
+            let how = if is_broken { Outcome::Failed("the answer broke off") } else { Outcome::Aborted };
+            assert_eq!(ended.outcome, how);
+        }
+    }
+    // One that was not in it does not count, however it ends.
+    for is_broken in [true, false] {
+        let service = Service::start(move |_, _| {
+            let mut pieces = chunked(&[b"you are somebody, sk-Ab9x", b" and more"]);
+            pieces.pop();
+            pieces.extend(is_broken.then(Vec::new));
+            pieces
+        })
+        .await;
+        let broker = Brokered::plain(service.address, |_, _| {}).await;
+        let mut stream = TcpStream::connect(broker.address).await.unwrap();
+        stream.write_all(broker.head("GET", "/v1/x", "").as_bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        // What breaks off need not arrive to its last piece.
+        while !String::from_utf8_lossy(&seen).contains(" and more") {
+            if stream.read_buf(&mut seen).await.unwrap_or(0) == 0 {
+                break;
+            }
+        }
+        drop(stream);
+
+        assert!(!broker.ended(1).await[0].was_echoed);
+    }
+}
+
+#[tokio::test]
+async fn b_24_of_basic_authorization_the_pair_and_the_password_are_masked_too() {
+    let pair = format!("mia:{}", value());
+    let encoded = data_encoding::BASE64.encode(pair.as_bytes());
+    let of_fields = Placement::Basic { username: "{username}".into(), password: "{token}".into() };
+    let ready_made = Placement::Header { name: "Authorization".into(), format: "Basic {token}".into() };
+    for (placement, version) in [(of_fields, value()), (ready_made, encoded.clone())] {
+        let said = format!("{encoded}; {pair}; {}; mia", value());
+        let service = Service::start(move |_, _| vec![answer("200 OK", "", &said)]).await;
+        let broker = Brokered::plain(service.address, |book, _| {
+            (book.placement, book.versions) = (placement.clone(), vec![version.clone()]);
+        })
+        .await;
+
+        let told = broker.get("/v1/x").await;
+
+        let masked = "[unsaid:ACME_KEY]";
+        assert_eq!(body(&told), format!("{masked}; {masked}; {masked}; mia"));
+        assert!(service.received().contains(&format!("authorization: Basic {encoded}\r\n")));
+    }
+    // What is sent in another way is not taken apart; what has no secret that is long enough is not sent.
+    let said = pair.clone();
+    let service = Service::start(move |_, _| vec![answer("200 OK", "", &said)]).await;
+    let bearer = Brokered::plain(service.address, |book, _| book.versions = vec![encoded.clone()]).await;
+    assert_eq!(body(&bearer.get("/v1/x").await), pair);
+    let sent = service.received().len();
+    for short in ["mia:pass", "mia:"] {
+        let broker = Brokered::plain(service.address, |book, _| {
+            book.placement = Placement::Header { name: "X-Key".into(), format: "Basic {token}".into() };
+            book.versions = vec![data_encoding::BASE64.encode(short.as_bytes())];
+        })
+        .await;
+        let refused = broker.get("/v1/x").await;
+        assert!(status(&refused) == 400 && refused.contains("too short"), "{refused}");
+    }
+    assert_eq!(service.received().len(), sent);
 }
 
 #[tokio::test]

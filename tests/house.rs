@@ -149,6 +149,23 @@ fn s_13_nobody_opens_the_database_through_the_file_system() {
 }
 
 #[test]
+fn every_table_with_macs_is_put_under_a_new_key() {
+    let mut files = Vec::new();
+    sources(&root().join("src/store"), &mut files);
+    let list = std::fs::read_to_string(root().join("src/ops/lifecycle/tables.rs")).unwrap();
+    let mut seen = 0;
+    for file in files {
+        for line in std::fs::read_to_string(&file).unwrap().lines() {
+            let Some(entity) = line.strip_prefix("entity!(") else { continue };
+            let entity = entity.strip_prefix("kept ").unwrap_or(entity).split(',').next().unwrap();
+            seen += 1;
+            assert!(list.contains(&format!("::{entity},")), "{entity} is not in the list of tables");
+        }
+    }
+    assert!(seen >= 16, "{seen}");
+}
+
+#[test]
 fn every_journey_is_listed() {
     let list = std::fs::read_to_string(root().join("tests/main.rs")).unwrap();
     for entry in std::fs::read_dir(root().join("tests")).unwrap() {

@@ -116,7 +116,7 @@ async fn what_each_program_may_write_arrives() {
     let text = "[default]\nregion = x\n[profile role]\nrole_arn = a\nodd = 1\n[half]\naws_access_key_id = A\n[k]\ns3 =\n  a = b\nAWS_ACCESS_KEY_ID=A\naws_secret_access_key=B=\n";
     let batch = read("credentials", text);
     assert_eq!(becomes(&batch), ["AWS_K access_key_id=A secret_access_key=B="]);
-    assert_eq!(left(&batch).iter().filter(|(_, trifle)| !trifle).count(), 4, "{:?}", left(&batch));
+    assert_eq!(left(&batch).iter().filter(|(_, trifle)| !trifle).count(), 5, "{:?}", left(&batch));
 
     let text = "# told\nmachine m.test login a password \"q\\\"\\\\ #1\"\nmachine m.test login b password x#y account z # told\nmachine n.test\n  password only\nmachine o.test login a password b\\c\nmacdef init\nput x\npassword y\n\ndefault login d\n";
     let batch = read(".netrc", text);

@@ -211,6 +211,102 @@ fn a_file_is_shredded_only_where_all_of_it_is_in_the_vault() {
     assert!(part.exists());
 }
 
+/// Files that hold more than becomes credentials: the file's name, its format, its text, how many are in it only.
+#[rustfmt::skip]
+const WITH_MORE: &[(&str, &str, &str, usize)] = &[
+    ("config.json", "docker-config", r#"{"auths":{"r.test":{"auth":"bWlhOnBhc3N3b3JkLTEy"}},"plugins":{"deploy":{"token":"hunter22-open"}}}"#, 1),
+    ("config.json", "docker-config", r#"{"auths":{"r.test":{"auth":"bWlhOnBhc3N3b3JkLTEy"}},"plugins":{"p":"hunter22"},"features":{"password":"hunter22"}}"#, 2),
+    ("s.yaml", "kubernetes", "apiVersion: v1\nkind: Secret\nmetadata:\n  name: x\n  annotations:\n    backup-password: hunter22-open\n    other: \"x\"\ndata: {A: YWJj}\n", 2),
+    ("s.yaml", "kubernetes", "apiVersion: v1\nkind: Secret\nmetadata: {name: x, labels: {password: hunter22}}\ndata: {A: YWJj}\n", 1),
+    (".npmrc", "npmrc", "//r.test/:_authToken=abcdefgh\nmy-deploy-token=hunter22-open\nsonar_password=hunter22hunter\nkey=48213377\n", 3),
+    ("credentials", "aws-credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=B\ncredential_process = /bin/get --password hunter22\ns3 =\n   password = hunter22\n   addressing_style = path\n", 2),
+    ("credentials", "aws-credentials", "[default]\naws_access_key_id=A\naws_secret_access_key=B\nendpoint_url = https://u:hunter22@h.test\ns3 =\n hunter22\n", 2),
+    (".netrc", "netrc", "# old: password hunter22-open\nmachine a.test login mia password abcdefgh # login mia password hunteropen\n", 2),
+    (".pgpass", "pgpass", "# prod:5432:db:mia:hunteropen\nlocalhost:5432:db:mia:abcdefgh\n", 1),
+    ("a.env", "dotenv", "#DB_PASSWORD=hunteropen\nA=b\n  # export API_KEY='hunter22'\nC=d # was token: hunter22\nE=\"f\" # DB_PASSWORD=hunter22\n", 4),
+    ("b.env", "docker", "# DB_PASSWORD=hunteropen\nA=b\n", 1),
+    ("c.env", "systemd", "; DB_PASSWORD=hunteropen\nA=b\n", 1),
+    ("d.sh", "shell", "export A=b # DB_PASSWORD=hunteropen\n# API_KEY=hunter22\n", 2),
+    ("e.yaml", "yaml", "A: b # password: hunter22\n# API_KEY: hunter22\n", 2),
+    ("i.json", "infisical", r#"[{"key":"A","value":"b","secretMetadata":[{"key":"old","value":"hunter22"}]}]"#, 1),
+];
+
+#[test]
+fn a_file_with_more_in_it_than_becomes_credentials_is_not_shredded() {
+    let shell = Shell::new();
+    for (name, format, text, missing) in WITH_MORE {
+        let file = shell.file(name, text);
+
+        let done =
+            shell.run(&["import", name, "--from", format, "--yes", "--shred", "--on-clash", "replace"], "");
+
+        assert_eq!(done.code, 0, "{text}: {}", done.err);
+        let says = format!("is not shredded: {missing} entries are in it only");
+        assert!(done.err.contains(&says), "{text}: {} {}", done.out, done.err);
+        assert!(file.exists() && !format!("{}{}", done.out, done.err).contains("hunter"), "{text}");
+    }
+    // Nor is it where only some of it is wanted.
+    shell.file("a.env", "# DB_PASSWORD=hunteropen\nA=b\n");
+    let done = shell.run(&["import", "a.env", "--only", "A", "--yes", "--shred", "--replace"], "");
+    assert!(done.err.contains("is not shredded: 1 entries are in it only"), "{}", done.err);
+}
+
+#[test]
+#[rustfmt::skip]
+fn comments_and_settings_without_a_secret_keep_no_file() {
+    let shell = Shell::new();
+    for (name, format, text) in [
+        ("config.json", "docker-config", r#"{"auths":{"r.test":{"auth":"bWlhOnBhc3N3b3JkLTEy"}},"plugins":{"-x-cli-hints":{"enabled":"true"},"debug":{"hooks":"exec"}},"detachKeys":"ctrl-e,e"}"#),
+        ("s.yaml", "kubernetes", "# made by hand\napiVersion: v1\nkind: Secret\nmetadata:\n  name: x\n  uid: 6e3b34e5-9f1d-4c2b-a7e8-0123456789ab\n  labels: {app: token-service}\n  annotations:\n    meta.helm.sh/release-name: x\n    kubectl.kubernetes.io/last-applied-configuration: '{\"data\":{\"password\":\"YWJj\"}}'\ndata: {A: YWJj}\n"),
+        (".npmrc", "npmrc", "# a token for CI\n//r.test/:_authToken=abcdefgh\nauth-type=legacy\nother-token=${CI_TOKEN}\nstrict-ssl=false\n"),
+        ("credentials", "aws-credentials", "# keys of mia\n[default]\naws_access_key_id=A\naws_secret_access_key=B\nregion=eu-west-1\ns3 =\n  addressing_style = path\n"),
+        (".netrc", "netrc", "# the password is in the vault\nmachine a.test login mia password abcdefgh\n"),
+        ("a.env", "dotenv", "# the key of the billing service, see https://wiki.test/keys2024\nA=b # rotate monthly\n# API_KEY=your-key-here\n# DEBUG=true\n# MAX_TOKENS=4096\n"),
+    ] {
+        let file = shell.file(name, text);
+
+        let done = shell.run(&["import", name, "--from", format, "--yes", "--shred", "--on-clash", "replace"], "");
+
+        assert!(done.code == 0 && !file.exists(), "{text}: {} {}", done.out, done.err);
+    }
+}
+
+#[test]
+fn a_name_that_is_a_key_is_not_shown() {
+    let shell = Shell::new();
+    let key = format!("ghp_{}", "aB3dE6gH9jK2".repeat(3));
+    for (name, format, text) in [
+        ("x.yaml", "yaml", format!("{key}: {{a: b}}\nA: b\n")),
+        ("x.yaml", "yaml", format!("{key}:\nA: b\n")),
+        ("x.yaml", "yaml", format!("{key}: ''\nA: b\n")),
+        ("x.yaml", "yaml", format!("{key}: text\nA: b\n")),
+        ("x.json", "json", format!(r#"{{"{key}": [1], "A": "b"}}"#)),
+        ("x.json", "doppler", format!(r#"{{"{key}": "text", "A": "b"}}"#)),
+        ("x.env", "dotenv", format!("{key}=\"a\" b\n{key}=\nA=b\n")),
+        ("x.env", "docker", format!("{key}='text'\nA=b\n")),
+        (
+            "s.yaml",
+            "kubernetes",
+            format!(
+                "apiVersion: v1\nkind: Secret\nmetadata: {{name: x, annotations: {{{key}: x}}}}\nstringData: {{{key}: text, A: b}}\ndata: {{{key}: YQ==}}\n"
+            ),
+        ),
+        ("v.json", "vault", format!(r#"{{"data": {{"{key}": "text", "A": "b"}}}}"#)),
+    ] {
+        shell.file(name, &text);
+        for more in [&["--dry-run"][..], &["--json", "--yes"], &["--yes", "--split"]] {
+            let args = [&["import", name, "--from", format, "--on-clash", "replace"], more].concat();
+
+            let done = shell.run(&args, "");
+
+            let told = format!("{}{}", done.out, done.err);
+            assert!(done.code == 0 && !told.to_lowercase().contains("ghp_ab3de6"), "{text}: {told}");
+        }
+    }
+    assert!(!shell.ok(&["list", "--json"], "").to_lowercase().contains("ghp_ab3de6"));
+    assert!(!shell.ok(&["log", "export"], "").to_lowercase().contains("ghp_ab3de6"));
+}
+
 #[test]
 fn a_file_that_holds_earlier_passwords_is_kept_and_a_description_has_no_path_of_an_address() {
     let shell = Shell::new();

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use unsaid::error::{Code, Error, Kind};
 use unsaid::ids::GrantId;
 use unsaid::model::access::{Caller, Door, Grant, GranteeKind, Level};
+use unsaid::model::canary::CanaryAlert;
 use unsaid::model::event::Event;
 use unsaid::model::token::Purpose;
 use unsaid::ops::confirm::{Answer, Confirmer, Question};
@@ -126,7 +127,11 @@ const REST: &str = "
   change this provider    ✓      ✗      ✗      ✗      ✗      ✗      ✗      ?
   see core's consumer     ✓      ✓      ✓      ✓      ✓      ?      ✗      ?
   change core's consumer  ✗      ✗      ✓      ✓      ✗      ?      ✗      ?
+  core's alert            ?      ?      ✓      ✓      ?      ?      ✗      ?
   another's consumer      ?      ?      ?      ?      ?      ?      ✗      ?
+  an unknown finding      ?      ?      ?      ?      ?      ?      ✗      ?
+  run core's consumer     ✗      ✗      ✓      ✓      ✓      ?      ✗      ?
+  set when all are due    ✓      ✗      ✗      ✗      ✗      ✗      ✗      ✓
 ";
 
 /// Every operation with the rows above that hold for it; `people` where no model may call it.
@@ -138,6 +143,9 @@ const OPERATIONS: &str = "
   explain_resolution      use      everybody
   update_credential       manage
   set_credential_value    manage
+  mark_canary             manage   people
+  acknowledge_canary      alert    people
+  list_canaries           everybody  people
   connect_credential      manage
   disconnect_credential   manage
   refresh_credential      use
@@ -177,7 +185,21 @@ const OPERATIONS: &str = "
   get_consumer            consumer
   update_consumer         consumer
   remove_consumer         consumer
+  audit_credentials       know     everybody
+  recommend_scope         everybody
+  plan_offboarding        govern-user
+  accept_finding          finding  people
+  start_rotation          manage
+  advance_rotation        manage
+  abort_rotation          manage
+  set_rotation_policy     manage   govern-due
+  get_rotation            view
+  list_rotations          everybody
+  report_use              run-consumer  people
 ";
+
+/// Of a canary of core.
+const ALERT: &str = "the-alert";
 
 const LOGINS: [&str; 8] = ["ada", "otto", "tess", "tom", "mia", "max", "dan", "stranger"];
 
@@ -264,6 +286,7 @@ impl House {
             expires_at: None,
         };
         house.token = create(&house.w.app, &house.person("pia").await, new).await.unwrap().0.id.0;
+        house.raise_alert().await;
         house.grant_to_all().await;
         for (keeper, name, place) in [("tess", "cores", "team"), ("pia", "pias", "personal")] {
             let mut arguments = json!({"name": name, "scope": place});
@@ -292,6 +315,33 @@ impl House {
     async fn bin(&self, caller: &Caller, name: &str) {
         let arguments = json!({"credential": name, "reason": "a test"});
         self.w.call_with(caller, "delete_credential", arguments, &FormYes).await.unwrap();
+    }
+
+    async fn raise_alert(&self) {
+        let of = self.all().await.into_iter().find(|c| c.name == "CORE_NO_GRANT").unwrap();
+        let caller = self.w.person("mia");
+        let mut alert = CanaryAlert {
+            id: ALERT.into(),
+            org_id: self.w.org.clone(),
+            credential_id: of.id,
+            user_id: caller.user.clone(),
+            door: "cli".into(),
+            client: String::new(),
+            consumer: String::new(),
+            how: "process".into(),
+            place: String::new(),
+            first_at: self.w.app.now(),
+            last_at: self.w.app.now(),
+            times: 1,
+            acknowledged_at: None,
+            acknowledged_by: None,
+            revision: 0,
+        };
+        let raise = move |tx: &mut unsaid::store::Writer<'_>| {
+            tx.insert(&mut alert)?;
+            tx.record(Event::of("test"), ())
+        };
+        self.w.app.store.write(&caller, raise).await.unwrap();
     }
 
     /// Grant rows as the store would take them, on personal credentials and to a stranger too: there they give nothing.
@@ -384,6 +434,8 @@ impl House {
                 json!({"credential": wanted, "user": "pia", "level": "use", "reason": "a test"})
             }
             "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
+            "advance_rotation" | "abort_rotation" | "get_rotation" => json!({"rotation": wanted}),
+            "set_rotation_policy" => json!({"credential": wanted, "days": 1 + n % 3000}),
             "delete_credential" | "purge_credential" | "disconnect_credential" => {
                 json!({"credential": wanted, "reason": "a test"})
             }
@@ -413,7 +465,12 @@ fn sign(operation: &str, outcome: &Result<Value, Error>) -> char {
         Ok(_) => '✓',
         Err(e) => match e.code {
             // The right was there: a person was asked, or there was nothing to do.
-            Code::Declined | Code::NothingToDo | Code::HasDependents | Code::GrantNotFound => '✓',
+            Code::Declined
+            | Code::NothingToDo
+            | Code::HasDependents
+            | Code::GrantNotFound
+            | Code::RotationOpen
+            | Code::WrongStage => '✓',
             // What stands in the table is no connection; whoever hears so had the right.
             Code::InvalidInput
                 if matches!(
@@ -520,7 +577,7 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
             .into_iter()
             .map(|name| {
                 let arguments = match name {
-                    "explain_resolution" => json!({"name": "ANY_KEY"}),
+                    "explain_resolution" | "recommend_scope" => json!({"name": "ANY_KEY"}),
                     "get_service" | "get_rotation_guide" => json!({"service": "github"}),
                     _ => json!({}),
                 };
@@ -542,8 +599,10 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
             vec![
                 ("update_user", json!({"user": max, "display_name": "MAX"})),
                 ("erase_user", json!({"user": max})),
+                ("plan_offboarding", json!({"user": max})),
             ]
         }
+        "core's alert" => vec![("acknowledge_canary", json!({"alert": ALERT}))],
         "end another's token" => vec![("revoke_token", json!({"id": token}))],
         "govern team core" => vec![("delete_team", json!({"team": core}))],
         "members of core" => vec![
@@ -560,11 +619,17 @@ fn cases(row: &str, n: usize, w: &World, token: &str) -> Vec<(&'static str, Valu
         ],
         "see core's consumer" => vec![("get_consumer", json!({"consumer": "cores"}))],
         "change core's consumer" => change("cores"),
+        "an unknown finding" => vec![(
+            "accept_finding",
+            json!({"id": "aaaa", "reason": "a test", "until": "2026-07-01T00:00:00Z"}),
+        )],
         "another's consumer" => {
             let mut all = change("pias");
             all.push(("get_consumer", json!({"consumer": "pias"})));
             all
         }
+        "run core's consumer" => vec![("report_use", json!({"consumer": "cores", "outcome": "ok"}))],
+        "set when all are due" => vec![("set_rotation_policy", json!({"days": 1 + n % 3000}))],
         row => panic!("there are no cases for {row}"),
     }
 }
@@ -641,6 +706,7 @@ async fn z_02_z_10_what_may_not_be_known_answers_like_what_does_not_exist() {
                     json!({"credential": wanted, "user": "pia", "level": "use", "reason": "a test"})
                 }
                 "unshare_credential" => json!({"credential": wanted, "user": "pia"}),
+                "report_use" => json!({"consumer": "cores", "outcome": "ok", "credential": wanted}),
                 "delete_credential" | "purge_credential" | "disconnect_credential" => {
                     json!({"credential": wanted, "reason": "a test"})
                 }

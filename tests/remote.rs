@@ -130,6 +130,140 @@ async fn the_value_is_masked_in_whatever_pieces_and_wrappings_it_comes_back() {
     }
 }
 
+/// Every character as `\u0041`.
+fn escaped(text: &str) -> String {
+    text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+#[tokio::test]
+async fn b_24_the_value_is_masked_however_the_server_escapes_it() {
+    let gson = value().replace('/', "\\u002f").replace('+', "\\u002b");
+    let first = format!("{}{}", escaped("s"), &value()[1..]);
+    let upper: String = value().bytes().map(|byte| format!("\\u{byte:04X}")).collect();
+    let inner = escaped(&format!("{{\"seen\":\"{}\"}}", escaped(&value())));
+    for written in [gson, first, escaped(&value()), upper, inner] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"seen":"{written}"}}}}"#);
+        let told = serde_json::from_str::<serde_json::Value>(&body).expect("the server sends JSON");
+        assert!(told["result"]["seen"].is_string());
+        let events = format!("data: {body}\n\n");
+        for (kind, body) in [(JSON, body.clone()), (EVENTS, events)] {
+            let server = Service::start(move |_, _| vec![answer("200 OK", kind, &body)]).await;
+            let mut client = Client::of(&format!("http://{}/", server.address), Ring::of(&[value()]));
+
+            let told = client.ask(1, "ping").await;
+
+            let seen = told["result"]["seen"].as_str().expect("text");
+            assert!(seen == "[unsaid:ACME_KEY]" || seen == r#"{"seen":"[unsaid:ACME_KEY]"}"#, "{seen}");
+            assert_eq!(client.ring.echoed(), ["0"]);
+        }
+    }
+    // The answer of the protocol to what it does not know, too.
+    let error = format!(r#"{{"id":1,"error":{{"code":-1,"message":"no {}"}}}}"#, escaped(&value()));
+    let server = Service::start(move |_, _| vec![answer("400 Bad Request", JSON, &error)]).await;
+    let mut client = Client::of(&format!("http://{}/", server.address), Ring::of(&[value()]));
+    assert_eq!(client.ask(1, "ping").await["error"]["message"], "no [unsaid:ACME_KEY]");
+}
+
+#[tokio::test]
+async fn b_24_what_is_escaped_and_is_not_the_value_reaches_the_client_as_it_was_sent() {
+    for written in
+        [escaped("sk-Ab9x/Q+8"), escaped(&value()[..11]), "C:\\\\new \\\\u0041 \\ud83d\\ude00".to_owned()]
+    {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"result":"{written}"}}"#);
+        let sent = body.clone();
+        let server = Service::start(move |_, _| vec![answer("200 OK", JSON, &sent)]).await;
+        let mut client = Client::of(&format!("http://{}/", server.address), Ring::of(&[value()]));
+
+        client.tell(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;
+
+        assert_eq!(client.line().await, body);
+        assert!(client.ring.echoed().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn b_24_of_basic_authorization_the_pair_and_the_password_are_masked_too() {
+    let encoded = data_encoding::BASE64.encode(b"mia:hunter-22-horse");
+    let server = Service::start(|_, _| {
+        let seen = json!({ "pair": "mia:hunter-22-horse", "password": "hunter-22-horse", "user": "mia" });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "result": seen });
+        vec![answer("200 OK", JSON, &body.to_string())]
+    })
+    .await;
+    let url = format!("http://{}/", server.address);
+    let basic =
+        |value: &str| Ring { header: ("Authorization", "Basic {token}"), ..Ring::of(&[value.to_owned()]) };
+    let mut client = Client::of(&url, basic(&encoded));
+
+    let told = client.ask(1, "ping").await;
+
+    let masked = "[unsaid:ACME_KEY]";
+    assert_eq!(told["result"], json!({ "pair": masked, "password": masked, "user": "mia" }));
+    assert!(server.received().contains(&format!("authorization: Basic {encoded}\r\n")));
+    // Of another scheme nothing is taken apart; what has no secret that is long enough is not sent.
+    let mut bearer = Client::of(&url, Ring::of(std::slice::from_ref(&encoded)));
+    assert_eq!(bearer.ask(1, "ping").await["result"]["password"], "hunter-22-horse");
+    let sent = server.received().len();
+    for short in ["mia:pass", "mia:"] {
+        let mut short = Client::of(&url, basic(&data_encoding::BASE64.encode(short.as_bytes())));
+        let refused = short.ask(1, "ping").await;
+        assert!(refused["error"]["message"].as_str().unwrap().contains("too short"), "{refused}");
+    }
+    assert_eq!(server.received().len(), sent);
+}
+
+#[tokio::test]
+async fn b_25_an_echo_is_told_once_for_each_request_as_soon_as_it_is_there() {
+    let server = Service::start(|_, _| {
+        let body = json!({ "jsonrpc": "2.0", "method": "note", "params": value() });
+        let head = format!("HTTP/1.1 200 OK\r\n{EVENTS}Content-Length: 100000\r\n\r\n");
+        // And the answer never comes, though the stream stays open.
+        vec![format!("{head}data: {body}\n\ndata: {body}\n\n").into_bytes()]
+    })
+    .await;
+    let mut client = Client::of(&format!("http://{}/", server.address), Ring::of(&[value()]));
+
+    for _ in 0..2 {
+        client.tell(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).await;
+        for _ in 0..2 {
+            assert_eq!(client.message().await["params"], "[unsaid:ACME_KEY]");
+        }
+    }
+
+    assert_eq!(client.ring.echoed(), ["0", "0"]);
+    client.stop.cancel();
+    let ring = client.ring.clone();
+    client.end().await.0.expect("it ends");
+    assert!(ring.ended().iter().all(|ended| ended.was_echoed && ended.outcome == Outcome::Aborted));
+}
+
+#[tokio::test]
+async fn it_ends_with_its_client_though_the_server_never_ends_its_answer() {
+    for (first, then) in [("initialize", 0), ("initialize", 3), ("ping", 0), ("notifications/initialized", 0)]
+    {
+        let server = Service::start(|_, _| {
+            let head = format!("HTTP/1.1 200 OK\r\n{EVENTS}Content-Length: 100000\r\n\r\n");
+            vec![format!("{head}: nothing yet\n\n").into_bytes()]
+        })
+        .await;
+        let mut client = Client::of(&format!("http://{}/", server.address), Ring::of(&[value()]));
+        let id = if first.contains('/') { "" } else { r#""id":1,"# };
+        client.tell(&format!(r#"{{"jsonrpc":"2.0",{id}"method":"{first}"}}"#)).await;
+        for _ in 0..then {
+            client.tell(r#"{"jsonrpc":"2.0","id":2,"method":"ping"}"#).await;
+        }
+        while server.received().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::pause();
+
+        let (ended, rest) = client.end().await;
+
+        tokio::time::resume();
+        assert!(ended.is_ok() && rest.is_empty(), "{first} {rest:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_the_server_refuses_is_told_with_what_to_do_and_nothing_of_its_body() {
     let elsewhere = Service::start(|_, _| vec![answer("200 OK", JSON, "{}")]).await;

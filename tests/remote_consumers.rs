@@ -132,6 +132,102 @@ fn an_address_of_ones_own_takes_a_binding_with_a_header() {
 }
 
 #[test]
+fn b_25_a_server_that_sends_a_credential_back_three_times_is_not_sent_it_any_more() {
+    let (runtime, shell, value) = (runtime(), Shell::new(), live("q"));
+    let (server, other) = (echoing(&runtime), echoing(&runtime));
+    let url = |server: &Service| format!("http://{}/mcp", server.address);
+    shell.ok(&["set", "A_KEY"], &value);
+    shell.ok(&["set", "B_KEY"], &live("r"));
+    registered(&shell, &["one", "--url", &url(&server), "--bind", "A_KEY=,header=Authorization"]);
+    registered(&shell, &["two", "--url", &url(&server), "--bind", "A_KEY=,header=X-Key"]);
+    registered(&shell, &["far", "--url", &url(&other), "--bind", "A_KEY=,header=X-Key"]);
+    registered(&shell, &["alike", "--url", &url(&server), "--bind", "B_KEY=,header=X-Key"]);
+    for _ in 0..3 {
+        assert!(pinged(&shell, "one").out.contains("Bearer [unsaid:A_KEY]"));
+    }
+    let sent = server.received().len();
+
+    for consumer in ["one", "two"] {
+        let refused = pinged(&shell, consumer);
+
+        assert_eq!(refused.error(), "credential_suspended", "{}", refused.err);
+        assert!(refused.err.contains("unsaid broker lift") && refused.err.contains("in 3 of its answers"));
+        assert!(refused.out.is_empty() && !refused.err.contains(&value));
+        let shown = shell.ok(&["consumer", "show", consumer], "");
+        assert!(shown.contains("is not sent to"), "{shown}");
+    }
+
+    assert_eq!(server.received().len(), sent);
+    let log = shell.ok(&["log", "export"], "");
+    assert_eq!(log.matches("\"echoed\":true").count(), 3, "{log}");
+    assert_eq!(log.matches("suspended_for").count(), 1, "{log}");
+    // It is this credential and this server; and another value was not sent back.
+    assert!(pinged(&shell, "far").out.contains("[unsaid:A_KEY]"));
+    assert!(pinged(&shell, "alike").out.contains("[unsaid:B_KEY]"));
+    shell.ok(&["set", "A_KEY"], &live("s"));
+    assert!(pinged(&shell, "one").out.contains("Bearer [unsaid:A_KEY]"));
+}
+
+#[test]
+fn b_25_two_echoes_suspend_nothing_and_neither_do_answers_without_the_value() {
+    let (runtime, shell) = (runtime(), Shell::new());
+    let quiet = runtime.block_on(Service::start(|_, _| {
+        vec![answer("200 OK", JSON, r#"{"jsonrpc":"2.0","id":1,"result":{"sent":"ghp_tttt and more"}}"#)]
+    }));
+    let server = echoing(&runtime);
+    shell.ok(&["set", "A_KEY"], &live("t"));
+    for (name, server) in [("quiet", &quiet), ("loud", &server)] {
+        let url = format!("http://{}/mcp", server.address);
+        registered(&shell, &[name, "--url", &url, "--bind", "A_KEY=,header=Authorization"]);
+    }
+
+    for _ in 0..2 {
+        assert!(pinged(&shell, "loud").out.contains("[unsaid:A_KEY]"));
+    }
+    for _ in 0..4 {
+        assert!(pinged(&shell, "quiet").out.contains("ghp_tttt and more"));
+    }
+
+    let shown = shell.ok(&["consumer", "show", "loud"], "");
+    assert!(!shown.contains("is not sent to"), "{shown}");
+    assert!(pinged(&shell, "loud").out.contains("[unsaid:A_KEY]"));
+}
+
+#[test]
+fn b_17_beyond_its_rate_a_credential_is_not_sent_to_a_remote_server() {
+    let (runtime, shell) = (runtime(), Shell::new());
+    let server = runtime.block_on(Service::start(|_, _| {
+        vec![answer("200 OK", JSON, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)]
+    }));
+    shell.ok(&["set", "A_KEY"], &live("u"));
+    let url = format!("http://{}/mcp", server.address);
+    registered(&shell, &["own", "--url", &url, "--bind", "A_KEY=,header=Authorization"]);
+    registered(&shell, &["open", "--url", &url]);
+    let config = shell.folder().join("home/config/unsaid.toml");
+    let said = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{said}\n[broker]\nrequests_per_minute = 2\n")).unwrap();
+
+    let done = shell.run(&["mcp", "own"], &PING.repeat(5));
+
+    assert_eq!(done.code, 0, "{}", done.err);
+    let said: Vec<Value> = done.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refused: Vec<_> = said.iter().filter(|one| one.get("error").is_some()).collect();
+    assert_eq!((said.len(), refused.len()), (5, 3), "{said:?}");
+    for one in refused {
+        assert_eq!(one["error"]["data"]["code"], "too_many_requests");
+        let message = one["error"]["message"].as_str().unwrap();
+        assert!(message.contains("A_KEY is sent at most 2 times a minute"), "{message}");
+        assert!(message.contains("Wait ") && message.contains("requests_per_minute"), "{message}");
+    }
+    assert_eq!(server.received().matches(" HTTP/1.1\r\n").count(), 2);
+    let log = shell.ok(&["log", "export"], "");
+    assert_eq!(log.matches("too_many_requests").count(), 1, "a burst is one event: {log}");
+    // What has no credential has no rate.
+    let open = shell.run(&["mcp", "open"], &PING.repeat(5));
+    assert!(open.out.lines().count() == 5 && !open.out.contains("error"), "{}", open.out);
+}
+
+#[test]
 fn what_could_send_a_value_where_nobody_agreed_to_is_refused() {
     let shell = Shell::new();
     for (args, told) in [
@@ -242,7 +338,7 @@ fn a_remote_entry_is_wrapped_and_put_back_byte_for_byte() {
     let (runtime, shell, value) = (runtime(), Shell::new(), live("x"));
     let server = echoing(&runtime);
     let before = format!(
-        "{{\n  // mine\n  \"mcpServers\": {{\n    \"api\": {{\n      \"type\": \"http\",\n      \"url\": \"http://{}/mcp\",\n      \"headers\": {{ \"Authorization\": \"Bearer {value}\", \"X-Team\": \"blue\" }},\n      \"disabled\": false\n    }},\n    \"plain\": {{ \"type\": \"http\", \"url\": \"https://mcp.example.com/mcp\" }}\n  }}\n}}\n",
+        "{{\n  // mine\n  \"mcpServers\": {{\n    \"api\": {{\n      \"type\": \"http\",\n      \"url\": \"http://{}/mcp\",\n      \"headers\": {{ \"Authorization\": \"Bearer {value}\", \"X-Acme-Version\": \"2024-11-05\" }},\n      \"disabled\": false\n    }},\n    \"plain\": {{ \"type\": \"http\", \"url\": \"https://mcp.example.com/mcp\" }}\n  }}\n}}\n",
         server.address
     );
     let path = shell.file("mcp.json", &before);
@@ -271,10 +367,143 @@ fn a_remote_entry_is_wrapped_and_put_back_byte_for_byte() {
     );
     let done = pinged(&shell, "api");
     assert!(done.out.contains("authorization: Bearer [unsaid:"), "{} {}", done.out, done.err);
-    assert!(done.out.contains("x-team: blue"), "{}", done.out);
+    assert!(done.out.contains("x-acme-version: 2024-11-05"), "{}", done.out);
     assert!(server.received().contains(&format!("authorization: Bearer {value}\r\n")));
     assert_eq!(shell.run(&["mcp-config", "--wrap", file], "").error(), "nothing_to_do");
 
     shell.ok(&["mcp-config", "--undo", file], "");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+}
+
+/// A configuration with one remote server, `api`.
+fn config_of(shell: &Shell, server: &Service, headers: Value) -> String {
+    let url = format!("http://{}/mcp", server.address);
+    let text = json!({ "mcpServers": { "api": { "type": "http", "url": url, "headers": headers } } });
+    shell.file("mcp.json", &text.to_string()).to_str().unwrap().to_owned()
+}
+
+/// A person at the terminal wraps it; returns what was on the screen.
+fn wrap(shell: &Shell, file: &str, scope: &str) -> String {
+    let mut screen = shell.at_terminal(&["mcp-config", "--wrap", file, "--scope", scope]);
+    screen.take_challenge();
+    let (code, text) = screen.end();
+    assert_eq!(code, 0, "{text}");
+    text
+}
+
+#[test]
+fn a_wrapped_server_is_sent_the_value_of_its_own_place_and_no_other_of_the_name() {
+    let (runtime, shell) = (runtime(), Shell::new());
+    let (dummy, of_org) = (live("d"), live("o"));
+    let server = echoing(&runtime);
+    shell.ok(&["set", "API_TOKEN", "--scope", "org"], &of_org);
+    let file = config_of(&shell, &server, json!({ "Authorization": format!("Bearer {dummy}") }));
+
+    let dry = shell.run(&["mcp-config", "--wrap", &file, "--scope", "personal", "--dry-run"], "");
+    let text = wrap(&shell, &file, "personal");
+
+    for told in [&dry.err, &text] {
+        assert!(told.contains(&format!("sends API_TOKEN to {}", server.address)), "{told}");
+        assert!(told.contains("API_TOKEN comes before the one of the org"), "{told}");
+    }
+    assert!(pinged(&shell, "api").out.contains("Bearer [unsaid:"));
+    let before = server.received();
+    assert!(before.contains(&dummy) && !before.contains(&of_org));
+
+    // Without the dummy, nothing of that name goes to the address of the file.
+    let all: Value = serde_json::from_str(&shell.ok(&["list", "--json"], "")).unwrap();
+    let rows = all["credentials"].as_array().unwrap();
+    let own = rows.iter().find(|row| row["scope"] == "personal").expect("it was made");
+    shell.ok(&["rm", own["id"].as_str().unwrap(), "--yes"], "");
+    let done = pinged(&shell, "api");
+    assert!(!server.received().contains(&of_org) && !done.out.contains("Bearer"), "{}", done.out);
+}
+
+#[test]
+fn a_wrap_binds_to_the_place_that_was_said() {
+    let (runtime, shell) = (runtime(), Shell::new());
+    let server = echoing(&runtime);
+    shell.ok(&["team", "create", "core"], "");
+    for (scope, source) in [("personal", "user_secret"), ("team:core", "team_secret"), ("org", "org_secret")]
+    {
+        let file = config_of(&shell, &server, json!({ "X-Session": "sesame-open-hunter2" }));
+        wrap(&shell, &file, scope);
+        let place = scope.split(':').next().unwrap();
+        let shown = shell.ok(&["consumer", "show", &format!("{place}/api"), "--json"], "");
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+
+        assert_eq!(shown["checks"][0]["source"], source, "{shown}");
+        assert_ne!(shown["checks"][0]["source"], "auto");
+    }
+}
+
+#[test]
+fn no_header_of_a_wrapped_server_can_be_read_in_the_consumer_or_the_log() {
+    let (runtime, shell) = (runtime(), Shell::new());
+    let server = echoing(&runtime);
+    let headers = json!({
+        "X-Session": "sesame-open-hunter2", "X-Acme-Login": "mia:s3same-2024", "X-Api-Key": "48213377",
+        "X-Signing": "correct.horse.battery", "X-Acme-Version": "2024.77-beta",
+    });
+    let file = config_of(&shell, &server, headers);
+
+    let text = wrap(&shell, &file, "personal");
+
+    let shown = shell.ok(&["consumer", "show", "api", "--json"], "");
+    let log = shell.ok(&["log", "export"], "");
+    for value in ["sesame-open", "s3same", "48213377", "correct.horse"] {
+        assert!(!shown.contains(value) && !log.contains(value) && !text.contains(value), "{value}");
+    }
+    // Plain text is read in the consumer; the log, which nobody can change, has its name alone.
+    assert!(shown.contains("2024.77-beta") && !log.contains("2024.77-beta"), "{log}");
+    assert!(log.contains("sent as X-Acme-Version"), "{log}");
+    assert!(pinged(&shell, "api").out.contains("x-acme-version: 2024.77-beta"));
+    assert!(server.received().contains("x-session: sesame-open-hunter2\r\n"));
+}
+
+#[test]
+fn an_entry_with_an_address_that_is_no_text_is_refused_in_words() {
+    let (shell, value) = (Shell::new(), live("x"));
+    for first in ["5", "null", "{}", "[\"https://b.example/mcp\"]"] {
+        let text = format!(
+            r#"{{"mcpServers": {{"api": {{"url": {first}, "serverUrl": "https://a.example/mcp", "headers": {{"Authorization": "Bearer {value}"}}}}}}}}"#
+        );
+        let path = shell.file("mcp.json", &text);
+
+        let done = shell.run(&["mcp-config", "cursor", "--wrap", path.to_str().unwrap(), "--dry-run"], "");
+
+        assert_eq!(done.error(), "nothing_to_do", "{}", done.err);
+        assert!(done.err.contains("its url is not a text") && !done.err.contains(&value), "{}", done.err);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[tokio::test]
+async fn the_log_names_plain_configuration_and_never_has_its_text() {
+    let w = World::new().await;
+    let mia = w.person("mia");
+    let plain = |text: &str| {
+        json!([
+            { "variable": "LEVEL", "text": format!("{text}-level") },
+            { "variable": "TEAM", "source": "static", "delivery": "header", "text": format!("X-Team: {text}-team") },
+            { "variable": "A_KEY", "delivery": "header", "text": "Authorization: Bearer {value}" }
+        ])
+    };
+    let made = json!({ "name": "api", "url": "https://a.example/mcp", "bindings": plain("first") });
+    w.call_with(&mia, "register_consumer", made, &PersonYes).await.unwrap();
+    let changed = json!({ "consumer": "api", "set_bindings": plain("second") });
+    let told = asked(&w, "update_consumer", changed.clone()).await.unwrap();
+    w.call_with(&mia, "update_consumer", changed, &PersonYes).await.unwrap();
+
+    // Whoever agrees reads what there was and what there will be.
+    assert!(told.contains("first-level") && told.contains("sent as X-Team: second-team"), "{told}");
+    let org = w.org.clone();
+    let rows = w.app.store.read(move |tx| tx.audit_after(&org, 0, 10_000)).await.unwrap();
+    let log: String = rows.iter().map(|row| format!("{}\n", row.details)).collect();
+    for text in ["first-", "second-"] {
+        assert!(!log.contains(text), "{log}");
+    }
+    assert!(log.contains("LEVEL = plain text (env)"), "{log}");
+    assert!(log.contains("TEAM = plain text (header), sent as X-Team\""), "{log}");
+    assert!(log.contains("sent as Authorization: Bearer {value}"), "{log}");
 }

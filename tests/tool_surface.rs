@@ -16,7 +16,9 @@ const TOOLS: &str = "
     connect_credential refresh_credential disconnect_credential
     list_oauth_providers create_oauth_provider update_oauth_provider delete_oauth_provider
     get_rotation_guide search_audit_log verify_audit_log get_usage list_services get_service whoami
-    list_consumers get_consumer register_consumer update_consumer remove_consumer";
+    list_consumers get_consumer register_consumer update_consumer remove_consumer
+    audit_credentials recommend_scope plan_offboarding
+    start_rotation advance_rotation get_rotation list_rotations abort_rotation set_rotation_policy";
 
 fn tools() -> impl Iterator<Item = &'static Entry> {
     catalog().iter().filter(|entry| entry.is_tool())

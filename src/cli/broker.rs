@@ -56,7 +56,7 @@ here. Look first at what was asked for: `unsaid log --credential NAME`.")]
     Lift {
         /// Name or id
         credential: String,
-        /// Only for this service
+        /// Only for this service, or this remote server: its host and port
         #[arg(long, value_name = "SERVICE")]
         service: Option<String>,
         /// Why, for the audit log

@@ -3,9 +3,11 @@
 //! `clap` appears only here. A command parses, asks on the terminal, calls an operation and shows its answer;
 //! it holds no rule of its own.
 mod approve;
+mod audit;
 mod backup;
 mod binding;
 mod broker;
+mod canary;
 pub mod client_file;
 mod completions;
 mod confirm;
@@ -33,10 +35,13 @@ mod project;
 mod provider;
 mod purge;
 mod remote;
+mod report;
 mod restore;
 mod restore_backup;
 mod rm;
+mod rotate;
 mod run;
+mod scan;
 mod serve;
 mod serve_http;
 mod service;
@@ -84,7 +89,7 @@ Examples:
   unsaid approve                           see what waits for your yes
 
 Exit codes: 0 done · 2 wrong input · 3 denied · 4 not found · 5 conflict · 6 limit · 7 unavailable ·
-70 internal. `unsaid run` passes its command's own status on, and fails with 125 to 127 itself.";
+70 internal. `unsaid scan` ends with 1 where it found something. `unsaid run` passes its command's own status on, and fails with 125 to 127 itself.";
 
 /// What a shell sees when `unsaid run` itself fails (env(1)).
 const RUN_FAILED: u8 = 125;
@@ -133,6 +138,10 @@ enum Command {
     Refresh(connect::Refresh),
     /// Ask the service whether a connection still works, and whose it is
     Test(connect::Test),
+    /// Replace a value step by step, with a way back
+    Rotate(Box<rotate::Rotate>),
+    /// Say whether a consumer works with what it was handed
+    Report(report::Report),
     /// Bring a credential back from the bin
     Restore(restore::Restore),
     /// Destroy a credential of the bin for good
@@ -149,6 +158,10 @@ enum Command {
     Broker(broker::Broker),
     /// See, grant or decline what an assistant asked for
     Approve(approve::Approve),
+    /// Find out where values of the vault stand in files, histories and transcripts
+    Scan(scan::Scan),
+    /// Mark credentials that nothing should use, and see who used one
+    Canary(canary::Canary),
     /// Read, check and export the audit log
     Log(log::Log),
     /// Take over what a .env file, a password manager's export or a secret store's JSON holds
@@ -175,6 +188,8 @@ enum Command {
     Provider(provider::Provider),
     /// Look up a service: its keys, how to rotate them, who uses it
     Service(service::Service),
+    /// Find what is wrong with credentials and consumers, and what to do about it
+    Audit(audit::Audit),
     /// Administer the ways in which the vault is unlocked
     Key(key::Key),
     /// Print what an MCP client needs to start this server
@@ -221,6 +236,8 @@ impl Cli {
             // The child is started after the runtime is gone: one thread, and nothing in its way.
             Command::Run(command) => command.run(&context(globals)?),
             Command::Mcp(command) => command.run(&context(globals)?),
+            // What it found is its status.
+            Command::Scan(command) => runtime()?.block_on(command.run(&context(globals)?)),
             command => {
                 let cx = context(globals)?;
                 let runtime = match &command {
@@ -252,11 +269,14 @@ impl Command {
             Command::Disconnect(command) => command.run(cx).await,
             Command::Refresh(command) => command.run(cx).await,
             Command::Test(command) => command.run(cx).await,
+            Command::Rotate(command) => command.run(cx).await,
+            Command::Report(command) => command.run(cx).await,
             Command::Restore(command) => command.run(cx).await,
             Command::Purge(command) => command.run(cx).await,
             Command::Share(command) => command.run(cx).await,
             Command::Unshare(command) => command.run(cx).await,
             Command::Approve(command) => command.run(cx).await,
+            Command::Canary(command) => command.run(cx).await,
             Command::Log(command) => command.run(cx).await,
             Command::Import(command) => command.run(cx).await,
             Command::Backup(command) => command.run(cx).await,
@@ -271,10 +291,11 @@ impl Command {
             Command::Consumer(command) => command.run(cx).await,
             Command::Provider(command) => command.run(cx).await,
             Command::Service(command) => command.run(cx).await,
+            Command::Audit(command) => command.run(cx).await,
             Command::Key(command) => command.run(cx).await,
             Command::Doctor(command) => command.run(cx).await,
             Command::McpConfig(command) => command.change(cx).await,
-            Command::Run(_) | Command::Mcp(_) | Command::Completions(_) => {
+            Command::Run(_) | Command::Mcp(_) | Command::Scan(_) | Command::Completions(_) => {
                 Err(internal("a command was sent the wrong way"))
             }
         }
@@ -340,8 +361,8 @@ mod tests {
 
         assert_eq!(
             names.join(" "),
-            "init serve status list show set edit rm connect disconnect refresh test restore purge share unshare run mcp broker approve log import backup \
-             restore-backup open org policy user team token consumer provider service key mcp-config doctor completions"
+            "init serve status list show set edit rm connect disconnect refresh test rotate report restore purge share unshare run mcp broker approve scan canary log import backup \
+             restore-backup open org policy user team token consumer provider service audit key mcp-config doctor completions"
         );
         for command in cli.get_subcommands() {
             let about = command.get_about().expect("every command says what it does").to_string();

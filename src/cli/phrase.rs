@@ -1,12 +1,13 @@
 //! What an operation says to an assistant, said to a person at a command line: the same steps, as commands.
 
 /// A tool in a sentence, and the command that does the same.
-const STEPS: [(&str, &str); 23] = [
+const STEPS: [(&str, &str); 38] = [
     (", or call create_credential and give its link.", "."),
     (
         "Create it with create_credential (type oauth,",
         "Create it with `unsaid connect` (an OAuth connection,",
     ),
+    ("Call audit_credentials to see the findings there are, or run", "See the findings there are with"),
     ("Call list_consumers", "Run `unsaid consumer list`"),
     ("Call get_consumer", "Run `unsaid consumer show NAME`"),
     ("Change it with update_consumer", "Change it with `unsaid consumer edit`"),
@@ -24,6 +25,20 @@ const STEPS: [(&str, &str); 23] = [
     ("Call whoami", "Run `unsaid status`"),
     ("Call restore_credential", "Run `unsaid restore NAME`"),
     ("Call get_rotation_guide for", "Read `unsaid service guide`, about"),
+    ("Call advance_rotation with", "Go on with `unsaid rotate NAME`,"),
+    ("call advance_rotation with", "go on with `unsaid rotate NAME`,"),
+    ("Call advance_rotation", "Go on with `unsaid rotate NAME`"),
+    ("call abort_rotation with", "run `unsaid rotate --abort`, for"),
+    ("or abort_rotation", "or run `unsaid rotate --abort NAME`"),
+    ("call abort_rotation", "run `unsaid rotate --abort NAME`"),
+    ("abort_rotation ends it", "`unsaid rotate --abort` ends it"),
+    ("Call get_rotation with", "Run `unsaid rotate --status`, for"),
+    ("Call get_rotation:", "Run `unsaid rotate --status NAME`:"),
+    ("get_rotation shows", "`unsaid rotate --status` shows"),
+    ("Call list_rotations", "Run `unsaid rotate --list`"),
+    ("Call start_rotation with overdue", "Run `unsaid rotate --overdue`"),
+    ("Call start_rotation for", "Run `unsaid rotate`, for"),
+    ("Call connect_credential for", "Run `unsaid connect` for"),
     ("Ask the person to run", "Run"),
     ("Call again", "Run it again"),
     ("and call again", "and run it again"),

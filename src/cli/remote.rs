@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::error::{Result, internal, invalid};
 use crate::front::stop_on_signals;
 use crate::inject::remote::serve;
+use crate::ops::broker::Rate;
 use crate::ops::hand_over::{Remote, expect_ready};
 use crate::ops::remote::Keeper;
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ pub fn run(cx: &Context, app: App, remote: Remote) -> Result<ExitCode> {
     app.store.keep_log_short();
     let app = Arc::new(app);
     let outbound = crate::app::outbound(&cx.config);
+    let rate = Rate::new(cx.config.file.broker.requests_per_minute()?.value);
     let served = runtime.block_on(async {
         expect_ready(&app, &remote).await?;
         let url = url::Url::parse(&remote.consumer.url)
@@ -32,7 +34,7 @@ pub fn run(cx: &Context, app: App, remote: Remote) -> Result<ExitCode> {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone())?;
         let endings = TaskTracker::new();
-        let keys = Keeper { app: app.clone(), remote, endings: endings.clone() };
+        let keys = Keeper { app: app.clone(), remote, rate, endings: endings.clone() };
         let input = tokio::io::BufReader::new(tokio::io::stdin());
         let warn = |text: &str| note(&format!("unsaid: {text}"));
         let served = serve(keys, &url, outbound, input, tokio::io::stdout(), stop, warn).await;

@@ -11,6 +11,7 @@ use crate::error::{Code, Error, Result, internal, invalid};
 use crate::model::credential::{CredentialType, Environment, FieldSpec, Scope};
 use crate::model::name::CredentialName;
 use crate::model::suspicion::Kind;
+use crate::ops::canary::decoy;
 use crate::ops::credential::create::CreateCredential;
 use crate::ops::credential::value::{Entered, MOST_FILE_BYTES, MOST_VALUE_BYTES, Target, enter_value};
 use crate::secret::SecretBytes;
@@ -27,10 +28,11 @@ Examples:
   op read op://dev/github/token | unsaid set GITHUB_TOKEN --scope team:backend
   unsaid set DB --type basic --username app --env prod
   unsaid set GCP_KEY --type file --file key.json
+  unsaid set AWS_ROOT_KEY --service aws --canary
   unsaid set SMTP --type custom --field REGION:plain --field PASSWORD";
 
 /// Enter a value; makes the credential if it is not there
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(after_help = EXAMPLES)]
 pub struct Set {
     /// Name such as GITHUB_TOKEN, or the id of a credential
@@ -67,9 +69,21 @@ pub struct Set {
     /// For --type oauth: the provider it will be connected through (nothing is entered)
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
+    /// Make it a canary: a value that opens nothing is made up, and any use of it raises an alert
+    #[arg(long, conflicts_with_all = ["stdin", "file", "fields", "username", "provider"])]
+    canary: bool,
     /// A value does not belong here; see below
     #[arg(hide = true, num_args = 0..)]
     misplaced: Vec<std::ffi::OsString>,
+}
+
+/// Enters the value of the credential with this id, as `unsaid set` does. Returns what was stored, told to a person.
+pub async fn enter_for(session: &Session, id: &str, given: Given) -> Result<String> {
+    let mut set = Set { name: id.to_owned(), given, ..Set::default() };
+    let aim = set.aim(session).await?;
+    let label = aim.label.clone();
+    let entered = set.enter(session, aim).await?;
+    Ok(told(&entered, &label))
 }
 
 /// What the value is for, as far as it is known before it is asked for.
@@ -91,7 +105,7 @@ impl Set {
         }
         let session = cx.session().await?;
         self.refuse_secrets(&session)?;
-        let mut aim = self.aim(&session).await?;
+        let aim = self.aim(&session).await?;
         if let (CredentialType::OAuth, Target::New(input)) = (aim.kind, &aim.target) {
             // A connection has nothing to enter: it is made, and waits to be connected.
             let input =
@@ -101,10 +115,25 @@ impl Set {
                 line(&format!("{} is made. {}", aim.label, super::phrase::for_people(&at(a, "/next"))))
             });
         }
+        if self.canary {
+            return self.make_canary(cx, &session, aim).await;
+        }
+        let label = aim.label.clone();
+        let entered = self.enter(&session, aim).await?;
+        let answer =
+            serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
+        if self.expires.is_some_and(|end| end <= session.app.now()) {
+            note("it has expired already: no program will be given it until its expiry is changed");
+        }
+        cx.print(&answer, |_| told(&entered, &label))
+    }
+
+    /// Asks for the value, or reads it, and enters it.
+    async fn enter(&self, session: &Session, mut aim: Aim) -> Result<Entered> {
         let origin = self.given.origin();
         let values = self.values(&aim, &origin)?;
         if aim.kind == CredentialType::ApiKey {
-            hint(&session, &mut aim, &values);
+            hint(session, &mut aim, &values);
         }
         let file_name = match (&aim.kind, &origin) {
             (CredentialType::File, Origin::File(path)) => {
@@ -112,13 +141,31 @@ impl Set {
             }
             _ => String::new(),
         };
-        let entered = enter_value(&session.app, &session.caller, aim.target, values, file_name).await?;
-        let answer =
-            serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
-        if self.expires.is_some_and(|end| end <= session.app.now()) {
-            note("it has expired already: no program will be given it until its expiry is changed");
+        enter_value(&session.app, &session.caller, aim.target, values, file_name).await
+    }
+
+    /// A new credential with a value that nobody knows and nothing takes, marked before anybody is told of it.
+    async fn make_canary(&self, cx: &Context, session: &Session, aim: Aim) -> Result<()> {
+        if !matches!(aim.target, Target::New(_)) {
+            return Err(invalid(format!(
+                "{} is there already, and --canary makes up the value of a new one",
+                aim.label
+            ))
+            .next("Choose another name, or mark it as it is with `unsaid canary mark`."));
         }
-        cx.print(&answer, |_| told(&entered, &aim.label))
+        if aim.kind != CredentialType::ApiKey {
+            return Err(invalid("a canary's value is made up, and only that of an api_key can be"));
+        }
+        let value = decoy(session.app.catalogue, &aim.service)?;
+        let values = vec![("value".to_owned(), value)];
+        let entered = enter_value(&session.app, &session.caller, aim.target, values, String::new()).await?;
+        session.call("mark_canary", json!({ "credential": entered.id })).await?;
+        let mut answer =
+            serde_json::to_value(&entered).map_err(|e| internal("the answer is no JSON").because(e))?;
+        answer["is_canary"] = true.into();
+        cx.print(&answer, |_| {
+            told(&entered, &aim.label) + &line("It is a canary: any use of it raises an alert.")
+        })
     }
 
     /// What describes a credential is readable to whoever has the database: a value in it would be, too.
@@ -479,6 +526,12 @@ fn label_of(found: &Value) -> String {
 }
 
 fn told(entered: &Entered, label: &str) -> String {
+    if let Some(rotation) = &entered.rotation {
+        return output::line(&format!(
+            "kept as version {} of {label}, beside the one in use, for its rotation {rotation}; go on with `unsaid rotate {}`",
+            entered.version, entered.name
+        ));
+    }
     let did = match (entered.created, entered.replaced) {
         (true, _) => "created",
         (false, true) => "replaced the value of",

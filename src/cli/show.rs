@@ -43,8 +43,31 @@ impl Show {
         let wanted = json!({ "credential": self.credential });
         match self.usage {
             true => cx.print(&cx.call("get_usage", wanted).await?, usage),
-            false => cx.print(&cx.call("get_credential", wanted).await?, detail),
+            false => {
+                let session = cx.session().await?;
+                let mut answer = session.call("get_credential", wanted).await?;
+                // Of what this person manages; nobody else is told.
+                let all = session.call("list_canaries", json!({})).await?;
+                let of_it = |row: &Value, field: &str| row[field] == answer["id"];
+                if items(&all, "/canaries").iter().any(|row| of_it(row, "id")) {
+                    let alerts: Vec<Value> = items(&all, "/alerts")
+                        .iter()
+                        .filter(|row| of_it(row, "credential"))
+                        .cloned()
+                        .collect();
+                    answer["canary"] = json!({ "alerts": alerts });
+                }
+                cx.print(&answer, detail)
+            }
         }
+    }
+}
+
+fn canary(c: &Value) -> String {
+    match (c.get("canary").is_some(), items(c, "/canary/alerts").len()) {
+        (false, _) => String::new(),
+        (true, 0) => "yes: any use of it raises an alert".into(),
+        (true, n) => format!("yes, and it was used: {n} open alerts, see `unsaid canary`"),
     }
 }
 
@@ -62,6 +85,7 @@ fn detail(c: &Value) -> String {
         ("id", at(c, "/id")),
         ("status", [at(c, "/status/status"), at(c, "/status/message")].join(": ")),
         ("reasons", at(c, "/status/reasons")),
+        ("canary", canary(c)),
         ("next", for_people(&at(c, "/status/next"))),
         ("scope", scope(c)),
         ("type", at(c, "/type")),

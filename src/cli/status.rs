@@ -23,6 +23,7 @@ impl Status {
             rows.extend(items(&page, "/credentials").iter().cloned());
         }
         answer["needs_attention"] = Value::from(rows);
+        answer["canary_alerts"] = session.call("list_canaries", json!({})).await?["alerts"].take();
         cx.print(&answer, |answer| told(answer, cx))
     }
 }
@@ -39,6 +40,7 @@ fn told(me: &Value, cx: &Context) -> String {
         ("teams", teams.join(", ")),
         ("credentials", counts.join(", ")),
     ]);
+    text.push_str(&super::canary::alerts(&json!({ "alerts": me["canary_alerts"] })));
     let mut table = Table::new(&["NEEDS ATTENTION", "STATUS", "WHY", "NEXT"]);
     for row in items(me, "/needs_attention") {
         table.row([

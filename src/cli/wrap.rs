@@ -7,7 +7,7 @@ use super::client_file::{ClientFile, backups, forget, newest, undo};
 use super::output::{Table, line, note, put};
 use super::place::Place;
 use super::terminal::{Terminal, needs_terminal};
-use super::wrap_into::{Move, Taken, entry, free, name_for, plain_headers, taken};
+use super::wrap_into::{Move, Taken, entry, free, name_for, plain_headers, sends, taken};
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::consumer::{BindingSource, ConsumerKind, Delivery};
 use crate::model::credential::Scope;
@@ -15,7 +15,7 @@ use crate::model::name::CredentialName;
 use crate::ops::consumer::{GivenBinding, RegisterConsumer, check_all, register_all};
 use crate::ops::credential::value::enter_many;
 use crate::services::agents;
-use crate::wrap::{self, Client, Config, Fate, FoundServer, Knowledge, Rewrite, ServerKind};
+use crate::wrap::{self, Client, Config, Fate, FoundServer, Knowledge, PlannedValue, Rewrite, ServerKind};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -81,12 +81,19 @@ impl Wrap {
         note("");
         rewritten.diff.lines().for_each(note);
         note("");
+        let told: Vec<_> = inputs
+            .iter()
+            .filter_map(sends)
+            .chain(moves.iter().flat_map(|one| taken.beside(&one.name, place.scope)))
+            .collect();
         if self.dry_run {
+            told.iter().for_each(|text| note(text));
             return put(&line("Nothing was changed: this is what would be done."));
         }
         let terminal = Terminal::open().ok_or_else(|| {
             needs_terminal("it asks before it changes the file, and there is no terminal to ask on")
         })?;
+        told.iter().for_each(|text| terminal.tell(&format!("{text}\n")));
         terminal.tell(&format!(
             "{} values move into the vault ({}), {} servers start by `unsaid mcp` from now on.\n",
             moves.len(),
@@ -202,8 +209,9 @@ impl Wrap {
                 }
                 let asked = renamed.get(&variable).cloned().unwrap_or_else(|| variable.clone());
                 let name = name_for(&asked, value, &consumer, &mut moves, taken)?;
+                // Of this place and no other: without it nothing that has its name goes where the file says.
                 let source = match place.scope {
-                    Scope::Personal => BindingSource::Auto,
+                    Scope::Personal => BindingSource::UserSecret,
                     Scope::Team => BindingSource::TeamSecret,
                     Scope::Org => BindingSource::OrgSecret,
                 };
@@ -261,22 +269,32 @@ fn rewrite(job: &Job<'_>, program: &str) -> Rewrite {
     }
 }
 
-/// Names only.
+/// Names only: what goes where, and what is readable there.
 fn tell_plan(config: &Config, jobs: &[Job<'_>]) -> Result<()> {
     let plan = config.plan();
-    let mut table = Table::new(&["SERVER", "CONSUMER", "MOVES INTO THE VAULT", "STAYS"]);
+    let columns =
+        ["SERVER", "CONSUMER", "MOVES INTO THE VAULT", "READABLE IN THE CONSUMER", "STAYS IN THE FILE"];
+    let mut table = Table::new(&columns);
+    let names = |values: &[PlannedValue]| values.iter().map(|v| v.name.clone()).collect::<Vec<_>>();
     for planned in &plan.servers {
         let job = jobs.iter().find(|job| job.server.index == planned.server);
-        let moves: Vec<_> = match job {
-            Some(_) => planned.moves.iter().map(|v| v.name.clone()).collect(),
-            None => Vec::new(),
-        };
-        let mut stays: Vec<_> = planned.stays.iter().map(|v| v.name.clone()).collect();
+        let (mut moves, mut plain) = (names(&planned.moves), names(&planned.plain));
+        let mut stays = names(&planned.stays);
+        match job {
+            Some(_) => {
+                plain.extend(planned.dropped.iter().map(|v| format!("{} (left out: {})", v.name, v.why)))
+            }
+            None => {
+                stays.extend(moves.drain(..).map(|name| format!("{name} (a secret)")));
+                stays.append(&mut plain);
+                stays.extend(names(&planned.dropped));
+            }
+        }
         stays.extend(planned.references.iter().map(|v| format!("{} (reference)", v.name)));
         stays.extend(planned.cannot.iter().map(|v| format!("{} ({})", v.name, v.why)));
         stays.extend(planned.obstacles.iter().cloned());
         let consumer = job.map_or_else(|| planned.kind.to_owned(), |job| job.consumer.clone());
-        table.row([planned.name.clone(), consumer, moves.join(", "), stays.join(", ")]);
+        table.row([planned.name.clone(), consumer, moves.join(", "), plain.join(", "), stays.join(", ")]);
     }
     table.text("There is no server in this file.").lines().for_each(note);
     plan.notes.iter().for_each(|text| note(text));

@@ -2,14 +2,17 @@
 use super::output::{at, items};
 use super::place::Place;
 use crate::error::{Result, internal};
+use crate::model::Word as _;
 use crate::model::consumer::{BindingSource, Delivery};
+use crate::model::credential::Scope;
 use crate::model::name::CredentialName;
-use crate::ops::consumer::GivenBinding;
+use crate::model::text::shown;
+use crate::ops::consumer::{GivenBinding, RegisterConsumer};
 use crate::ops::credential::create::CreateCredential;
 use crate::ops::credential::value::{Entry, Target};
 use crate::secret::{Secret, SecretBytes};
 use crate::wrap::{ConsumerRemote, FoundValue};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// One credential that a value becomes.
 pub struct Move<'a> {
@@ -23,27 +26,76 @@ pub struct Taken {
     pub consumers: Vec<String>,
     /// Names of credentials in that place.
     pub credentials: Vec<String>,
+    /// Those of other places.
+    others: Vec<Other>,
+}
+
+/// A credential of another place, which a new one may have the name of.
+struct Other {
+    name: String,
+    scope: Scope,
+    /// A team's name.
+    owner: String,
+}
+
+impl Taken {
+    /// What is there of the name of a new credential of `scope`, a line each: which comes first is how names resolve.
+    pub fn beside(&self, name: &str, scope: Scope) -> impl Iterator<Item = String> {
+        self.others.iter().filter(move |other| other.name.eq_ignore_ascii_case(name)).map(move |other| {
+            let whose = match other.scope {
+                Scope::Personal => "your own".to_owned(),
+                Scope::Team => format!("the one of the team {}", shown(&other.owner)),
+                Scope::Org => "the one of the org".to_owned(),
+            };
+            match other.scope > scope {
+                true => format!("{name} comes before {whose}, wherever either would do"),
+                false => format!("{name} comes behind {whose}, except in these servers"),
+            }
+        })
+    }
 }
 
 pub async fn taken(session: &super::Session, place: &Place) -> Result<Taken> {
-    let (mut consumers, mut credentials) = (Vec::new(), Vec::new());
-    for (operation, list, into) in [
-        ("list_consumers", "/consumers", &mut consumers),
-        ("list_credentials", "/credentials", &mut credentials),
-    ] {
-        let mut cursor = serde_json::Value::Null;
-        loop {
-            let asked = json!({ "scope": place.scope, "cursor": cursor });
-            let page = session.call(operation, asked).await?;
-            let rows = items(&page, list);
-            into.extend(rows.iter().map(|row| at(row, "/name")));
-            cursor = page["next_cursor"].clone();
-            if cursor.is_null() {
-                break;
+    let consumers = all(session, "list_consumers", "/consumers", json!({ "scope": place.scope })).await?;
+    let consumers = consumers.iter().map(|row| at(row, "/name")).collect();
+    let (mut credentials, mut others) = (Vec::new(), Vec::new());
+    for row in all(session, "list_credentials", "/credentials", json!({ "limit": 100 })).await? {
+        let name = at(&row, "/name");
+        match Scope::parse(&at(&row, "/scope")) {
+            Some(scope) if scope != place.scope => {
+                others.push(Other { name, scope, owner: at(&row, "/owner") });
             }
+            _ => credentials.push(name),
         }
     }
-    Ok(Taken { consumers, credentials })
+    Ok(Taken { consumers, credentials, others })
+}
+
+/// The rows of all pages of a list.
+async fn all(session: &super::Session, operation: &str, list: &str, mut asked: Value) -> Result<Vec<Value>> {
+    let mut rows = Vec::new();
+    loop {
+        let page = session.call(operation, asked.clone()).await?;
+        rows.extend(items(&page, list).iter().cloned());
+        asked["cursor"] = page["next_cursor"].clone();
+        if asked["cursor"].is_null() {
+            return Ok(rows);
+        }
+    }
+}
+
+/// Which credentials a remote server is sent, and where that is; nothing for one that is started here.
+pub fn sends(input: &RegisterConsumer) -> Option<String> {
+    let url = url::Url::parse(input.url.as_deref()?).ok()?;
+    let is_secret = |b: &&GivenBinding| b.source != Some(BindingSource::Static);
+    let bindings = input.bindings.iter().flatten().filter(is_secret);
+    let names: Vec<_> = bindings.map(|b| b.credential.as_ref().unwrap_or(&b.variable).as_str()).collect();
+    Some(format!(
+        "{} sends {} to {}",
+        input.name,
+        names.join(", "),
+        &url[url::Position::BeforeHost..url::Position::AfterPort]
+    ))
 }
 
 /// `name`, or it with a number, whichever is free.

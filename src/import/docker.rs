@@ -8,7 +8,11 @@ pub(super) fn read(text: &str, found: &mut Found) -> Result<()> {
     for (index, line) in text.split('\n').enumerate() {
         let number = index + 1;
         let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
-        if line.is_empty() || line.starts_with('#') {
+        if line.starts_with('#') {
+            found.comment(number, line);
+            continue;
+        }
+        if line.is_empty() {
             continue;
         }
         let Some((name, value)) = line.split_once('=') else {

@@ -54,7 +54,11 @@ fn first_line(text: &str) -> (&str, usize) {
 fn statement(text: &str, line: usize, found: &mut Found) -> Result<usize> {
     let (whole, size) = first_line(text);
     let content = whole.trim_start();
-    if content.is_empty() || content.starts_with('#') {
+    if content.starts_with('#') {
+        found.comment(line, content);
+        return Ok(size);
+    }
+    if content.is_empty() {
         return Ok(size);
     }
     let content = match content.strip_prefix("export") {
@@ -102,7 +106,10 @@ fn statement(text: &str, line: usize, found: &mut Found) -> Result<usize> {
 
 fn unquoted(value: &str, name: &str, line: usize, found: &mut Found) -> Result<()> {
     let value = match value.find('#') {
-        Some(at) if value[..at].ends_with(char::is_whitespace) => value[..at].trim_end(),
+        Some(at) if value[..at].ends_with(char::is_whitespace) => {
+            found.comment(line, &value[at..]);
+            value[..at].trim_end()
+        }
         Some(_) => {
             found.skip(line, name, HASH);
             return Ok(());
@@ -172,6 +179,9 @@ fn quoted(text: &str, quote: char, name: &str, line: usize, found: &mut Found) -
             c if c == quote => {
                 let (tail, size) = first_line(&body[at + 1..]);
                 let tail = tail.trim_start();
+                if tail.starts_with('#') {
+                    found.comment(line + count_lines(&body[..at]), tail);
+                }
                 if !tail.is_empty() && !tail.starts_with('#') {
                     found.skip(line, name, AFTER);
                 } else if let Some(why) = differs {

@@ -4,8 +4,9 @@ use super::naming::{self, LooksSecret};
 use super::record::Record;
 use super::tree::{self, Node};
 use super::{
-    Dialect, MAX_FILE_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, archive, bitwarden, decoded_within, gh, keepass,
-    kubernetes, netrc, npmrc, onepassword, parse, pgpass, profiles, registries, shape, stores, table, yaml,
+    Dialect, MAX_FILE_BYTES, MAX_ITEMS, MAX_TEXT_BYTES, archive, bitwarden, decoded_within, gh, guard,
+    keepass, kubernetes, netrc, npmrc, onepassword, parse, pgpass, profiles, registries, shape, stores,
+    table, yaml,
 };
 use crate::error::{Code, Error, Result};
 
@@ -309,11 +310,15 @@ pub fn read(format: Format, bytes: &[u8], options: &Options<'_>) -> Result<Batch
         Format::Gcp => stores::gcp(object(bytes)?, options, &mut batch)?,
         Format::Kubernetes => {
             let text = decoded_within(bytes, format.most_bytes())?;
-            let documents = match text.trim_start().starts_with('{') {
+            let is_json = text.trim_start().starts_with('{');
+            let documents = match is_json {
                 true => vec![tree::parse(text)?],
                 false => yaml::documents(text)?,
             };
             kubernetes::read(documents, options, &mut batch)?;
+            if !is_json {
+                guard::comments(guard::commented_yaml(text), options, &mut batch);
+            }
         }
         Format::DockerConfig => {
             decoded_within(bytes, format.most_bytes())?;
@@ -328,6 +333,15 @@ pub fn read(format: Format, bytes: &[u8], options: &Options<'_>) -> Result<Batch
                 Format::Npmrc => npmrc::read(text, options, &mut batch)?,
                 Format::Gh => gh::read(yaml::only(text)?, options, &mut batch)?,
                 _ => pgpass::read(text, options, &mut batch)?,
+            }
+            match format {
+                // Its reader knows where a comment may stand.
+                Format::Netrc => {}
+                Format::Yaml | Format::Gh => {
+                    guard::comments(guard::commented_yaml(text), options, &mut batch);
+                }
+                Format::Pgpass => guard::comments(guard::commented(text, &['#']), options, &mut batch),
+                _ => guard::comments(guard::commented(text, &['#', ';']), options, &mut batch),
             }
         }
         _ => table::read(format, decoded_within(bytes, MAX_TEXT_BYTES)?, options, &mut batch)?,
@@ -348,16 +362,21 @@ fn variables(dialect: Dialect, bytes: &[u8], options: &Options<'_>, batch: &mut 
     let parsed = parse(dialect, bytes)?;
     for skipped in parsed.skipped {
         batch.entries += 1;
-        batch.leave(At::Line(skipped.line), skipped.name, skipped.why);
+        let name = skipped.name.and_then(|name| shape::shown(&name, options.looks_secret));
+        batch.leave(At::Line(skipped.line), name, skipped.why);
     }
     for note in parsed.notes {
-        batch.remark(At::Line(note.line), &note.name, note.text);
+        let name = shape::shown(&note.name, options.looks_secret).unwrap_or_default();
+        batch.remark(At::Line(note.line), &name, note.text);
+    }
+    for comment in &parsed.comments {
+        comment.text.expose(|text| guard::comments([(comment.line, text)], options, batch));
     }
     for entry in parsed.entries {
         let at = At::Line(entry.line);
         if entry.value.expose(str::is_empty) {
             batch.entries += 1;
-            batch.leave_trifle(at, Some(entry.name), "it has no value");
+            shape::leave_empty(at, &entry.name, options, batch);
             continue;
         }
         shape::take(Record::variable(at, &entry.name, entry.value), options, batch);

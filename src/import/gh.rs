@@ -2,7 +2,7 @@
 use super::batch::{At, Batch};
 use super::record::{Record, Role};
 use super::tree::{Map, Node, wrong};
-use super::{MORE, Options, naming, shape};
+use super::{MORE, Options, guard, naming, shape};
 use crate::error::Result;
 use crate::secret::Secret;
 use zeroize::Zeroizing;
@@ -30,8 +30,10 @@ pub(super) fn read(file: Node, options: &Options<'_>, batch: &mut Batch) -> Resu
             return Err(wrong(at, "this is no name of a host, as gh has it"));
         }
         let mut map = node.into_map(at, "a host")?;
-        let tokens = tokens(at, &mut map)?;
-        map.drop_all(SETTINGS);
+        let tokens = tokens(at, &mut map, options, batch)?;
+        if map.drop_settings(SETTINGS, options) {
+            batch.leave(at, None, guard::SETTING);
+        }
         if map.has_more() {
             batch.leave(at, None, MORE);
         }
@@ -53,7 +55,7 @@ pub(super) fn read(file: Node, options: &Options<'_>, batch: &mut Batch) -> Resu
 }
 
 /// The tokens of a host by their users. The active user's may stand a second time, by itself.
-fn tokens(at: At, map: &mut Map) -> Result<Vec<(String, Secret)>> {
+fn tokens(at: At, map: &mut Map, options: &Options<'_>, batch: &mut Batch) -> Result<Vec<(String, Secret)>> {
     let (active, own) = (map.word("user", at)?, map.text("oauth_token", at)?);
     let mut all = Vec::new();
     for (user, node) in map.map("users", at)?.unwrap_or_default().0 {
@@ -62,7 +64,9 @@ fn tokens(at: At, map: &mut Map) -> Result<Vec<(String, Secret)>> {
         }
         let mut map = node.into_map(at, "a user")?;
         all.extend(map.text("oauth_token", at)?.map(|token| (user, token)));
-        map.drop_all(SETTINGS);
+        if map.drop_settings(SETTINGS, options) {
+            batch.leave(at, None, guard::SETTING);
+        }
         if map.has_more() {
             return Err(wrong(at, "there is more in it than gh keeps of a user"));
         }

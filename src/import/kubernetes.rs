@@ -4,7 +4,7 @@
 use super::batch::{At, Batch};
 use super::record::{Attached, Record, Role};
 use super::tree::{Map, Node, wrong};
-use super::{Options, encoded, shape};
+use super::{Options, encoded, guard, shape};
 use crate::error::Result;
 use crate::secret::{Secret, SecretBytes};
 
@@ -12,22 +12,42 @@ const OTHER: &str = "it is an object of Kubernetes, but no Secret";
 const OVERRULED: &str = "stringData has the same name, and is what Kubernetes takes";
 const NO_NAME: &str = "there is no metadata.name, as a Secret has it";
 
-/// What stands in metadata besides the name, and is of no use here. Annotations may repeat the whole Secret.
-const OF_METADATA: &[&str] = &[
-    "annotations",
+const ANNOTATION: &str = "an annotation, which people write anything into";
+
+/// Annotations that tools write. The first repeats the whole Secret.
+const OF_TOOLS: &[&str] = &[
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "argocd.argoproj.io/tracking-id",
+    "cert-manager.io/alt-names",
+    "cert-manager.io/certificate-name",
+    "cert-manager.io/common-name",
+    "cert-manager.io/ip-sans",
+    "cert-manager.io/issuer-group",
+    "cert-manager.io/issuer-kind",
+    "cert-manager.io/issuer-name",
+    "cert-manager.io/uri-sans",
+    "deployment.kubernetes.io/revision",
+    "kubernetes.io/service-account.name",
+    "kubernetes.io/service-account.uid",
+    "meta.helm.sh/release-name",
+    "meta.helm.sh/release-namespace",
+    "reconcile.external-secrets.io/data-hash",
+];
+
+/// What the API server writes into metadata.
+const OF_SERVER: &[&str] = &[
     "creationTimestamp",
     "deletionGracePeriodSeconds",
     "deletionTimestamp",
-    "finalizers",
-    "generateName",
     "generation",
-    "labels",
     "managedFields",
-    "ownerReferences",
     "resourceVersion",
     "selfLink",
     "uid",
 ];
+
+/// What else stands there besides the name, and is of no use here.
+const OF_METADATA: &[&str] = &["finalizers", "generateName", "labels", "ownerReferences"];
 
 pub(super) fn read(documents: Vec<Node>, options: &Options<'_>, batch: &mut Batch) -> Result<()> {
     let mut number = 0;
@@ -43,8 +63,9 @@ fn object(node: Node, number: &mut usize, options: &Options<'_>, batch: &mut Bat
     }
     if kind == "List" {
         let items = map.list("items", at)?;
-        map.drop_all(&["metadata"]);
-        return match map.has_more() {
+        let mut metadata = map.map("metadata", at)?.unwrap_or_default();
+        metadata.drop_all(&["continue", "remainingItemCount", "resourceVersion", "selfLink"]);
+        return match map.has_more() || metadata.has_more() {
             true => Err(wrong(at, "there is more in it than a List has")),
             false => items.into_iter().try_for_each(|item| object(item, number, options, batch)),
         };
@@ -72,7 +93,15 @@ fn secret(at: At, mut map: Map, options: &Options<'_>, batch: &mut Batch) -> Res
     let data = map.map("data", at)?.unwrap_or_default();
     let plain = map.map("stringData", at)?.unwrap_or_default();
     map.drop_all(&["immutable"]);
-    metadata.drop_all(OF_METADATA);
+    for (name, node) in metadata.map("annotations", at)?.unwrap_or_default().0 {
+        if !OF_TOOLS.contains(&name.as_str()) && (!node.is_empty() || guard::member(&name, &node, options)) {
+            batch.leave(at, shape::shown(&name, options.looks_secret), ANNOTATION);
+        }
+    }
+    metadata.drop_all(OF_SERVER);
+    if metadata.drop_settings(OF_METADATA, options) {
+        batch.leave(at, None, guard::SETTING);
+    }
     if map.has_more() || metadata.has_more() {
         return Err(wrong(at, "there is more in it than a Secret has"));
     }
@@ -84,7 +113,7 @@ fn secret(at: At, mut map: Map, options: &Options<'_>, batch: &mut Batch) -> Res
     for (key, node) in data.0 {
         let value = value(at, &key, node)?;
         if plain.has(&key) {
-            batch.leave(at, shape::shown(&key), OVERRULED);
+            batch.leave(at, shape::shown(&key, options.looks_secret), OVERRULED);
             continue;
         }
         let bytes = match value {
@@ -92,13 +121,13 @@ fn secret(at: At, mut map: Map, options: &Options<'_>, batch: &mut Batch) -> Res
             None => SecretBytes::new(Vec::new()),
         };
         match encoded::text(&bytes) {
-            Some(text) => put(&mut record, &key, text, batch),
+            Some(text) => put(&mut record, &key, text, options, batch),
             None => record.files.push(Attached { file_name: key, content: Ok(bytes), is_all: false }),
         }
     }
     for (key, node) in plain.0 {
         let text = value(at, &key, node)?.unwrap_or_else(|| super::secret(""));
-        put(&mut record, &key, text, batch);
+        put(&mut record, &key, text, options, batch);
     }
     shape::take(record, options, batch);
     Ok(())
@@ -115,14 +144,14 @@ fn value(at: At, key: &str, node: Node) -> Result<Option<Secret>> {
     }
 }
 
-fn put(record: &mut Record, key: &str, text: Secret, batch: &mut Batch) {
+fn put(record: &mut Record, key: &str, text: Secret, options: &Options<'_>, batch: &mut Batch) {
     let role = match key {
         "username" => Role::User,
         "password" => Role::Password,
         _ => Role::Hidden,
     };
     if text.expose(str::is_empty) {
-        batch.leave_trifle(record.at, shape::shown(key), "it has no value");
+        shape::leave_empty(record.at, key, options, batch);
     }
     record.put(role, key, text);
 }

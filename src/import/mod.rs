@@ -13,6 +13,7 @@ mod dotenv;
 mod encoded;
 mod format;
 mod gh;
+mod guard;
 mod json;
 mod keepass;
 mod kubernetes;
@@ -105,6 +106,14 @@ pub struct Parsed {
     pub entries: Vec<Entry>,
     pub skipped: Vec<Skipped>,
     pub notes: Vec<Note>,
+    pub comments: Vec<Comment>,
+}
+
+/// A comment of the file, with its mark. It may hold an old value: neither `Clone` nor `Serialize`.
+#[derive(Debug)]
+pub struct Comment {
+    pub line: usize,
+    pub text: Secret,
 }
 
 /// The likely dialect of a file, by its name and its first characters. A guess to show, and to be overruled.
@@ -197,6 +206,7 @@ struct Found {
     places: HashMap<String, usize>,
     skipped: Vec<Skipped>,
     notes: Vec<Note>,
+    comments: Vec<Comment>,
 }
 
 impl Found {
@@ -254,6 +264,10 @@ impl Found {
         }
     }
 
+    fn comment(&mut self, line: usize, text: &str) {
+        self.comments.push(Comment { line, text: secret(text) });
+    }
+
     fn has(&self, name: &str) -> bool {
         self.place(name).is_some()
     }
@@ -275,6 +289,7 @@ impl Found {
             entries: self.entries.into_iter().flatten().collect(),
             skipped: self.skipped,
             notes: self.notes,
+            comments: self.comments,
         };
         parsed.skipped.sort_by_key(|skipped| skipped.line);
         parsed

@@ -4,7 +4,7 @@
 //! Python read differently (an escape besides `\"` and `\\`, a backslash without quotes) is left out, and told.
 use super::batch::{At, Batch};
 use super::record::{Record, Role};
-use super::{Options, broken, secret, shape};
+use super::{Options, broken, guard, secret, shape};
 use crate::error::Result;
 use zeroize::Zeroizing;
 
@@ -24,10 +24,11 @@ struct Word {
 struct Reader<'a> {
     rest: &'a str,
     line: usize,
+    comments: Vec<(usize, &'a str)>,
 }
 
 pub(super) fn read(text: &str, options: &Options<'_>, batch: &mut Batch) -> Result<()> {
-    let mut reader = Reader { rest: text, line: 1 };
+    let mut reader = Reader { rest: text, line: 1, comments: Vec::new() };
     let (mut open, mut number): (Option<(Record, bool)>, usize) = (None, 0);
     while let Some(word) = reader.keyword()? {
         match word.text.as_str() {
@@ -71,6 +72,7 @@ pub(super) fn read(text: &str, options: &Options<'_>, batch: &mut Batch) -> Resu
         }
     }
     finish(open, options, batch);
+    guard::comments(reader.comments, options, batch);
     match number {
         0 => Err(broken(1, "there is no machine, as a netrc has it")),
         _ => Ok(()),
@@ -92,12 +94,16 @@ impl Reader<'_> {
     /// The next word where a keyword may stand; a comment may stand there too.
     fn keyword(&mut self) -> Result<Option<Word>> {
         loop {
+            let before = self.rest;
             match self.word()? {
                 Some(word) if word.text.starts_with('#') && !word.is_quoted => {
+                    let start = before.len() - before.trim_start().len();
+                    let mut end = before.len() - self.rest.len();
                     if word.line == self.line {
-                        let end = self.rest.find('\n').unwrap_or(self.rest.len());
-                        self.rest = &self.rest[end..];
+                        end += self.rest.find('\n').unwrap_or(self.rest.len());
+                        self.rest = &before[end..];
                     }
+                    self.comments.push((word.line, &before[start..end]));
                 }
                 Some(word) if word.is_quoted => {
                     return Err(broken(word.line, "a word that no netrc has there"));

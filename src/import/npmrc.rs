@@ -4,9 +4,8 @@
 //! takes for quotes, escapes and comments.
 use super::batch::{At, Batch};
 use super::record::{Record, Role};
-use super::{Options, broken, encoded, secret, shape};
+use super::{Options, broken, encoded, guard, secret, shape};
 use crate::error::Result;
-use crate::model::suspicion::Kind;
 use crate::secret::Secret;
 use std::collections::HashSet;
 
@@ -15,7 +14,6 @@ const UNSURE: &str =
     "a quote, a backslash, a space, a ; or a # in the value, which programs read differently";
 const ELSEWHERE: &str = "the path of a file, where the key stands";
 const SETTING: &str = "a setting, and no secret";
-const GUARDED: &str = "a setting whose value looks like it holds a secret";
 
 pub(super) fn read(text: &str, options: &Options<'_>, batch: &mut Batch) -> Result<()> {
     let (mut registries, mut seen): (Vec<(String, Record)>, _) = (Vec::new(), HashSet::new());
@@ -61,10 +59,8 @@ pub(super) fn read(text: &str, options: &Options<'_>, batch: &mut Batch) -> Resu
                 return Err(broken(number, "this is nothing that npm keeps of a registry"));
             }
             _ => {
-                match (options.looks_secret)(value, Kind::FreeText)
-                    || (options.looks_secret)(value, Kind::Url)
-                {
-                    true => batch.leave(At::Line(number), None, GUARDED),
+                match guard::setting(key, value, options) {
+                    true => batch.leave(At::Line(number), None, guard::SETTING),
                     false => batch.leave_trifle(At::Line(number), None, SETTING),
                 }
                 continue;

@@ -3,7 +3,7 @@
 //! Refuses what the SDKs read differently: a profile or a name that stands twice, quotes, and spaces in a value.
 use super::batch::{At, Batch};
 use super::record::{Record, Role};
-use super::{Options, broken, secret, shape};
+use super::{Options, broken, guard, secret, shape};
 use crate::error::Result;
 use crate::secret::Secret;
 use std::collections::HashSet;
@@ -14,12 +14,27 @@ const SETTING: &str = "a setting, and no secret";
 const UNKNOWN: &str = "a setting that is not known here";
 const TEMPORARY: &str = "it has a session token, so it ends within hours";
 
+const COMMAND: &str = "a command that prints a key, and may hold one";
+
+/// What stands indented below `s3 =`.
+const OF_S3: &[&str] = &[
+    "addressing_style",
+    "max_bandwidth",
+    "max_concurrent_requests",
+    "max_queue_size",
+    "multipart_chunksize",
+    "multipart_threshold",
+    "payload_signing_enabled",
+    "signature_version",
+    "use_accelerate_endpoint",
+    "use_dualstack_endpoint",
+];
+
 /// What a profile has besides its key.
 const SETTINGS: &[&str] = &[
     "ca_bundle",
     "cli_auto_prompt",
     "cli_pager",
-    "credential_process",
     "credential_source",
     "defaults_mode",
     "duration_seconds",
@@ -78,13 +93,16 @@ pub(super) fn read(text: &str, options: &Options<'_>, batch: &mut Batch) -> Resu
         };
         if whole.starts_with([' ', '\t']) {
             match profile.is_open {
-                true => continue,
+                true => {
+                    leave_below(number, line, options, batch);
+                    continue;
+                }
                 false => {
                     return Err(broken(number, "a line that begins with a space, below none it belongs to"));
                 }
             }
         }
-        setting(number, line, profile, batch)?;
+        setting(number, line, profile, options, batch)?;
     }
     finish(profile, options, batch);
     match seen.is_empty() {
@@ -104,7 +122,23 @@ fn heading(number: usize, rest: &str) -> Result<String> {
     }
 }
 
-fn setting(number: usize, line: &str, profile: &mut Profile, batch: &mut Batch) -> Result<()> {
+/// A line below a setting without a value, such as `s3 =`.
+fn leave_below(number: usize, line: &str, options: &Options<'_>, batch: &mut Batch) {
+    let (name, value) = line.split_once('=').unwrap_or((line, ""));
+    let known = OF_S3.iter().find(|known| name.trim().eq_ignore_ascii_case(known));
+    match known.filter(|known| !guard::setting(known, value, options)) {
+        Some(known) => batch.leave_trifle(At::Line(number), Some((*known).to_owned()), SETTING),
+        None => batch.leave(At::Line(number), None, UNKNOWN),
+    }
+}
+
+fn setting(
+    number: usize,
+    line: &str,
+    profile: &mut Profile,
+    options: &Options<'_>,
+    batch: &mut Batch,
+) -> Result<()> {
     let Some((name, value)) = line.split_once('=') else {
         return Err(broken(number, "not of the form name = value"));
     };
@@ -118,6 +152,10 @@ fn setting(number: usize, line: &str, profile: &mut Profile, batch: &mut Batch) 
         "aws_session_token" | "aws_security_token" => &mut profile.token,
         other => {
             match SETTINGS.iter().find(|known| **known == other) {
+                _ if other == "credential_process" => batch.leave(At::Line(number), None, COMMAND),
+                Some(known) if guard::setting(known, value, options) => {
+                    batch.leave(At::Line(number), Some((*known).to_owned()), guard::SETTING);
+                }
                 Some(known) => batch.leave_trifle(At::Line(number), Some((*known).to_owned()), SETTING),
                 None => batch.leave(At::Line(number), None, UNKNOWN),
             }

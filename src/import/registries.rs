@@ -2,11 +2,12 @@
 use super::batch::{At, Batch};
 use super::record::{Record, Role};
 use super::tree::{Map, Node, wrong};
-use super::{MORE, Options, encoded, naming, shape};
+use super::{MORE, Options, encoded, guard, naming, shape};
 use crate::error::Result;
 
 const TOP: At = At::Line(1);
 const HELPER: &str = "its password is kept elsewhere, by a credential helper of docker";
+const PLUGIN: &str = "plugins: what a plugin keeps may be a secret";
 const STORE: &str = "credsStore: passwords are kept elsewhere, by a credential helper of docker";
 
 /// Settings of the client that hold no secret.
@@ -17,13 +18,11 @@ const SETTINGS: &[&str] = &[
     "cliPluginsExtraDirs",
     "configFormat",
     "currentContext",
-    "detachKeys",
     "experimental",
     "features",
     "imagesFormat",
     "networksFormat",
     "nodesFormat",
-    "plugins",
     "pluginsFormat",
     "pruneFilters",
     "psFormat",
@@ -40,7 +39,10 @@ pub(super) fn read(mut file: Map, options: &Options<'_>, batch: &mut Batch) -> R
     let auths = file.map("auths", TOP)?;
     let mut helpers = file.map("credHelpers", TOP)?.unwrap_or_default();
     let store = file.word("credsStore", TOP)?;
-    file.drop_all(SETTINGS);
+    let plugins = file.take("plugins").unwrap_or(Node::Null);
+    // Which keys let go of a container: no keys that open anything.
+    let keys = file.word("detachKeys", TOP)?;
+    let has_guarded = file.drop_settings(SETTINGS, options) || guard::setting("detach", &keys, options);
     if auths.is_none() && helpers.0.is_empty() && store.is_empty() {
         return Err(wrong(TOP, "there are no auths, as docker has them"));
     }
@@ -66,10 +68,33 @@ pub(super) fn read(mut file: Map, options: &Options<'_>, batch: &mut Batch) -> R
     if !store.is_empty() {
         batch.leave(TOP, None, STORE);
     }
+    if !is_plain(&plugins) || guard::member("plugins", &plugins, options) {
+        batch.leave(TOP, None, PLUGIN);
+    }
+    if has_guarded {
+        batch.leave(TOP, None, guard::SETTING);
+    }
     if file.has_more() {
         batch.leave(TOP, None, MORE);
     }
     Ok(())
+}
+
+/// Whether docker's own programs keep no more there: switches, and the commands that a plugin is told of.
+fn is_plain(plugins: &Node) -> bool {
+    let is_hooks = |name: &str, node: &Node| {
+        let is_command = |c: char| c.is_ascii_lowercase() || " ,-".contains(c);
+        name == "hooks"
+            && matches!(node, Node::Text(text) if text.expose(|text| text.chars().all(is_command)))
+    };
+    let is_plain = |(name, node): &(String, Node)| is_hooks(name, node) || guard::is_all_switches(node);
+    match plugins {
+        Node::Map(all) => all.0.iter().all(|(_, node)| match node {
+            Node::Map(map) => map.0.iter().all(is_plain),
+            node => guard::is_all_switches(node),
+        }),
+        node => guard::is_all_switches(node),
+    }
 }
 
 fn registry(
@@ -105,7 +130,9 @@ fn registry(
             record.put(role, label, value);
         }
     }
-    map.drop_all(&["serveraddress"]);
+    if map.drop_settings(&["serveraddress"], options) {
+        batch.leave(at, None, guard::SETTING);
+    }
     if map.has_more() {
         return Err(wrong(at, "there is more in it than docker keeps of a registry"));
     }

@@ -22,6 +22,7 @@ const JUST_A_NOTE: &str = "a secure note: --notes takes notes over, as a secret 
 const NO_NAME: &str = "no variable name can be made of its title or address: give it another title";
 const TOO_LONG: &str = "a value is longer than 64 KiB";
 const FILE_TOO_LONG: &str = "the file is larger than 1 MiB";
+const NAME_IS_SECRET: &str = "its name looks like a secret itself";
 const EMPTY_FILE: &str = "the file is empty";
 const TOO_MANY: &str = "it has more than 20 fields: --split makes each a credential of its own";
 
@@ -64,7 +65,7 @@ pub(super) fn take(mut record: Record, options: &Options<'_>, batch: &mut Batch)
         let by_role = |p: &Part, _| if p.role == Role::User { "username".into() } else { "password".into() };
         (CredentialType::Basic, named(parts, by_role, secret))
     } else {
-        let mut fields = named(parts, label, secret);
+        let mut fields = named(parts, |part, number| label(part, number, secret), secret);
         make_unlike(&mut fields);
         let before = fields.len();
         leave_reserved(at, &name, &mut fields, batch);
@@ -89,10 +90,14 @@ fn name_of(record: &Record, secret: LooksSecret<'_>, batch: &mut Batch) -> Resul
     let at = record.at;
     if record.is_variable {
         return match CredentialName::parse(&record.title) {
+            Ok(_) if secret(&record.title, Kind::FreeText) => {
+                batch.leave(at, None, NAME_IS_SECRET);
+                Err(())
+            }
             Ok(name) => Ok(name.into()),
             Err(_) => {
                 let why = Reserved::of(&record.title).map_or(BAD_NAME, Reserved::reason);
-                batch.leave(at, shown(&record.title), why);
+                batch.leave(at, shown(&record.title, secret), why);
                 Err(())
             }
         };
@@ -119,12 +124,20 @@ fn name_of(record: &Record, secret: LooksSecret<'_>, batch: &mut Batch) -> Resul
     }
 }
 
-/// A variable's name that is no credential's, where it is harmless to show.
-pub(super) fn shown(name: &str) -> Option<String> {
+/// A name of the file, where it is harmless to show.
+pub(super) fn shown(name: &str, secret: LooksSecret<'_>) -> Option<String> {
     let harmless = !name.is_empty()
         && name.len() <= 64
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-    harmless.then(|| name.to_owned())
+    (harmless && !secret(name, Kind::FreeText)).then(|| name.to_owned())
+}
+
+/// Leaves out a name without a value: nobody misses it, unless the name is the secret.
+pub(super) fn leave_empty(at: At, name: &str, options: &Options<'_>, batch: &mut Batch) {
+    match (options.looks_secret)(name, Kind::FreeText) {
+        true => batch.leave(at, None, NAME_IS_SECRET),
+        false => batch.leave_trifle(at, shown(name, options.looks_secret), "it has no value"),
+    }
 }
 
 fn is_secret(part: &Part, secret: LooksSecret<'_>) -> bool {
@@ -143,12 +156,13 @@ fn hint(parts: &[Part], account: &str, secret: LooksSecret<'_>) -> String {
     }
 }
 
-fn label(part: &Part, number: usize) -> String {
+fn label(part: &Part, number: usize, secret: LooksSecret<'_>) -> String {
     match part.role {
         Role::User => "username".into(),
         Role::Password => "password".into(),
         Role::Totp => "totp".into(),
         Role::Note => "notes".into(),
+        Role::Hidden | Role::Plain if secret(&part.label, Kind::FreeText) => format!("field_{number}"),
         Role::Hidden | Role::Plain => naming::field_name(&part.label, number),
     }
 }
@@ -286,12 +300,14 @@ fn take_note(record: Record, name: String, options: &Options<'_>, batch: &mut Ba
 /// One credential for each part. A label that is a variable's name already stays so.
 fn split(mut record: Record, name: &str, options: &Options<'_>, batch: &mut Batch) {
     for (i, part) in std::mem::take(&mut record.parts).into_iter().enumerate() {
+        let is_shown = !(options.looks_secret)(&part.label, Kind::FreeText);
         let is_variable =
-            part.label.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+            is_shown && part.label.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
         let own = match is_variable {
             true => part.label.clone(),
             false => {
-                let end = naming::field_name(&part.label, i + 1).to_ascii_uppercase();
+                let label = if is_shown { part.label.as_str() } else { "" };
+                let end = naming::field_name(label, i + 1).to_ascii_uppercase();
                 format!("{name}_{end}").chars().take(60).collect()
             }
         };
@@ -304,7 +320,7 @@ fn split(mut record: Record, name: &str, options: &Options<'_>, batch: &mut Batc
             }
             Err(_) => {
                 let why = Reserved::of(&own).map_or(BAD_NAME, Reserved::reason);
-                batch.leave(record.at, shown(&own), why);
+                batch.leave(record.at, shown(&own, options.looks_secret), why);
             }
         }
     }

@@ -20,13 +20,13 @@ const LOGIC: &str = "shell logic; only plain assignments can be imported";
 pub(super) fn read(text: &str, found: &mut Found) -> Result<()> {
     let mut reader = Reader { bytes: text.as_bytes(), at: 0, line: 1 };
     while reader.at < reader.bytes.len() {
-        command(&mut reader, found)?;
+        command(text, &mut reader, found)?;
     }
     Ok(())
 }
 
 /// Reads up to the end of a command: a line end or `;` outside quotes.
-fn command(reader: &mut Reader<'_>, found: &mut Found) -> Result<()> {
+fn command(text: &str, reader: &mut Reader<'_>, found: &mut Found) -> Result<()> {
     let mut words = Vec::new();
     loop {
         reader.skip_blanks();
@@ -38,7 +38,11 @@ fn command(reader: &mut Reader<'_>, found: &mut Found) -> Result<()> {
                 }
                 break;
             }
-            Some(b'#') => reader.skip_line(),
+            Some(b'#') => {
+                let began = reader.at;
+                reader.skip_line();
+                found.comment(reader.line, &text[began..reader.at]);
+            }
             Some(b'&' | b'|' | b'<' | b'>' | b'(' | b')') => return Err(broken(reader.line, LOGIC)),
             Some(_) => words.push(reader.word()?),
         }

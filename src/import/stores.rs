@@ -90,7 +90,6 @@ pub(super) fn infisical(file: Vec<Node>, options: &Options<'_>, batch: &mut Batc
             "skipMultilineEncoding",
             "version",
             "environment",
-            "secretMetadata",
             "createdAt",
             "updatedAt",
         ]);

@@ -17,7 +17,9 @@ pub(super) fn read(text: &str, found: &mut Found) -> Result<()> {
                 reader.next();
             }
             '#' | ';' => {
-                if reader.up_to(['\n', '\n']).trim_end_matches('\r').ends_with('\\') {
+                let comment = reader.up_to(['\n', '\n']).trim_end_matches('\r');
+                found.comment(line, comment);
+                if comment.ends_with('\\') {
                     return Err(broken(
                         line,
                         "a comment ends in a backslash, which systemd versions read differently",

@@ -208,6 +208,16 @@ impl Map {
         self.0.iter().any(|(n, _)| n == name)
     }
 
+    /// As [`Map::drop_all`], of what a person may have written: whether a secret may be among it.
+    pub fn drop_settings(&mut self, names: &[&str], options: &super::Options<'_>) -> bool {
+        let dropped = |name: &String| names.contains(&name.as_str());
+        let all = &self.0;
+        let is_guarded =
+            all.iter().any(|(name, node)| dropped(name) && super::guard::member(name, node, options));
+        self.drop_all(names);
+        is_guarded
+    }
+
     /// Takes members out that are of no use to us.
     pub fn drop_all(&mut self, names: &[&str]) {
         self.0.retain(|(name, _)| !names.contains(&name.as_str()));

@@ -187,12 +187,12 @@ pub(super) fn variables(file: Node, options: &Options<'_>, batch: &mut Batch) ->
         match node.into_value().filter(|_| is_one) {
             Some(value) if value.expose(str::is_empty) => {
                 batch.entries += 1;
-                batch.leave_trifle(at, shape::shown(&name), "it has no value");
+                shape::leave_empty(at, &name, options, batch);
             }
             Some(value) => variable(at, &name, value, options, batch),
             None => {
                 batch.entries += 1;
-                batch.leave(at, shape::shown(&name), why);
+                batch.leave(at, shape::shown(&name, options.looks_secret), why);
             }
         }
     }

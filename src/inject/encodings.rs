@@ -1,6 +1,7 @@
 //! The ways a program may print a value: as it is, or in one of the encodings that programs use without thinking.
 //!
-//! What a program does on purpose (reverse it, encrypt it, print every second character) is not here.
+//! The escapes of JSON are not here: they are undone where a value is looked for ([`super::views`]). Nor is what a
+//! program does on purpose: reverse it, encrypt it, print every second character.
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXUPPER};
 use zeroize::Zeroizing;
 
@@ -11,13 +12,17 @@ const LINE_FROM_BYTES: usize = 16;
 /// More parts than this and each is looked for as it is only.
 const PARTS_WITH_ENCODINGS: usize = 64;
 const MOST_LINES: usize = 4096;
-/// A value is also looked for within JSON within JSON, so many levels deep: what a tool of an MCP server answers is
-/// often a document in the text of a message.
-const NESTED: usize = 3;
-/// Longer ones, in bytes, in one level only; their lines are looked for anyway.
-const NESTED_BYTES: usize = 1024;
+/// Up to this size, in bytes, a value is looked for in base64 with line ends in it wherever they fall.
+const FOLDED_BYTES: usize = 4096;
+/// How long the lines of base64 are: MIME's, and PEM's.
+const WIDTHS: [usize; 2] = [76, 64];
 /// From this size on only the most likely encodings are looked for.
 const LARGE_BYTES: usize = 64 * 1024;
+
+/// A line or a part of a value is looked for in what others wrote only where it has so many bytes.
+const TELLING_FROM_BYTES: usize = 20;
+/// So much of the beginning of a value is looked for in its encodings.
+const HEAD_BYTES: usize = 768;
 
 /// In no order, and some of them twice.
 type Texts = Vec<Zeroizing<Vec<u8>>>;
@@ -45,6 +50,53 @@ pub(super) fn of_value(value: &[u8]) -> Texts {
     texts
 }
 
+/// Every text by which `value` is found in what somebody else wrote: its beginning in all encodings, and of its lines
+/// and parts those that nothing else has.
+///
+/// A masker may hide a line such as `current-context: default` because a key file has it. Who looks for a leak must not
+/// hear of every file that has it too.
+pub(super) fn to_find(value: &[u8]) -> Texts {
+    let core = value.trim_ascii();
+    let mut texts = Texts::new();
+    add_encodings(&mut texts, head(core));
+    let mut pieces = Texts::new();
+    add_lines(&mut pieces, core);
+    let is_document = matches!(core.first(), Some(b'{' | b'['));
+    let parts = parts(core);
+    let few = parts.len() <= PARTS_WITH_ENCODINGS;
+    for part in &parts {
+        add_lines(&mut pieces, part);
+        // The password in a URL is one, whatever it looks like.
+        if !is_document || part.contains(&b'\n') || tells(part) {
+            match few {
+                true => add_encodings(&mut texts, head(part.trim_ascii())),
+                false => add(&mut texts, part.to_vec()),
+            }
+        }
+    }
+    texts.extend(pieces.into_iter().filter(|piece| tells(piece)));
+    texts
+}
+
+/// The beginning of `value`, whole characters only.
+fn head(value: &[u8]) -> &[u8] {
+    let head = &value[..value.len().min(HEAD_BYTES)];
+    match std::str::from_utf8(head) {
+        // A character is cut, and not a byte that is none.
+        Err(e) if e.error_len().is_none() => &head[..e.valid_up_to()],
+        _ => head,
+    }
+}
+
+/// Whether a text is nobody else's: long, of letters and digits, in one piece, and no address.
+fn tells(text: &[u8]) -> bool {
+    text.len() >= TELLING_FROM_BYTES
+        && text.iter().any(u8::is_ascii_digit)
+        && text.iter().any(u8::is_ascii_alphabetic)
+        && !text.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'@')
+        && scheme_bytes(text) == 0
+}
+
 fn add(texts: &mut Texts, text: Vec<u8>) {
     let text = Zeroizing::new(text);
     if text.len() >= MASKED_FROM_BYTES {
@@ -58,10 +110,11 @@ fn add_encodings(texts: &mut Texts, value: &[u8]) {
     }
     add(texts, value.to_vec());
     for ends in line_ends(value) {
-        add_escapes(texts, &ends);
+        add_quoted(texts, &ends);
         add(texts, ends.to_vec());
     }
-    add_escapes(texts, value);
+    add_quoted(texts, value);
+    add_folded(texts, value);
     for encoding in [&BASE64, &BASE64URL] {
         add(texts, encoding.encode(value).into_bytes());
         add_wrapped(texts, encoding, value);
@@ -100,13 +153,39 @@ fn base64_inside(encoding: &Encoding, value: &[u8], skip: usize) -> Vec<u8> {
 
 /// The lines in which base64(1), MIME (76) and PEM (64) break a long text.
 fn add_wrapped(texts: &mut Texts, encoding: &Encoding, value: &[u8]) {
-    for width in [76, 64] {
+    for width in WIDTHS {
         let encoded = Zeroizing::new(encoding.encode(value).into_bytes());
         if encoded.len() <= width || encoded.len() / width > MOST_LINES {
             continue;
         }
         for line in encoded.chunks(width).filter(|line| line.len() >= LINE_FROM_BYTES) {
             add(texts, line.to_vec());
+        }
+    }
+}
+
+/// Base64 in lines of a longer text that begins somewhere before the value, so that a line end may stand anywhere in it
+/// where four characters end.
+fn add_folded(texts: &mut Texts, value: &[u8]) {
+    if value.len() > FOLDED_BYTES {
+        return;
+    }
+    for skip in 0..3 {
+        let inside = Zeroizing::new(base64_inside(&BASE64_NOPAD, value, skip));
+        let first_column = (skip * 8).div_ceil(6) % 4;
+        for width in WIDTHS {
+            for column in (first_column..width).step_by(4).filter(|column| width - column < inside.len()) {
+                let (first, rest) = inside.split_at(width - column);
+                for end in [&b"\n"[..], b"\r\n"] {
+                    let mut text = Vec::with_capacity(inside.len() + (rest.len() / width + 1) * end.len());
+                    text.extend_from_slice(first);
+                    for line in rest.chunks(width) {
+                        text.extend_from_slice(end);
+                        text.extend_from_slice(line);
+                    }
+                    add(texts, text);
+                }
+            }
         }
     }
 }
@@ -211,51 +290,12 @@ fn percent(value: &[u8], kept: &str, upper: bool) -> Vec<u8> {
     text
 }
 
-/// Quoting inside a string: JSON in its dialects, and a shell's.
-fn add_escapes(texts: &mut Texts, value: &[u8]) {
+/// Quoting inside a string of a shell.
+fn add_quoted(texts: &mut Texts, value: &[u8]) {
     for (from, to) in [("'", "'\\''"), ("'", "'\"'\"'")] {
         add(texts, replaced(value, &[(from, to)]));
     }
     add(texts, replaced(value, &[("\\", "\\\\"), ("\"", "\\\""), ("$", "\\$"), ("`", "\\`")]));
-    let mut levels = vec![Zeroizing::new(value.to_vec())];
-    for _ in 0..if value.len() > NESTED_BYTES { 1 } else { NESTED } {
-        let mut next: Texts = levels.iter().flat_map(|text| in_json(text)).collect();
-        next.sort_unstable_by(|a, b| a[..].cmp(&b[..]));
-        next.dedup_by(|b, a| a[..] == b[..]);
-        if next == levels {
-            return;
-        }
-        next.iter().for_each(|text| add(texts, text.to_vec()));
-        levels = next;
-    }
-}
-
-/// `value` as it stands between the quotes of a JSON string, in the dialects of JSON.
-fn in_json(value: &[u8]) -> Texts {
-    let Ok(text) = std::str::from_utf8(value) else { return Texts::new() };
-    let quoted = Zeroizing::new(serde_json::to_string(text).expect("text is always a JSON string"));
-    let plain = quoted[1..quoted.len() - 1].as_bytes();
-    let slashes = [("/", "\\/")];
-    let html_lower = [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")];
-    let html_upper =
-        [("<", "\\u003C"), (">", "\\u003E"), ("&", "\\u0026"), ("'", "\\u0027"), ("+", "\\u002B")];
-    // .NET's own writer has no `\"`.
-    let quotes = Zeroizing::new(quoted[1..quoted.len() - 1].replace("\\\"", "\\u0022"));
-    let mut texts = Texts::new();
-    for (plain, dialect) in [
-        (plain, &[][..]),
-        (plain, &slashes),
-        (plain, &html_lower),
-        (plain, &html_upper),
-        (quotes.as_bytes(), &html_upper),
-    ] {
-        let once = Zeroizing::new(replaced(plain, dialect));
-        for upper in [false, true] {
-            texts.push(Zeroizing::new(ascii_only(&once, upper)));
-        }
-        texts.push(once);
-    }
-    texts
 }
 
 fn replaced(value: &[u8], pairs: &[(&str, &str)]) -> Vec<u8> {
@@ -267,20 +307,4 @@ fn replaced(value: &[u8], pairs: &[(&str, &str)]) -> Vec<u8> {
         }
     }
     text
-}
-
-/// `\u00e9` for every character outside ASCII, as Python's json prints it.
-fn ascii_only(text: &[u8], upper: bool) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(text) else { return Vec::new() };
-    let mut out = Vec::with_capacity(text.len() * 2);
-    for character in text.chars() {
-        if character.is_ascii() {
-            out.push(character as u8);
-            continue;
-        }
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            out.extend(if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") }.bytes());
-        }
-    }
-    out
 }

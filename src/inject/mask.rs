@@ -1,10 +1,15 @@
 //! Replaces values in a stream of bytes by `[unsaid:NAME]`, whatever pieces the stream comes in.
 //!
 //! The result does not depend on how the stream was cut. Only a suffix that may be the beginning of a pattern is
-//! held back, at most [`TRIGGER_BYTES`] − 1 bytes, until the next bytes decide. See [`Masker::pause`] for the one
+//! held back, at most [`TRIGGER_BYTES`] − 1 characters, until the next bytes decide. See [`Masker::pause`] for the one
 //! exception, which terminals need.
+//!
+//! A value is found however it is escaped in a document of JSON, and in one within another: the stream is looked
+//! through in several [`Views`] at once, and what is replaced is what the stream has there. Where it has no backslash
+//! they are one and the same.
 use super::anchors::{ANCHOR_BYTES, Anchors};
 use super::encodings;
+use super::views::{DEPTHS, View, Views, has_escapes};
 use crate::secret::SecretBytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,6 +22,8 @@ const TRIGGER_BYTES: usize = 128;
 const SHOWN_AT_A_PAUSE: usize = 3;
 /// A stream that ends within a value ends with so much of it that it must not be seen.
 const MASKED_AT_THE_END_FROM: usize = 16;
+/// So many bytes at once are looked through in several views, if there is a backslash among them.
+const BLOCK_BYTES: usize = 4096;
 
 struct Pattern {
     bytes: Zeroizing<Vec<u8>>,
@@ -70,7 +77,7 @@ impl Patterns {
 
     /// Whether `text` has the beginning of a pattern in it. Where it has not, and is all there is, nothing is masked.
     pub fn may_be_in(&self, text: &[u8]) -> bool {
-        self.anchors.find(text, 0).is_some()
+        has_escapes(text) || self.anchors.find(text, 0).is_some()
     }
 
     /// The patterns of `range` that have `byte` at `depth`; all of `range` agree before that.
@@ -91,7 +98,7 @@ impl Patterns {
                 return Found::Nothing;
             }
             if depth + 1 == self.sorted[range.start].bytes.len().min(TRIGGER_BYTES) {
-                return Found::Value(Tail { range, depth: depth + 1, complete: None });
+                return Found::Value;
             }
         }
         Found::MaybeLater(range)
@@ -106,31 +113,83 @@ impl Patterns {
             })
             .unwrap_or(buffer.len())
     }
+
+    /// Up to where the stream is decided in `view`: the same, as a place of the stream.
+    fn decided(&self, view: &View<'_>, from: usize) -> usize {
+        view.start(self.first_cut_off(view.bytes(), view.index(from)))
+    }
+
+    /// Where the stream has the first value of `view`, at `from` or later.
+    fn first_value(&self, view: &View<'_>, from: usize) -> Option<usize> {
+        let mut search = view.index(from);
+        while let Some(at) = self.anchors.find(view.bytes(), search) {
+            if view.begins_at(at) && matches!(self.at_start(&view.bytes()[at..]), Found::Value) {
+                return Some(view.start(at));
+            }
+            search = at + 1;
+        }
+        None
+    }
+
+    /// Whether all that `tail` may be is of one credential.
+    fn is_of_one(&self, tail: &Tail) -> bool {
+        let all = &self.sorted[tail.range.clone()];
+        self.markers.len() == 1 || all.iter().all(|pattern| pattern.marker == all[0].marker)
+    }
 }
 
 enum Found {
     Nothing,
     /// These patterns still may.
     MaybeLater(Range<usize>),
-    Value(Tail),
+    Value,
 }
 
-/// Within a value: what follows is dropped as long as it goes on like one of `range`.
+/// Within a value, in one view: what follows is dropped as long as it goes on like one of `range`.
 struct Tail {
+    view: usize,
     range: Range<usize>,
     depth: usize,
     /// The longest pattern that was there in full.
     complete: Option<usize>,
+    /// How far in `held` it has come.
+    at: usize,
+    is_open: bool,
+}
+
+impl Tail {
+    fn go_on(&mut self, patterns: &Patterns, view: &View<'_>) {
+        let mut index = view.index(self.at);
+        while let Some(&byte) = view.bytes().get(index) {
+            let range = patterns.narrow(self.range.clone(), self.depth, byte);
+            if range.is_empty() {
+                self.is_open = false;
+                return;
+            }
+            (self.depth, self.at) = (self.depth + 1, view.end(index));
+            index += 1;
+            if patterns.sorted[range.start].bytes.len() == self.depth {
+                self.complete = Some(range.start);
+            }
+            self.range = range;
+        }
+    }
 }
 
 /// The masker of one stream.
 pub struct Masker {
     patterns: Arc<Patterns>,
+    /// Begins where a character begins in every view.
     held: Zeroizing<Vec<u8>>,
-    /// How much of `held` a pause has shown.
+    /// How much of `held` is decided: it is there only because a character in some view goes beyond it.
+    done: usize,
+    /// How much of it was shown, which is more after a pause.
     shown: usize,
-    tail: Option<Tail>,
-    /// The marker of `tail` is still to come: patterns of several credentials begin alike.
+    /// How much of it nobody has looked through.
+    unread: usize,
+    /// Within a value, one for each view; empty elsewhere.
+    tails: Vec<Tail>,
+    /// The marker of `tails` is still to come: patterns of several credentials begin alike.
     marker_due: bool,
     has_masked: bool,
 }
@@ -140,8 +199,10 @@ impl Masker {
         Self {
             patterns,
             held: Zeroizing::default(),
+            done: 0,
             shown: 0,
-            tail: None,
+            unread: 0,
+            tails: Vec::new(),
             marker_due: false,
             has_masked: false,
         }
@@ -155,55 +216,96 @@ impl Masker {
     /// Whether `piece`, as the next of the stream, may be shown as it is, and leaves nothing held back.
     pub fn passes(&self, piece: &[u8]) -> bool {
         self.held.is_empty()
-            && self.tail.is_none()
+            && self.tails.is_empty()
             && !self.patterns.may_be_in(piece)
             && self.patterns.first_cut_off(piece, 0) == piece.len()
     }
 
     /// Takes the next piece of the stream and appends to `out` what may be shown of it.
-    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    pub fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) {
         if self.patterns.sorted.is_empty() {
             return out.extend_from_slice(piece);
         }
-        let mut buffer = std::mem::take(&mut self.held);
-        buffer.extend_from_slice(piece);
-        let patterns = Arc::clone(&self.patterns);
-        let mut at = self.drop_tail(&buffer, 0, out);
-        let mut search = at;
-        let mut cut_off = patterns.first_cut_off(&buffer, at);
-        while let Some(start) = patterns.anchors.find(&buffer, search) {
-            if start >= cut_off {
-                break;
-            }
-            let Found::Value(tail) = patterns.at_start(&buffer[start..]) else {
-                search = start + 1;
-                continue;
-            };
-            self.show(&buffer, at..start, out);
-            at = start + tail.depth;
-            self.begin_tail(tail, out);
-            self.shown = 0;
-            at = self.drop_tail(&buffer, at, out);
-            search = at;
-            if cut_off < at {
-                cut_off = patterns.first_cut_off(&buffer, at);
-            }
+        while !piece.is_empty() {
+            let (block, rest) = piece.split_at(self.block_bytes(piece));
+            self.push_block(block, out);
+            piece = rest;
         }
-        self.show(&buffer, at..cut_off, out);
-        self.shown = self.shown.saturating_sub(cut_off);
-        buffer.drain(..cut_off);
+    }
+
+    /// How much of `piece` is looked through at once: all that has no backslash, or little.
+    fn block_bytes(&self, piece: &[u8]) -> usize {
+        let plain = match has_escapes(&self.held) {
+            true => 0,
+            false => piece.chunks(BLOCK_BYTES).take_while(|block| !has_escapes(block)).map(<[u8]>::len).sum(),
+        };
+        if plain > 0 { plain } else { piece.len().min(BLOCK_BYTES) }
+    }
+
+    fn push_block(&mut self, block: &[u8], out: &mut Vec<u8>) {
+        let mut buffer = std::mem::take(&mut self.held);
+        let held = buffer.len();
+        buffer.extend_from_slice(block);
+        self.unread += block.len();
+        if held > BLOCK_BYTES && self.unread < held / 8 {
+            // Escapes within escapes make a beginning long; to read all of it for each byte that follows would take long.
+            self.held = buffer;
+            return;
+        }
+        self.unread = 0;
+        let views = Views::of(&buffer, false);
+        let mut at = self.drop_tails(&views, self.done, out);
+        if self.tails.is_empty() {
+            at = self.look_through(&views, at, out);
+        }
+        let open = self.tails.iter().filter(|tail| tail.is_open).map(|tail| tail.at);
+        let kept = views.boundary(open.min().unwrap_or(at).min(at));
+        self.tails.iter_mut().for_each(|tail| tail.at = tail.at.saturating_sub(kept));
+        self.done = at - kept;
+        self.shown = self.shown.max(at) - kept;
+        buffer.drain(..kept);
         self.held = buffer;
     }
 
-    /// Shows the first three bytes (of a URL its `scheme://`) of what is held back.
+    /// Shows what is no value from `at` on, and masks what is; returns up to where that is decided.
+    fn look_through(&mut self, views: &Views<'_>, mut at: usize, out: &mut Vec<u8>) -> usize {
+        let patterns = Arc::clone(&self.patterns);
+        let mut ahead: Vec<_> = views
+            .iter()
+            .map(|view| (view, patterns.decided(view, at), patterns.first_value(view, at)))
+            .collect();
+        loop {
+            let decided = ahead.iter().map(|(_, decided, _)| *decided).min().unwrap_or(at);
+            let value = ahead.iter().filter_map(|(.., value)| *value).min();
+            let Some(start) = value.filter(|start| *start < decided) else {
+                self.show(views.text(), at..decided, out);
+                return at.max(decided);
+            };
+            self.show(views.text(), at..start, out);
+            at = self.drop_value(views, start, out);
+            if !self.tails.is_empty() {
+                return at;
+            }
+            for (view, decided, value) in &mut ahead {
+                if *decided < at {
+                    *decided = patterns.decided(view, at);
+                }
+                if value.is_some_and(|start| start < at) {
+                    *value = patterns.first_value(view, at);
+                }
+            }
+        }
+    }
+
+    /// Shows the first three characters (of a URL its `scheme://`) of what is held back.
     ///
     /// For a terminal whose stream has paused: a prompt that ends, or a key whose echo is, like the beginning of a
     /// value must not be invisible. No more is ever shown, so that a value that is printed slowly stays masked but
-    /// for these bytes; a stream that a program reads is never paused, for programs wait for whole lines, and no
-    /// pattern begins within a line end.
+    /// for these; a stream that a program reads is never paused, for programs wait for whole lines, and no pattern
+    /// begins within a line end.
     pub fn pause(&mut self, out: &mut Vec<u8>) {
         self.settle(out);
-        let until = self.open_bytes().min(self.held.len());
+        let until = self.open_until();
         if until > self.shown {
             out.extend_from_slice(&self.held[self.shown..until]);
             self.shown = until;
@@ -212,53 +314,71 @@ impl Masker {
 
     /// Whether [`Masker::pause`] would show anything.
     pub fn has_more_to_show(&self) -> bool {
-        self.marker_due || self.shown < self.open_bytes().min(self.held.len())
+        self.marker_due || self.shown < self.open_until()
     }
 
     /// The stream has ended: shows what is held back, unless it is enough of a value to tell.
     ///
     /// What looked like the beginning of a long value may hold a whole short one, so every place is looked at again.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.settle(out);
-        self.tail = None;
         let held = std::mem::take(&mut self.held);
         let patterns = Arc::clone(&self.patterns);
-        let mut at = 0;
+        let views = Views::of(&held, true);
+        let mut at = self.drop_tails(&views, self.done, out);
+        self.end_value(out);
         while at < held.len() {
-            match patterns.at_start(&held[at..]) {
-                Found::MaybeLater(range) if held.len() - at >= MASKED_AT_THE_END_FROM => {
-                    self.mark(range.start, out);
-                    at = held.len();
-                }
-                Found::Value(tail) => {
-                    at += tail.depth;
-                    self.begin_tail(tail, out);
-                    at = self.drop_tail(&held, at, out);
-                }
-                Found::MaybeLater(_) | Found::Nothing => {
-                    self.show(&held, at..at + 1, out);
-                    at += 1;
+            let (mut is_value, mut cut_off) = (false, None);
+            for view in views.iter() {
+                let Some(index) = view.index_of(at) else { continue };
+                let rest = &view.bytes()[index..];
+                match patterns.at_start(rest) {
+                    Found::Value => is_value = true,
+                    Found::MaybeLater(range) if rest.len() >= MASKED_AT_THE_END_FROM => {
+                        cut_off = Some(range.start);
+                    }
+                    Found::MaybeLater(_) | Found::Nothing => {}
                 }
             }
-        }
-        self.settle(out);
-        self.tail = None;
-        self.shown = 0;
-    }
-
-    fn open_bytes(&self) -> usize {
-        match self.patterns.at_start(&self.held) {
-            Found::MaybeLater(range) if !self.held.is_empty() => {
-                self.patterns.sorted[range].iter().map(|pattern| pattern.open_bytes).min().unwrap_or(0)
+            if is_value {
+                at = self.drop_value(&views, at, out);
+                self.end_value(out);
+            } else if let Some(pattern) = cut_off {
+                self.mark(pattern, out);
+                at = held.len();
+            } else {
+                self.show(&held, at..at + 1, out);
+                at += 1;
             }
-            _ => 0,
         }
+        (self.done, self.shown, self.unread) = (0, 0, 0);
     }
 
-    fn show(&mut self, buffer: &[u8], range: Range<usize>, out: &mut Vec<u8>) {
+    /// How much of `held` a pause may show.
+    fn open_until(&self) -> usize {
+        if self.held.len() <= self.done {
+            return 0;
+        }
+        let views = Views::of(&self.held, false);
+        let open = views.iter().filter_map(|view| {
+            let Some(index) = view.index_of(self.done) else {
+                // The beginning of an escape says nothing either.
+                return (view.until() <= self.done).then_some(self.done + SHOWN_AT_A_PAUSE);
+            };
+            match self.patterns.at_start(&view.bytes()[index..]) {
+                Found::MaybeLater(range) => {
+                    let open = self.patterns.sorted[range].iter().map(|pattern| pattern.open_bytes).min()?;
+                    Some(view.start(index + open))
+                }
+                Found::Nothing | Found::Value => None,
+            }
+        });
+        open.min().unwrap_or(0).min(self.held.len())
+    }
+
+    fn show(&mut self, text: &[u8], range: Range<usize>, out: &mut Vec<u8>) {
         let start = range.start.max(self.shown);
         if start < range.end {
-            out.extend_from_slice(&buffer[start..range.end]);
+            out.extend_from_slice(&text[start..range.end]);
         }
     }
 
@@ -267,42 +387,46 @@ impl Masker {
         out.extend_from_slice(self.patterns.markers[self.patterns.sorted[pattern].marker].as_bytes());
     }
 
-    fn begin_tail(&mut self, mut tail: Tail, out: &mut Vec<u8>) {
-        let candidates = &self.patterns.sorted[tail.range.clone()];
-        if candidates[0].bytes.len() == tail.depth {
-            tail.complete = Some(tail.range.start);
-        }
-        self.marker_due = candidates.iter().any(|pattern| pattern.marker != candidates[0].marker);
-        if !self.marker_due {
-            self.mark(tail.range.start, out);
-        }
-        self.tail = Some(tail);
+    /// Drops the value that begins at `start` in at least one view, as far as it goes; returns where the stream goes
+    /// on.
+    fn drop_value(&mut self, views: &Views<'_>, start: usize, out: &mut Vec<u8>) -> usize {
+        let all = 0..self.patterns.sorted.len();
+        let tail =
+            |view| Tail { view, range: all.clone(), depth: 0, complete: None, at: start, is_open: true };
+        self.tails = (0..DEPTHS).filter(|&view| views.at(view).index_of(start).is_some()).map(tail).collect();
+        self.marker_due = true;
+        self.drop_tails(views, start, out)
     }
 
     /// Drops what continues the value from `at` on; returns where the stream goes on.
-    fn drop_tail(&mut self, buffer: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
-        let Some(mut tail) = self.tail.take() else { return at };
-        while let Some(&byte) = buffer.get(at) {
-            let range = self.patterns.narrow(tail.range.clone(), tail.depth, byte);
-            if range.is_empty() {
-                self.tail = Some(tail);
-                self.settle(out);
-                self.tail = None;
-                return at;
-            }
-            (at, tail.depth) = (at + 1, tail.depth + 1);
-            if self.patterns.sorted[range.start].bytes.len() == tail.depth {
-                tail.complete = Some(range.start);
-            }
-            tail.range = range;
+    fn drop_tails(&mut self, views: &Views<'_>, mut at: usize, out: &mut Vec<u8>) -> usize {
+        let patterns = Arc::clone(&self.patterns);
+        for tail in self.tails.iter_mut().filter(|tail| tail.is_open) {
+            tail.go_on(&patterns, views.at(tail.view));
+            at = at.max(tail.at);
         }
-        self.tail = Some(tail);
+        let is_over = self.tails.iter().all(|tail| !tail.is_open);
+        let begun = || self.tails.iter().filter(|tail| tail.is_open || tail.depth > 0);
+        let marker = |tail: &Tail| patterns.sorted[tail.range.start].marker;
+        let is_known = begun().all(|tail| patterns.is_of_one(tail))
+            && begun().zip(begun().skip(1)).all(|(one, next)| marker(one) == marker(next));
+        if is_over {
+            self.end_value(out);
+        } else if is_known {
+            self.settle(out);
+        }
         at
+    }
+
+    fn end_value(&mut self, out: &mut Vec<u8>) {
+        self.settle(out);
+        self.tails.clear();
     }
 
     /// Shows the marker that was waiting for the longest pattern to be known.
     fn settle(&mut self, out: &mut Vec<u8>) {
-        if let Some(tail) = self.tail.as_ref().filter(|_| self.marker_due) {
+        let longest = self.tails.iter().max_by_key(|tail| (tail.complete.is_some(), tail.depth));
+        if let Some(tail) = longest.filter(|_| self.marker_due) {
             let pattern = tail.complete.unwrap_or(tail.range.start);
             self.mark(pattern, out);
         }

@@ -11,9 +11,11 @@ mod keyboard;
 mod mask;
 mod relay;
 pub mod remote;
+mod search;
 mod spawn;
 mod streams;
 mod terminal;
+mod views;
 
 use crate::error::{Code, Error, Result, invalid};
 use crate::secret::SecretBytes;
@@ -27,6 +29,7 @@ use std::sync::mpsc::{Receiver, Sender};
 pub use encodings::MASKED_FROM_BYTES;
 pub use files::{scratch_folder, sweep};
 pub use mask::{Masker, Patterns};
+pub use search::{Found, Reading, Sought, search};
 
 /// One value for the child.
 pub struct Injected {

@@ -20,9 +20,11 @@ const MOST_PAGES: usize = 4;
 pub(super) enum Names {
     Credential,
     Consumer,
+    Rotation,
     Service,
     Team,
     Scope,
+    User,
 }
 
 /// A value to offer, and the name under which somebody would look for it.
@@ -59,8 +61,11 @@ pub(super) async fn complete(
     let mut offers = match names {
         Names::Credential => credentials(door, typed, cx).await,
         Names::Consumer => consumers(door, cx).await,
+        Names::Rotation => rotations(door, cx).await,
         Names::Service => services(door, cx).await,
         Names::Team => teams(door, cx).await,
+        // Who there is is told to people only.
+        Names::User => Vec::new(),
         Names::Scope => Scope::WORDS.iter().map(|(word, _)| Offer::from(*word)).collect(),
     };
     let typed = typed.to_lowercase();
@@ -80,6 +85,7 @@ fn variable(template: &str, argument: &str) -> Option<Names> {
     match (template, argument) {
         ("unsaid://credentials/{id}", "id") => Some(Names::Credential),
         ("unsaid://consumers/{id}", "id") => Some(Names::Consumer),
+        ("unsaid://rotations/{id}", "id") => Some(Names::Rotation),
         ("unsaid://services/{id}" | "unsaid://services/{id}/rotation-guide", "id") => Some(Names::Service),
         _ => None,
     }
@@ -113,6 +119,16 @@ async fn consumers(door: &Door, cx: &RequestContext<RoleServer>) -> Vec<Offer> {
         let is_alone = rows.iter().filter(|other| text(other, "name") == Some(name)).count() == 1;
         let value = if is_alone { name } else { text(row, "id")? };
         Some(Offer { value: value.to_owned(), name: name.to_lowercase() })
+    };
+    rows.iter().filter_map(offer).collect()
+}
+
+/// Ids, found by the name of what is rotated too; those under way alone.
+async fn rotations(door: &Door, cx: &RequestContext<RoleServer>) -> Vec<Offer> {
+    let rows = rows(door, "list_rotations", "rotations", json!({ "limit": 50, "open": true }), cx).await;
+    let offer = |row: &Value| {
+        let (id, name) = (text(row, "id")?, text(row, "credential")?);
+        Some(Offer { value: id.to_owned(), name: format!("{id} {name}").to_lowercase() })
     };
     rows.iter().filter_map(offer).collect()
 }

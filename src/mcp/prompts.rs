@@ -38,7 +38,7 @@ const PROMPTS: &[Told] = &[
     Told {
         name: "audit_credentials",
         title: "Audit the credentials",
-        about: "Go through the credentials you can see: expired, unused, without an owner or a plan, too widely shared.",
+        about: "Make a report of what is wrong with credentials and consumers, and mend it step by step.",
         arguments: &[
             Argument {
                 name: "scope",
@@ -67,10 +67,35 @@ const PROMPTS: &[Told] = &[
         arguments: &[CREDENTIAL],
     },
     Told {
+        name: "offboard_user",
+        title: "When somebody leaves",
+        about: "Go through all that a leaving person could reach and used, most urgent first. For admins.",
+        arguments: &[Argument {
+            name: "user",
+            about: "Login or id of who leaves",
+            names: Names::User,
+            is_required: true,
+        }],
+    },
+    Told {
         name: "rotate_credential",
         title: "Rotate a credential",
         about: "Replace a credential's value at its service and here, without anybody pasting it into the chat.",
         arguments: &[CREDENTIAL],
+    },
+    Told {
+        name: "respond_to_leak",
+        title: "Respond to a leak",
+        about: "A value was seen by somebody who should not have it: find out what it opens and who used it, replace and revoke it, and look where else it stands.",
+        arguments: &[
+            Argument { is_required: false, ..CREDENTIAL },
+            Argument {
+                name: "service",
+                about: "The service whose credentials may have leaked, where it is not known which",
+                names: Names::Service,
+                is_required: false,
+            },
+        ],
     },
     Told {
         name: "connect_service",
@@ -134,10 +159,15 @@ pub(super) async fn get(
             ));
         }
     }
+    if prompt.name == "respond_to_leak" && named.is_empty() {
+        return Err(ErrorData::invalid_params("respond_to_leak needs a credential or a service", None));
+    }
     let text = match prompt.name {
         "audit_credentials" => audit_credentials(&named),
         "recommend_scope" => recommend_scope(&named),
+        "offboard_user" => offboard_user(&named),
         "connect_service" => connect_service(&named),
+        "respond_to_leak" => respond_to_leak(&named),
         _ => rotate_credential(&named),
     };
     let message = PromptMessage::new_text(Role::User, text);
@@ -170,6 +200,14 @@ async fn look_up(
                 .map(str::to_owned)
                 .ok_or_else(|| ErrorData::internal_error("the consumer has no name", None))
         }
+        Names::Rotation => {
+            let found = read("get_rotation", json!({ "rotation": typed })).await?;
+            found
+                .get("id")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .ok_or_else(|| ErrorData::internal_error("the rotation has no id", None))
+        }
         Names::Service => {
             let found = read("get_service", json!({ "service": typed })).await?;
             found
@@ -187,6 +225,14 @@ async fn look_up(
             // The id, for a team's name is what somebody wrote.
             let id = teams.filter(is_meant).find_map(|team| team.get("id").and_then(Value::as_str));
             id.map(str::to_owned).ok_or_else(|| ErrorData::invalid_params("you are in no such team", None))
+        }
+        Names::User => {
+            let found = read("plan_offboarding", json!({ "user": typed })).await?;
+            let text = |field| found.get(field).and_then(Value::as_str);
+            match (text("login"), text("user")) {
+                (Some(login), Some(id)) => Ok(format!("{login} (id {id})")),
+                _ => Err(ErrorData::internal_error("the user has no login", None)),
+            }
         }
         Names::Scope => Scope::parse(typed)
             .map(|scope| scope.as_str().to_owned())
@@ -222,22 +268,17 @@ fn audit_credentials(named: &Named) -> String {
         false => format!("the credentials I can see with {}", filters.join(", ")),
     };
     format!(
-        "Audit {about}, and give me a short report that I can act on.
+        "Audit {about}, and help me to mend what is wrong.
 
-1. Call whoami once, to know what I may do.
-2. Call list_credentials{with} and follow next_cursor to the end. Note each row's status and its reasons.
-3. Look further, with the same filters added:
-   - broken or about to be: list_credentials with status needs_attention, error, expired and expiring;
-   - unused: list_credentials with unused_since 90 days ago (get_usage says who used one, and when);
-   - due soon: list_credentials with expires_before 30 days from now.
-4. For each credential that stands out, at most twenty, call get_credential: its versions, who may use it, last events. \
-Call get_rotation_guide for its service where a value is old or was seen by somebody.
-5. Call search_audit_log for refusals of the last 30 days, and verify_audit_log once; a first bad row belongs at the top \
-of the report. If I may not read the log, say so and go on.
-
-Report, most urgent first: what is wrong (name and id), why it matters, and the one tool call or command that mends it. \
-Group what is the same. Propose deleting only what is unused and what nothing depends on, and change nothing until I \
-have said yes: then update_credential, unshare_credential or delete_credential, one credential a call, with the reason.
+1. Call audit_credentials{with}. It is complete and already in order: do not look for more by yourself, and do not guess. \
+total, by_severity and by_kind tell how much there is; follow next_cursor only as far as I ask, the first page is the worst.
+2. Tell me in a few lines: how many of each severity, what is new and what is gone since the report before, and the three or \
+four things that matter most, each with its name, what shows it (the evidence) and why it matters. Group what is the same.
+3. Ask me where to begin. Then take one finding at a time: do what its next says, with the ids of the finding, and wait for my \
+yes before anything changes. What widens, deletes or re-points asks a person in any case.
+4. Where I say that something is right as it is, give me the command that leaves it out of reports for a while: \
+`unsaid audit accept ID --reason TEXT --until DATE`, with the finding's id. I run it; you cannot.
+5. When we are done, call audit_credentials once more, and tell me what is gone and what is still there.
 
 {CARE}",
         with = if filters.is_empty() { String::new() } else { format!(" with {}", filters.join(", ")) },
@@ -248,16 +289,14 @@ fn recommend_scope(named: &Named) -> String {
     format!(
         "Recommend who should have the credential {credential}, and where it should live.
 
-1. Call get_credential with that id: its scope and owner, who may use it, its environment, and what it overrides.
-2. Call get_usage for it: who really used it in the last 90 days, and for what.
-3. Call list_credentials with text set to its name: the same name in other places may shadow it, or make it superfluous.
-4. For one or two of those who use it, call explain_resolution with the name: which value they get, and why.
-5. Call whoami, to know what I may change, and get_service for its service, if it has one: a key that acts for one \
-person belongs in personal scope, a deploy or bot key in a team's or the org's.
-
-Then recommend, in this order: the narrowest scope that serves everybody who used it; the grants to add (use, view or \
-manage) and those to take away because nobody needed them; what breaks, for whom. If today's state is right, say so. \
-Ask me before you change anything. Narrowing is update_credential with the new scope, or unshare_credential. Widening \
+1. Call get_credential with that id: its name, its scope and owner, who may use it, its environment.
+2. Ask me in one question what it is for and what will use it, unless I said so already. Call list_consumers if I name what \
+uses it by other words.
+3. Call recommend_scope with its name, my purpose, and those consumers. It knows the real bindings, uses and teams, and the \
+org's sharing plan: do not recommend more than it does.
+4. Tell me the scope, its reasons, what the other two would cost, and what becomes of others of the same name. If today's \
+state is right, say so. For what surprises me, call get_usage or explain_resolution with the name.
+5. Ask me before you change anything. Narrowing is update_credential with the new scope, or unshare_credential. Widening \
 (share_credential, or update_credential to a wider scope) needs a person's approval: give me the approval's id and the \
 command from the answer.
 
@@ -266,28 +305,93 @@ command from the answer.
     )
 }
 
+fn offboard_user(named: &Named) -> String {
+    format!(
+        "Help me to end the access of {user}, who leaves, without breaking what stays.
+
+1. Call plan_offboarding with that user, and follow next_cursor to the end. It is complete and in order; what somebody keeps \
+for themselves is in no plan.
+2. Tell me first what closes the way in: the account, live tokens. Those are commands for a person; give them to me.
+3. Then the consumers, connections and values, the most urgent first: name each, why, and what it takes. Values that they \
+entered, or that a program of theirs was given, are replaced: for each call get_rotation_guide, tell me who will notice, and \
+lead me through it. Connections that act as their account are connected anew by somebody who stays.
+4. Teams and grants last. Where they are the last who keeps a team, somebody else must be made one first.
+5. Do one step at a time, wait for my yes, and keep count: so many done, so many left. When nothing is left, call \
+plan_offboarding again, and then audit_credentials with kind owner_gone.
+
+{CARE}",
+        user = value(named, "user"),
+    )
+}
+
 fn rotate_credential(named: &Named) -> String {
     format!(
         "Help me to replace the value of the credential {credential} without interrupting whoever uses it.
 
-1. Call get_credential with that id: its type, its service, the stage of each version, who may use it.
-2. Call get_usage: who would notice, and when it was last used. Tell me in one line.
-3. If it has a service, call get_rotation_guide for it: the steps, the page to open, and whether old and new work side by \
-side. If it has none, ask me where the value comes from, and take the general order: make the new one, enter it, check, \
-revoke the old one.
-4. Lead me through the steps one at a time, and wait for my word after each:
-   a. I make the new value on the service's page. I do not tell it to you.
-   b. Call set_credential_value for the credential: the answer names the command that I run in my terminal to enter it.
-   c. When I say that it is entered, call get_credential again: the new version must be current, with a fresh date.
-   d. I start again what uses it. Call get_usage: the new version should show up there.
-   e. Only then do I revoke the old value on the service's page. Where old and new overlap, say until when.
-5. If the value expires, call update_credential with the new expiry. Call search_audit_log for this credential and show \
-me the events of this rotation as its record.
+1. Call get_rotation_guide for it: who uses it and when last, the page to open, whether old and new work side by side. Tell me \
+in two lines who would notice, and whether there will be a gap.
+2. Call start_rotation for it. If one is under way already, call get_rotation: I can go on with it, whoever began it.
+3. Each answer has a next: do what it says, one step at a time, and wait for my word where I have something to do.
+   a. I make the new value on the service's page, and enter it by the link or the command of the answer. I do not tell it to \
+you. The old one is served meanwhile.
+   b. Call advance_rotation with step verify: the service is asked whether the new one works, for the same account. If it is \
+refused, the old one goes on serving; I enter another, or you call abort_rotation.
+   c. Call advance_rotation with step promote. Without a passed test a person approves it first: give me the approval's id and \
+the command of the answer.
+   d. I start again what uses it. get_rotation shows which consumer has the new one and how it did; a failing one brings the \
+old value back by itself. When all work, call advance_rotation with step confirm.
+   e. Only then does the old one end: I end it on the service's page, or a person approves that the service is asked to. Call \
+advance_rotation with step revoke_old, which tests that it is dead, then with step close.
+4. Whenever something is wrong, call abort_rotation: the old value is served again in one call.
+5. If the new value expires, call update_credential with the expiry. At the end call get_rotation and show me its log.
 
-If the old value was leaked, turn the order round: revoke first, and say what stops working until the new one is there.
+If the old value was leaked, say so and what stops working when it is ended at once; I decide whether to wait for the rest.
 
 {CARE}",
         credential = value(named, "credential"),
+    )
+}
+
+fn respond_to_leak(named: &Named) -> String {
+    let (credential, service) = (value(named, "credential"), value(named, "service"));
+    let (what, find) = match credential.is_empty() {
+        false => (
+            format!("The value of the credential {credential} has leaked, or may have."),
+            "Call get_credential with that id: what it is for, its service, its versions, who may use it and which consumers are \
+             bound to it.".to_owned(),
+        ),
+        true => (
+            format!("A credential of the service {service} has leaked, or may have."),
+            format!(
+                "Call list_credentials with service {service} and follow next_cursor to the end. Ask me which it is; if I do not \
+                 know, take them one after the other, those of prod and of the org first. For each call get_credential."
+            ),
+        ),
+    };
+    format!(
+        "{what} Help me to end that quickly, and in the right order.
+
+1. {find}
+2. Call get_usage for it: who used it, by which consumer, and when. Tell me in two lines who depends on it, and whether \
+anything looks foreign: a user, a consumer or a time that I would not expect. Call search_audit_log for the credential and \
+show me uses and refusals since the day of the leak; what somebody does with a stolen value at the service itself stands in \
+the service's own log, not in this one.
+3. Ask me one question: may everything that uses it stop until the new value is there? A value that is public is revoked \
+first; say what stops working until then. Otherwise replace first.
+4. Replace it: call start_rotation for it, with the leak as its reason, and follow what it says step by step. Where it \
+cannot be rotated that way, call get_rotation_guide, lead me to the page where the new value is made, and call \
+set_credential_value: I enter it myself, on a page or in my terminal. For a connection it is disconnect_credential, which \
+revokes it at the service, and connect_credential.
+5. Revoke the old value at the service: the guide names the page or the request. Do not call this done before I say that \
+the service shows it as revoked. Call test_credential where it can be tested.
+6. Find out where else it stands. You cannot see values: ask me to run `unsaid scan` in my terminal over the place where it \
+was seen, `unsaid scan --git` over its repository, and `unsaid scan` over the folder of your transcripts. It knows earlier \
+versions too and names file and line, never the value. I tell you what it found. Rewriting a history comes last and \
+replaces no revocation.
+7. Close it: call get_usage once more; the new version must show up, and nothing may ask for the old one. Summarise in five \
+lines: what leaked, since when, who had it, what was replaced and revoked, what is left to do.
+
+{CARE}"
     )
 }
 
@@ -324,14 +428,17 @@ mod tests {
             audit_credentials(&[]),
             audit_credentials(&[("scope", "team".into())]),
             recommend_scope(&credential),
+            offboard_user(&[("user", "ada (id x)".into())]),
             rotate_credential(&credential),
             connect_service(&[("service", "github".into())]),
+            respond_to_leak(&credential),
+            respond_to_leak(&[("service", "github".into())]),
         ]
     }
 
     #[test]
     fn every_tool_a_prompt_names_exists_and_may_be_called_by_a_model() {
-        let fields = ["next_cursor", "unused_since", "expires_before", "needs_attention"];
+        let fields = ["next_cursor", "by_severity", "by_kind", "owner_gone", "revoke_old"];
         for text in texts() {
             let words = text
                 .split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
@@ -347,7 +454,7 @@ mod tests {
         let mut texts = texts();
         texts.dedup();
 
-        assert_eq!(texts.len(), 5);
+        assert_eq!(texts.len(), 8);
         assert!(texts.iter().all(|text| text.contains(CARE) && text.len() < 4000));
     }
 }

@@ -58,6 +58,13 @@ const TEMPLATES: &[Kind] = &[
         operation: "get_consumer",
     },
     Kind {
+        uri: "unsaid://rotations/{id}",
+        name: "rotation",
+        title: "One rotation",
+        about: "Its stage, which consumers have the new value and how they did, its log and the next step, as get_rotation shows it.",
+        operation: "get_rotation",
+    },
+    Kind {
         uri: "unsaid://services/{id}",
         name: "service",
         title: "One service of the catalogue",
@@ -105,6 +112,7 @@ fn route(uri: &str) -> Option<(&'static str, Value)> {
         Some(("audit", "recent")) => ("search_audit_log", json!({})),
         Some(("credentials", id)) if !id.is_empty() => ("get_credential", json!({ "credential": id })),
         Some(("consumers", id)) if !id.is_empty() => ("get_consumer", json!({ "consumer": id })),
+        Some(("rotations", id)) if !id.is_empty() => ("get_rotation", json!({ "rotation": id })),
         Some(("services", rest)) => match rest.split_once('/') {
             None if !rest.is_empty() => ("get_service", json!({ "service": rest })),
             Some((id, "rotation-guide")) if !id.is_empty() => {
@@ -152,6 +160,7 @@ mod tests {
             "unsaid://",
             "unsaid://credentials/",
             "unsaid://consumers/",
+            "unsaid://rotations/",
             "unsaid://services/",
             "unsaid://services/x/y",
             "file:///etc/passwd",

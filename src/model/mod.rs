@@ -4,6 +4,7 @@ mod words;
 
 pub mod access;
 pub mod approval;
+pub mod canary;
 pub mod connection;
 pub mod consumer;
 pub mod credential;
@@ -11,6 +12,7 @@ pub mod echo;
 pub mod entry;
 pub mod event;
 pub mod header;
+pub mod hygiene;
 pub mod name;
 pub mod org;
 pub mod pattern;

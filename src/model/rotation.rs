@@ -219,10 +219,11 @@ impl Rotation {
     fn from(self, allowed: &[RotationStage], what: &str) -> Result<Self> {
         match allowed.contains(&self.stage) {
             true => Ok(self),
-            false => {
-                Err(Error::new(Code::WrongStage, format!("a rotation that is {} cannot be {what}", self.stage))
-                    .detail("stage", self.stage.as_str()))
-            }
+            false => Err(Error::new(
+                Code::WrongStage,
+                format!("a rotation that is {} cannot be {what}", self.stage),
+            )
+            .detail("stage", self.stage.as_str())),
         }
     }
 
@@ -316,9 +317,7 @@ impl Rotation {
     /// Ended before anything was changed for anybody.
     pub fn aborted(self, now: Millis) -> Result<Self> {
         use RotationStage as S;
-        Ok(self
-            .from(&[S::Planned, S::AwaitingValue, S::Staged, S::Verified], "aborted")?
-            .to(S::Aborted, now))
+        Ok(self.from(&[S::Planned, S::AwaitingValue, S::Staged, S::Verified], "aborted")?.to(S::Aborted, now))
     }
 
     /// Ended whatever its stage is, for its credential is gone.
@@ -388,3 +387,6 @@ pub fn in_progress(mut report: StatusReport, open: &Rotation) -> StatusReport {
     }
     report
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! Not caught: a passphrase of plain words, letters of one case only, a secret cut in pieces or spelt out, and a
 //! random hexadecimal value of 40, 56, 64, 96 or 128 characters, which cannot be told from a hash.
 mod assignments;
+pub mod names;
 mod randomness;
 mod shapes;
 

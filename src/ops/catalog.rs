@@ -96,9 +96,15 @@ fn listed(mut input: Map<String, Value>, is_told_elsewhere: bool) -> Map<String,
             shorten(items, is_told_elsewhere);
         }
     }
-    for property in
-        input.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut)
-    {
+    let properties = input.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
+        // An empty name or a long key is refused, as everywhere: that need not stand in every tool.
+        if let Some(map) = property.as_object_mut() {
+            map.remove("minLength");
+            if name == "idempotency_key" {
+                map.remove("maxLength");
+            }
+        }
         if let Some(items) = property.get_mut("items") {
             shorten(items, is_told_elsewhere);
         } else if property.get("properties").is_some() {
@@ -140,8 +146,73 @@ fn output_schema<O: Operation>() -> Map<String, Value> {
         .into_root_schema_for::<O::Output>();
     let mut map = tidy(schema.to_value());
     map.iter_mut().for_each(|(key, value)| bare(value, key == "properties"));
+    let mut schema = Value::Object(map);
+    terse(&mut schema, O::NAME.starts_with("list_"));
+    let Value::Object(mut map) = schema else { return Map::new() };
+    map.values_mut().for_each(without_required);
     map.entry("type").or_insert_with(|| "object".into());
     map
+}
+
+/// A long list of words; it stands in the tool that lists, and the other tools' answers have the same.
+const LONG_LIST: usize = 10;
+
+/// Drops from an answer's shape what says nothing: what may be left out is left out and never null, and what is not
+/// forbidden need not be allowed.
+fn terse(schema: &mut Value, lists: bool) {
+    match schema {
+        Value::Object(map) => {
+            if map.get("additionalProperties") == Some(&Value::Bool(true)) {
+                map.remove("additionalProperties");
+            }
+            if !lists
+                && map.get("enum").and_then(Value::as_array).is_some_and(|words| words.len() > LONG_LIST)
+            {
+                map.remove("enum");
+            }
+            let required = map.get("required").cloned().unwrap_or_default();
+            let is_required =
+                |name: &str| required.as_array().is_some_and(|all| all.iter().any(|one| one == name));
+            if let Some(Value::Object(properties)) = map.get_mut("properties") {
+                for (_, property) in properties.iter_mut().filter(|(name, _)| !is_required(name)) {
+                    never_null(property);
+                }
+            }
+            map.values_mut().for_each(|inner| terse(inner, lists));
+        }
+        Value::Array(all) => all.iter_mut().for_each(|inner| terse(inner, lists)),
+        _ => {}
+    }
+}
+
+/// Leaves out what every row of an answer has: for reading one it is enough to know what may stand there, and with it the
+/// list of tools is longer than what some clients hold of an answer.
+fn without_required(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if map.get("required").is_some_and(Value::is_array) {
+                map.remove("required");
+            }
+            map.values_mut().for_each(without_required);
+        }
+        Value::Array(all) => all.iter_mut().for_each(without_required),
+        _ => {}
+    }
+}
+
+/// What is left out where there is nothing.
+fn never_null(property: &mut Value) {
+    let Some(map) = property.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = map.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [one] = &types[..] {
+            let one = one.clone();
+            map.insert("type".into(), one);
+        }
+    }
+    if let Some(Value::Array(words)) = map.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+    }
 }
 
 /// Leaves an answer's shape alone: its names say what stands there, and with all the words the list of tools is more than
@@ -205,8 +276,8 @@ fn tidy(schema: Value) -> Map<String, Value> {
 pub fn catalog() -> &'static [Entry] {
     static CATALOG: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         use super::{
-            approval, audit, broker, connection as n, consumer as k, credential as c, org, provider as p,
-            service as s, session, token,
+            approval, audit, broker, canary, connection as n, consumer as k, credential as c, hygiene as h,
+            org, provider as p, rotation as r, service as s, session, token,
         };
         let mut all = vec![
             entry::<session::Whoami>(),
@@ -241,6 +312,20 @@ pub fn catalog() -> &'static [Entry] {
             entry::<k::RemoveConsumer>(),
             entry::<k::GetConsumer>(),
             entry::<broker::LiftSuspension>(),
+            entry::<canary::ListCanaries>(),
+            entry::<canary::MarkCanary>(),
+            entry::<canary::AcknowledgeCanary>(),
+            entry::<h::AuditCredentials>(),
+            entry::<h::RecommendScope>(),
+            entry::<h::PlanOffboarding>(),
+            entry::<h::AcceptFinding>(),
+            entry::<r::StartRotation>(),
+            entry::<r::AdvanceRotation>(),
+            entry::<r::GetRotation>(),
+            entry::<r::ListRotations>(),
+            entry::<r::AbortRotation>(),
+            entry::<r::SetRotationPolicy>(),
+            entry::<r::ReportUse>(),
             entry::<approval::ListApprovals>(),
             entry::<token::ListTokens>(),
             entry::<token::RevokeToken>(),

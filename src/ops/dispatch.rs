@@ -141,8 +141,8 @@ fn argument_kind(path: &str) -> suspicion::Kind {
         "reason" | "description" | "name" | "new_name" | "account" | "tags" | "add_tags" | "remove_tags"
         | "text" | "purpose" | "idempotency_key" => suspicion::Kind::FreeText,
         leaf if leaf.ends_with("_url") => suspicion::Kind::Url,
-        "credential" | "id" | "client_id" | "provider" | "service" | "team" | "user" | "approval"
-        | "scopes" | "signature" | "mac" | "checkpoint" => suspicion::Kind::Identifier,
+        "rotation" | "campaign" | "credential" | "id" | "client_id" | "provider" | "service" | "team"
+        | "user" | "approval" | "scopes" | "signature" | "mac" | "checkpoint" => suspicion::Kind::Identifier,
         _ => suspicion::Kind::FreeText,
     }
 }

@@ -1,14 +1,16 @@
 //! The keys of a remote MCP server: which credential goes with each message, on record before it leaves.
+use super::broker::Rate;
+use super::echo;
 use super::hand_over::{Message, Remote, ended, open_for_message};
 use crate::app::App;
 use crate::error::Result;
-use crate::ids;
+use crate::ids::{self, CredentialId};
 use crate::inject::broker::{Ended, Given, Outcome};
 use crate::inject::remote::{Admitted, Header, Keys};
 use crate::model::access::Caller;
 use crate::model::consumer::BindingSource;
 use crate::model::credential::{Credential, Source};
-use crate::model::event;
+use crate::model::event::{self, Event};
 use crate::ops::connection::{Wanted, ensure_fresh};
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
@@ -17,6 +19,7 @@ use tokio_util::task::TaskTracker;
 pub struct Keeper {
     pub app: Arc<App>,
     pub remote: Remote,
+    pub rate: Rate,
     /// Ends of uses that are on their way into the log: waited for before the program ends.
     pub endings: TaskTracker,
 }
@@ -44,6 +47,18 @@ fn remedy(remote: &Remote, message: &Message) -> String {
     }
 }
 
+/// As a [`Header`] names its value.
+fn which(credential: &CredentialId, version: i64, field: &str) -> String {
+    format!("{credential}:{version}:{field}")
+}
+
+/// The credential and the version in it.
+fn parsed(which: &str) -> Option<(CredentialId, i64)> {
+    let (credential, rest) = which.split_once(':')?;
+    let (version, _) = rest.split_once(':')?;
+    Some((CredentialId::from(credential), version.parse().ok()?))
+}
+
 fn headers(message: &mut Message) -> Vec<Header> {
     let mut headers = Vec::new();
     for b in &message.bindings {
@@ -57,7 +72,7 @@ fn headers(message: &mut Message) -> Vec<Header> {
         headers.push(Header {
             name: line.name,
             format: line.format.replace("{value}", "{token}"),
-            which: format!("{}:{}:{}", one.credential, one.version, b.field),
+            which: which(&one.credential, one.version, &b.field),
             given: Some(Given { field: "token".into(), label: one.label, value: one.value, is_secret: true }),
         });
     }
@@ -71,7 +86,7 @@ impl Keys for Keeper {
         // One message, one id in the log.
         let caller = Caller { request: ids::fresh(), ..self.remote.caller.clone() };
         let remote = Remote { caller, ..self.remote.clone() };
-        let mut message = open_for_message(&self.app, &remote, operation).await?;
+        let mut message = open_for_message(&self.app, &remote, operation, &self.rate).await?;
         let version_of = |c: &Credential| {
             message.handed.iter().find(|one| one.credential == c.id).map_or(0, |one| one.version)
         };
@@ -98,27 +113,52 @@ impl Keys for Keeper {
         Ok(is_renewed)
     }
 
-    /// A use that failed is told; one that went well is on record already.
+    /// The server is told apart by its host and port: in the third answer it is enough, as with the broker (B-25).
+    fn echoed(&self, used: &Used, which: &str) {
+        let Some((id, version)) = parsed(which) else { return };
+        let (remote, operation) = (used.remote.clone(), used.operation.clone());
+        let (app, caller) = (self.app.clone(), used.remote.caller.clone());
+        self.endings.spawn(async move {
+            let noted = app.store.write(&caller, move |tx| {
+                let (org, host) = (&remote.caller.org, remote.host());
+                // It may be gone by now.
+                let mut event = match tx.find_credential(org, &id)? {
+                    Some(c) => ended(&remote, &c, version, &operation),
+                    None => Event::of("use").about("credential", id.as_str(), ""),
+                };
+                event = event
+                    .ended(event::Outcome::Ok, "")
+                    .with("ended", "the server sent the credential back, and it was masked")
+                    .with("echoed", true);
+                if echo::count(tx, org, &id, version, &host)? {
+                    event = event.with("suspended_for", host);
+                }
+                tx.record_step(event, ())
+            });
+            if let Err(e) = noted.await {
+                tracing::error!(code = e.code.name(), "the end of a use could not be recorded");
+            }
+        });
+    }
+
+    /// A use that failed is told; one that went well is on record already, and so is what came back.
     fn ended(&self, used: &Used, how: Ended) {
-        let (why, is_failure) = match (how.outcome, how.status) {
-            (Outcome::Failed(why), _) => (why, true),
-            (_, Some(401 | 403)) => ("the server refused it", true),
-            _ if how.was_echoed => ("the server sent the credential back, and it was masked", false),
+        let why = match (how.outcome, how.status) {
+            (Outcome::Failed(why), _) => why,
+            (_, Some(401 | 403)) => "the server refused it",
             _ => return,
         };
-        let outcome = if is_failure { event::Outcome::Failed } else { event::Outcome::Ok };
         for (c, _, version) in &used.credentials {
-            let mut event =
-                ended(&used.remote, c, *version, &used.operation).ended(outcome, "").with("ended", why);
+            let mut event = ended(&used.remote, c, *version, &used.operation)
+                .ended(event::Outcome::Failed, "")
+                .with("ended", why);
             if let Some(status) = how.status {
                 event = event.with("status", i64::from(status));
             }
             let (app, caller, id) = (self.app.clone(), used.remote.caller.clone(), c.id.clone());
             self.endings.spawn(async move {
                 let noted = app.store.write(&caller, move |tx| {
-                    if is_failure {
-                        tx.count_use(&id, false)?;
-                    }
+                    tx.count_use(&id, false)?;
                     tx.record_step(event, ())
                 });
                 if let Err(e) = noted.await {

@@ -3,5 +3,6 @@
 //! It decides nothing: what may happen is `model::rotation`'s, who may ask for it `ops`'.
 pub mod driver;
 pub mod drivers;
+pub mod engine;
 
 pub use driver::{Call, Created, Driver, Drivers, Ended, Fields, Made, Makes, Tested};

@@ -304,9 +304,10 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Removes the sealed fields of a version whose data key is destroyed.
+    /// Removes the sealed fields of a version whose data key is destroyed, and what was kept about its values.
     pub fn remove_fields(&mut self, version: &VersionId) -> Result<()> {
         self.conn().execute("DELETE FROM field WHERE version_id = $1", &[text(version.as_str())])?;
+        self.conn().execute("DELETE FROM fingerprint WHERE version_id = $1", &[text(version.as_str())])?;
         Ok(())
     }
 

@@ -138,7 +138,8 @@ macro_rules! id_cells {
     })*};
 }
 id_cells! {
-    OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId ConsentId ConsumerId
+    OrgId UserId TeamId CredentialId VersionId GrantId ProviderId ApprovalId SlotId TokenId EntryId ConsentId ConsumerId AlertId
+    RotationId CampaignId CallId
 }
 
 macro_rules! word_cells {
@@ -157,6 +158,9 @@ word_cells! {
     crate::model::connection::ConnectionState, crate::model::connection::GrantKind,
     crate::model::connection::ConsentState, crate::model::token::Purpose, crate::model::entry::EntryPurpose, crate::model::entry::EntryState,
     crate::model::consumer::ConsumerKind, crate::model::consumer::BindingSource, crate::model::consumer::Delivery,
+    crate::model::rotation::RotationStage, crate::model::rotation::Way, crate::model::rotation::Finding,
+    crate::model::rotation::Signal, crate::model::rotation::SignalSource, crate::model::rotation::CallState,
+    crate::model::rotation::CampaignKind,
 }
 
 macro_rules! json_cells {

@@ -4,12 +4,23 @@ use super::place;
 use crate::error::{Code, Error, Result};
 use std::path::Path;
 
-/// Every step that ever was, in order. A released step is never edited.
-const STEPS: &[&str] = &[
-    include_str!("schema/0001_spine.sql"),
-    include_str!("schema/0002_consumers.sql"),
-    include_str!("schema/0003_echoes.sql"),
+/// A schema's number with the statements that lead there from the one before.
+type Step = (i64, &'static str);
+
+/// Every step that ever was, in the order of their numbers, which may leave gaps. A released step is never edited.
+const STEPS: &[Step] = &[
+    (1, include_str!("schema/0001_spine.sql")),
+    (2, include_str!("schema/0002_consumers.sql")),
+    (3, include_str!("schema/0003_echoes.sql")),
+    (10, include_str!("schema/0010_rotation.sql")),
+    (12, include_str!("schema/0012_hygiene.sql")),
+    (13, include_str!("schema/0013_canary.sql")),
 ];
+
+/// The schema that `steps` lead to.
+fn newest(steps: &[Step]) -> i64 {
+    steps.last().map_or(0, |(number, _)| *number)
+}
 
 fn number(conn: &Conn, sql: &str) -> Result<i64> {
     conn.query(sql, &[])?.pop().map_or(Ok(0), |mut row| row.int())
@@ -22,15 +33,15 @@ pub fn bring_up(conn: &Conn, path: &Path) -> Result<()> {
 
 /// Whether there is nothing to apply. A newer database is refused.
 pub fn is_current(conn: &Conn) -> Result<bool> {
-    is_at(conn, STEPS.len() as i64)
+    is_at(conn, newest(STEPS))
 }
 
 fn is_at(conn: &Conn, newest: i64) -> Result<bool> {
     Ok(version(conn, newest)? == newest && number(conn, "PRAGMA application_id")? == APPLICATION_ID)
 }
 
-fn apply(conn: &Conn, path: &Path, steps: &[&str]) -> Result<()> {
-    let newest = steps.len() as i64;
+fn apply(conn: &Conn, path: &Path, steps: &[Step]) -> Result<()> {
+    let newest = newest(steps);
     if is_at(conn, newest)? {
         return Ok(());
     }
@@ -60,30 +71,33 @@ fn version(conn: &Conn, newest: i64) -> Result<i64> {
     Ok(have)
 }
 
-fn step_up(conn: &Conn, path: &Path, have: i64, steps: &[&str]) -> Result<()> {
+fn step_up(conn: &Conn, path: &Path, have: i64, steps: &[Step]) -> Result<()> {
     let tables = number(conn, "SELECT count(*) FROM sqlite_schema")?;
     if have == 0 && tables > 0 {
         return Err(Error::new(Code::StoreCorrupt, "the file is a database of another program")
             .next("Set UNSAID_HOME to an empty folder."));
     }
-    if have > 0 {
-        copy_before(path, have)?;
+    let missing: Vec<_> = steps.iter().filter(|(number, _)| *number > have).collect();
+    if have > 0
+        && let Some((next, _)) = missing.first()
+    {
+        copy_before(path, *next)?;
     }
-    for step in &steps[have as usize..] {
+    for (_, step) in missing {
         conn.batch(step)?;
     }
-    conn.batch(&format!("PRAGMA user_version={}; PRAGMA application_id={APPLICATION_ID};", steps.len()))
+    conn.batch(&format!("PRAGMA user_version={}; PRAGMA application_id={APPLICATION_ID};", newest(steps)))
 }
 
 /// Keeps what was there before, while the writer's lock keeps it from changing. A copy has its name only when it is
 /// whole, so that one that a kill cut off is never taken for one.
-fn copy_before(path: &Path, have: i64) -> Result<()> {
+fn copy_before(path: &Path, next: i64) -> Result<()> {
     let named = |end: String| {
         let mut name = path.as_os_str().to_owned();
         name.push(end);
         std::path::PathBuf::from(name)
     };
-    let copy = named(format!(".before-schema-{}", have + 1));
+    let copy = named(format!(".before-schema-{next}"));
     if copy.exists() {
         return Ok(());
     }
@@ -106,7 +120,7 @@ pub fn schema_version(conn: &Conn) -> Result<i64> {
 mod tests {
     use super::*;
 
-    const TWO: &[&str] = &[STEPS[0], "ALTER TABLE org ADD COLUMN colour TEXT NOT NULL DEFAULT ''"];
+    const TWO: &[Step] = &[STEPS[0], (2, "ALTER TABLE org ADD COLUMN colour TEXT NOT NULL DEFAULT ''")];
 
     fn at_step_one() -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -142,10 +156,41 @@ mod tests {
     }
 
     #[test]
+    fn s_25_numbers_may_leave_gaps_and_each_step_is_taken_once() {
+        let (_folder, path) = at_step_one();
+        let conn = Conn::open(&path, true).unwrap();
+        let gap = [TWO[0], TWO[1], (7, "CREATE TABLE seventh (x)")];
+        assert!(STEPS.is_sorted_by(|a, b| a.0 < b.0));
+
+        apply(&conn, &path, TWO).unwrap();
+        apply(&conn, &path, &gap).unwrap();
+        apply(&conn, &path, &gap).unwrap();
+
+        assert_eq!((schema_version(&conn).unwrap(), kept(&path)), (7, "yes".into()));
+        assert_eq!(apply(&conn, &path, TWO).unwrap_err().code, Code::StoreNewer);
+    }
+
+    #[test]
+    fn s_25_a_vault_of_any_earlier_schema_gets_what_is_missing() {
+        for known in 1..STEPS.len() {
+            let (_folder, path) = at_step_one();
+            let conn = Conn::open(&path, true).unwrap();
+            apply(&conn, &path, &STEPS[..known]).unwrap();
+
+            bring_up(&conn, &path).unwrap();
+
+            assert_eq!(schema_version(&conn).unwrap(), newest(STEPS));
+            assert!(is_current(&conn).unwrap() && kept(&path) == "yes");
+            conn.query("SELECT id FROM rotation", &[]).unwrap();
+        }
+    }
+
+    #[test]
     fn s_25_a_step_that_fails_leaves_the_old_schema_and_the_next_start_goes_on() {
         let (_folder, path) = at_step_one();
         let conn = Conn::open(&path, true).unwrap();
-        let broken = [STEPS[0], "ALTER TABLE org ADD COLUMN colour TEXT; INSERT INTO nothing VALUES (1)"];
+        let broken =
+            [STEPS[0], (2, "ALTER TABLE org ADD COLUMN colour TEXT; INSERT INTO nothing VALUES (1)")];
 
         assert!(apply(&conn, &path, &broken).is_err());
 

@@ -2,12 +2,14 @@
 //!
 //! Nothing here decrypts: this module sees sealed bytes and ids. The MACs it needs come through a narrow port.
 mod audit;
+mod canaries;
 mod care;
 mod connections;
 mod consumers;
 mod credentials;
 mod echoes;
 pub mod entity;
+mod hygiene;
 mod keys;
 mod lane;
 mod link;
@@ -16,6 +18,7 @@ mod orgs;
 mod place;
 mod rekey;
 mod requests;
+mod rotations;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -23,10 +26,12 @@ mod tickets;
 pub use audit::{AuditFilter, Checkpoint, Verified};
 pub use care::{BackupRow, Wal};
 pub use credentials::{ListFilter, Place, Usage};
+pub use hygiene::UsedBy;
 pub use keys::{OrgKeyRecord, SlotRecord};
 pub use link::{Value, sqlite_version};
 pub use place::{check_folder, check_place, make_folder};
 pub use rekey::Stale;
+pub use rotations::RotationFilter;
 
 use crate::clock::{Clock, Millis};
 use crate::error::{Code, Error, Result};

@@ -86,10 +86,20 @@ impl Reader<'_> {
             .find::<User>(&[caller.user.as_str()])?
             .filter(|user| user.org_id == caller.org && user.disabled_at.is_none())
             .ok_or_else(not_allowed)?;
-        let teams =
-            self.memberships_of(&caller.org, &user.id)?.into_iter().map(|m| (m.team_id, m.role)).collect();
         let consumer = Some(caller.consumer.clone()).filter(|id| !id.is_empty());
-        Ok(Standing { user: user.id, login: user.login, role: user.role, teams, consumer })
+        Ok(Standing { consumer, ..self.standing_of(&user)? })
+    }
+
+    /// What a person is, disabled or not: for what is asked about them, never for what they ask.
+    pub fn standing_of(&self, user: &User) -> Result<Standing> {
+        let teams = self.memberships_of(&user.org_id, &user.id)?;
+        Ok(Standing {
+            user: user.id.clone(),
+            login: user.login.clone(),
+            role: user.role,
+            teams: teams.into_iter().map(|m| (m.team_id, m.role)).collect(),
+            consumer: None,
+        })
     }
 
     pub fn grants_on(&self, org: &OrgId, credential: &CredentialId) -> Result<Vec<Grant>> {

@@ -197,7 +197,7 @@ async fn a_cancelled_callers_write_is_done_or_not_done_and_never_by_half() {
 
 #[tokio::test]
 async fn s_04_a_full_disk_refuses_the_write_whole_and_gives_way_when_there_is_room() {
-    let rig = Rig::with("PRAGMA max_page_count=110").await;
+    let rig = Rig::with("PRAGMA max_page_count=170").await;
     let (mut done, mut refused) = (1, 0);
     for n in 0..200 {
         match rig.put(&format!("fill{n}"), &"x".repeat(3000)).await {

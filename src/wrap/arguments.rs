@@ -2,8 +2,9 @@
 use std::ops::Range;
 
 use super::found::{ArgEdit, Fate, FoundValue, Guess, Where};
-use super::judge::{Judge, references, says_secret};
+use super::judge::{Judge, references};
 use crate::model::name::{CredentialName, MAX_NAME};
+use crate::model::suspicion::names::says_secret;
 use crate::secret::Secret;
 use crate::services::servers::Place;
 
@@ -209,7 +210,11 @@ impl<'a> Walk<'a> {
     }
 
     fn word(&mut self, at: usize, arg: &Arg, text: &str) {
-        match self.judge.text(text) {
+        let guess = match self.is_mcp_remote && text.contains("://") {
+            true => self.judge.remote_address(text),
+            false => self.judge.text(text),
+        };
+        match guess {
             Guess::Yes(why) => {
                 let fields = self.judge.definition.into_iter().flat_map(|definition| &definition.fields);
                 let mut secret = fields.filter(|field| field.place == Place::Arg && field.secret);

@@ -129,6 +129,10 @@ pub enum Fate {
     /// The server takes it as an argument only: `{NAME}` stands there in what the consumer runs. While the server runs,
     /// other programs of this machine can read it.
     Argument(String),
+    /// It leaves the headers, and the consumer sends it as it is: whoever sees the consumer reads it.
+    Sent,
+    /// It leaves the headers, and no consumer sends it, because.
+    Dropped(&'static str),
     /// It stays in the file, because.
     Stays(&'static str),
 }

@@ -5,6 +5,7 @@ use super::Knowledge;
 use super::found::Guess;
 use crate::model::name::Reserved;
 use crate::model::suspicion::Kind;
+use crate::model::suspicion::names::{is_placeholder, is_plain_setting, is_switch, says_secret};
 use crate::services::servers::{Place, ServerDefinition};
 
 const BY_CLIENT: &str = "the client fills it in";
@@ -77,9 +78,11 @@ impl Judge<'_> {
         by_name(says_secret(name), name, value, "its option says so")
     }
 
-    /// A header of a request.
+    /// A header of a request: a secret, unless its name or the definition of the server says that it is none.
+    ///
+    /// Whatever a header is called, its value may be what lets somebody in, and a plain one is readable to many.
     pub fn header(&self, name: &str, value: &str) -> Guess {
-        let bare = value.trim().split_once(' ').map_or(value, |(_, rest)| rest);
+        let bare = without_scheme(value);
         if let Some(settled) = self.settled(value).or_else(|| self.settled(bare)) {
             return settled;
         }
@@ -90,9 +93,41 @@ impl Judge<'_> {
         if let Some(why) = self.looks(value) {
             return Guess::Yes(why);
         }
-        let lower = name.to_ascii_lowercase();
-        let carries = ["authorization", "proxy-authorization", "cookie", "x-auth"].contains(&lower.as_str());
-        by_name(carries || says_secret(name), name, value, "its name says so")
+        if field.is_some() {
+            return Guess::No("the definition of this server says so");
+        }
+        if is_plain_header(name, value) {
+            return Guess::No("a header like this lets nobody in");
+        }
+        Guess::Yes(if says_secret(name) { "its name says so" } else { "a header may let somebody in" })
+    }
+
+    /// Whether a header waits for its value still: then it is neither a secret nor plain.
+    pub fn is_unfilled_header(&self, name: &str, value: &str) -> bool {
+        let is_open = |text: &str| !text.trim().is_empty() && self.is_unfilled(text);
+        !is_plain_header(name, value) && (is_open(value) || is_open(without_scheme(value)))
+    }
+
+    /// The address of a remote server. Whoever sees the consumer reads it, so it holds nothing random either.
+    pub fn remote_address(&self, address: &str) -> Guess {
+        match self.address(address) {
+            Guess::Yes(why) => Guess::Yes(why),
+            other => self.random_part(address).map_or(other, Guess::Yes),
+        }
+    }
+
+    /// A part of the path or the query that nobody can guess. Of a server that we know the path is public.
+    fn random_part(&self, address: &str) -> Option<&'static str> {
+        let url = url::Url::parse(address).ok()?;
+        let is_random = |part: &str| {
+            is_unguessable(part) || self.known.detector.check_text(part, Kind::FreeText).is_some()
+        };
+        let is_public = self.known.servers.find_for_url(address).is_some();
+        if !is_public && url.path().split(|c: char| "/;,=:@~!$&".contains(c)).any(is_random) {
+            return Some("a part of its path looks random");
+        }
+        let values = url.query_pairs().any(|(name, value)| is_random(&name) || is_random(&value));
+        values.then_some("a part of its query looks random")
     }
 
     /// An address: a password before the `@`, or a key in its query or path.
@@ -195,74 +230,47 @@ pub(super) fn defaults(text: &str) -> impl Iterator<Item = &str> {
         .map(|(_, value)| value)
 }
 
-/// What documentation writes where a value belongs.
-fn is_placeholder(value: &str) -> bool {
-    let value = value.trim();
-    let lower = value.to_ascii_lowercase();
-    let one_word = !value.contains(char::is_whitespace);
-    let no_digits = !value.bytes().any(|b| b.is_ascii_digit());
-    let speaks = lower.contains("your") || ["_here", "-here"].iter().any(|end| lower.ends_with(end));
-    (value.starts_with('<') && value.ends_with('>'))
-        || value.chars().all(|c| "*xX.-_•…".contains(c))
-        || (one_word && no_digits && speaks)
-        || ["changeme", "change-me", "change_me", "replace-me", "replace_me", "todo", "none", "null"]
-            .contains(&lower.as_str())
+/// What follows the scheme, as in `Bearer …`.
+fn without_scheme(value: &str) -> &str {
+    value.trim().split_once(' ').map_or(value, |(_, rest)| rest)
 }
 
+/// Headers about the form of an answer, or about who asks; in lower case.
 #[rustfmt::skip]
-const SECRET_WORDS: &[&str] = &[
-    "TOKEN", "TOKENS", "AUTHTOKEN", "ACCESSTOKEN", "KEY", "KEYS", "APIKEY", "SECRET", "SECRETS", "PASSWORD", "PASSWD",
-    "PASSPHRASE", "PASS", "PWD", "PAT", "CREDENTIAL", "CREDENTIALS", "AUTH", "AUTHORIZATION", "BEARER", "COOKIE",
-    "DSN", "PRIVATE", "JWT", "SIGNATURE", "OTP", "PIN",
+const PLAIN_HEADERS: &[&str] = &[
+    "accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection", "content-encoding",
+    "content-language", "content-length", "content-type", "dnt", "host", "mcp-protocol-version", "origin", "pragma",
+    "prefer", "priority", "user-agent", "x-mcp-readonly", "x-mcp-toolsets", "x-requested-with",
 ];
 
-/// Last words of a name that is about a secret without being one.
-#[rustfmt::skip]
-const ABOUT: &[&str] = &[
-    "FILE", "PATH", "DIR", "FOLDER", "URL", "URI", "HOST", "PORT", "TYPE", "MODE", "METHOD", "NAME", "HEADER", "TTL",
-    "LIMIT", "COUNT", "LENGTH", "SIZE", "EXPIRY", "ENABLED", "REQUIRED", "PREFIX", "REGION", "SCOPE", "SCOPES", "ISSUER",
-    "AUDIENCE", "PROVIDER", "ALGORITHM", "FLOW",
-];
-
-/// Whether the name of a variable, an option or a parameter says that a secret follows.
-pub(super) fn says_secret(name: &str) -> bool {
-    let words = words(name);
-    let about = words.last().is_some_and(|last| ABOUT.contains(&last.as_str()));
-    let connection = words.windows(2).any(|pair| pair[0] == "CONNECTION" && pair[1] == "STRING");
-    !about && (connection || words.iter().any(|word| SECRET_WORDS.contains(&word.as_str())))
+/// Whether no secret is in a header of this name: by a short list, as a version, or as a switch.
+fn is_plain_header(name: &str, value: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let is_version = lower.ends_with("-version") && !says_secret(name) && is_version(value);
+    PLAIN_HEADERS.contains(&lower.as_str()) || is_version || is_switch(value)
 }
 
-/// `figmaApiKey`, `figma-api-key` and `FIGMA_API_KEY` are the same three words.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut before = '_';
-    for c in name.chars() {
-        let starts = c.is_ascii_uppercase() && before.is_ascii_lowercase();
-        if !c.is_ascii_alphanumeric() || starts {
-            words.push(String::new());
-        }
-        if c.is_ascii_alphanumeric() {
-            words.last_mut().expect("there is one").push(c.to_ascii_uppercase());
-        }
-        before = c;
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
-/// A switch, a number of tokens, or the path of a key file: no secret, whatever its name says.
-fn is_plain_setting(name: &str, value: &str) -> bool {
+/// `2`, `v1.4`, `2024-11-05`, `2025-01-preview`: short parts, and numbers first.
+fn is_version(value: &str) -> bool {
     let value = value.trim();
-    let switch = ["true", "false", "yes", "no", "on", "off"].contains(&value.to_ascii_lowercase().as_str());
-    let is_key = words(name).iter().any(|word| {
-        matches!(
-            word.as_str(),
-            "PASSWORD" | "PASSWD" | "PASS" | "PWD" | "PIN" | "OTP" | "SECRET" | "PASSPHRASE"
-        )
-    });
-    let number = !is_key && value.len() <= 9 && value.bytes().all(|b| b.is_ascii_digit());
-    let path = ["/", "~/", "./", "../"].iter().any(|start| value.starts_with(start))
-        && !is_key
-        && value.rsplit('/').next().is_some_and(|file| file.contains('.'));
-    switch || number || path
+    let mut parts = value.trim_start_matches(['v', 'V']).split(['.', '-']);
+    let is_number = |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    parts.next().is_some_and(is_number)
+        && parts.all(|part| is_number(part) || ["alpha", "beta", "rc", "preview", "latest"].contains(&part))
+}
+
+/// A part of an address that is an id of many characters, or of both cases and digits in turn. As a word of a text it
+/// may be harmless; an address with it may let in whoever has it.
+fn is_unguessable(part: &str) -> bool {
+    let plain: Vec<u8> = part.bytes().filter(|b| *b != b'-').collect();
+    let has = |is: fn(&u8) -> bool| plain.iter().any(is);
+    let is_hex = plain.len() >= 16
+        && plain.iter().all(u8::is_ascii_hexdigit)
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_alphabetic);
+    let changes =
+        plain.windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count();
+    let is_mixed =
+        plain.len() >= 12 && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && changes >= 3;
+    is_hex || is_mixed
 }

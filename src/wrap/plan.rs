@@ -34,6 +34,10 @@ pub struct PlannedServer {
     pub to_wrap: bool,
     /// Secrets that would leave the file.
     pub moves: Vec<PlannedValue>,
+    /// Plain configuration that leaves the file, and is readable in the consumer from then on.
+    pub plain: Vec<PlannedValue>,
+    /// What leaves the file and is sent by nobody.
+    pub dropped: Vec<PlannedValue>,
     /// Plain configuration that stays in the file.
     pub stays: Vec<PlannedValue>,
     /// What the client fills in.
@@ -78,8 +82,13 @@ impl Config {
 
 fn planned(server: &FoundServer) -> PlannedServer {
     let (mut moves, mut stays, mut references, mut cannot) = (vec![], vec![], vec![], vec![]);
+    let (mut plain, mut dropped) = (vec![], vec![]);
     for value in &server.values {
         match (value.guess, &value.fate) {
+            (Guess::Yes(why) | Guess::No(why) | Guess::Reference(why), Fate::Sent) => {
+                plain.push(planned_value(value, why));
+            }
+            (_, Fate::Dropped(why)) => dropped.push(planned_value(value, why)),
             (Guess::Yes(_), Fate::Stays(why)) => cannot.push(planned_value(value, why)),
             (Guess::Yes(why), Fate::Argument(_)) => {
                 let why = format!("{why}; the server takes it as an argument only, readable while it runs");
@@ -99,6 +108,12 @@ fn planned(server: &FoundServer) -> PlannedServer {
     };
     let startable =
         matches!(server.kind, ServerKind::Launch { .. } | ServerKind::Wrapped { .. } | ServerKind::Remote);
+    let to_wrap = startable && server.obstacles.is_empty() && !moves.is_empty();
+    match (to_wrap, &server.kind) {
+        (true, ServerKind::Remote) => plain.insert(0, of_the_consumer("the address")),
+        (true, _) => plain.insert(0, of_the_consumer("the command")),
+        (false, _) => stays.extend(plain.drain(..).chain(dropped.drain(..))),
+    }
     let unclear = match server.kind {
         ServerKind::Unclear(why) => Some(why.to_owned()),
         _ => None,
@@ -111,14 +126,21 @@ fn planned(server: &FoundServer) -> PlannedServer {
         kind,
         definition: server.definition.as_ref().map(|definition| definition.id.clone()),
         consumer: server.suggested_consumer(),
-        to_wrap: startable && server.obstacles.is_empty() && !moves.is_empty(),
+        to_wrap,
         moves,
+        plain,
+        dropped,
         stays,
         references,
         cannot,
         obstacles: unclear.into_iter().chain(server.obstacles.iter().cloned()).collect(),
         notes: server.notes.iter().map(|note| format!("line {}: {}", note.line, note.text)).collect(),
     }
+}
+
+fn of_the_consumer(name: &str) -> PlannedValue {
+    let why = "the consumer is registered with it".to_owned();
+    PlannedValue { name: name.to_owned(), credential: None, service: None, why }
 }
 
 fn planned_value(value: &FoundValue, why: &str) -> PlannedValue {

@@ -15,6 +15,8 @@ use super::rewrite::{Rewrite, json, same_but};
 use super::server::{MAX_VALUE_BYTES, Reader};
 use crate::error::{Code, Error, Result, internal};
 use crate::model::header::HeaderLine;
+use crate::model::suspicion::{Kind, PLAIN};
+use crate::model::text::shown;
 use crate::secret::Secret;
 use crate::services::client::is_safe;
 use crate::services::servers::Place;
@@ -76,14 +78,21 @@ impl Reader<'_> {
     /// What an address and its headers hold.
     pub(super) fn remote(&self, server: &mut FoundServer, object: &Object<'_>) -> Result<()> {
         for key in ADDRESSES {
-            let Some(address) = object.get_string(key) else { continue };
+            let address = match object.get(key).map(|address| &address.value) {
+                None => continue,
+                Some(Value::StringLit(address)) => address,
+                Some(_) => {
+                    server.obstacles.push(format!("its {key} is not a text"));
+                    continue;
+                }
+            };
             server.definition =
                 server.definition.take().or_else(|| self.known.servers.find_for_url(&address.value));
             let definition = server.definition.clone();
             let judge = Judge { known: self.known, definition: definition.as_deref() };
-            let guess = judge.address(&address.value);
+            let guess = judge.remote_address(&address.value);
             match guess {
-                Guess::Yes(_) => server.obstacles.push("its address holds a secret".to_owned()),
+                Guess::Yes(why) => server.obstacles.push(format!("its address holds a secret: {why}")),
                 Guess::Reference(_) => {
                     server
                         .obstacles
@@ -113,7 +122,9 @@ impl Reader<'_> {
         }
         // Without what it cannot do without nothing of it is moved.
         if is_unclear || !server.obstacles.is_empty() {
-            let moves = |value: &&mut FoundValue| matches!(value.fate, Fate::Becomes(_));
+            let moves = |value: &&mut FoundValue| {
+                matches!(value.fate, Fate::Becomes(_) | Fate::Sent | Fate::Dropped(_))
+            };
             server.values.iter_mut().filter(moves).for_each(|value| value.fate = Fate::Stays(STAYS));
         }
         Ok(())
@@ -175,6 +186,9 @@ impl Reader<'_> {
                 server.notes.extend(self.beside_reference(&judge, text).map(|text| Note { line, text }));
                 server.obstacles.push("a header holds a reference that only the client fills in".to_owned());
             }
+            if matches!(guess, Guess::No(_)) && judge.is_unfilled_header(name, text) {
+                server.obstacles.push(format!("its header {} is not filled in yet", shown(name)));
+            }
             let (fate, bare) = self.fate(server, &judge, name, text, guess);
             server.values.push(FoundValue {
                 place: Where::Header(name.to_owned()),
@@ -209,8 +223,11 @@ impl Reader<'_> {
         // What the protocol says of itself is said by whoever speaks it.
         let is_of_the_protocol =
             http::HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderLine::parse(name).is_err();
-        if !is_secret && (is_of_the_protocol || text.trim().is_empty()) {
-            return (Fate::Stays(STAYS), whole);
+        if !is_secret && text.trim().is_empty() {
+            return (Fate::Dropped("it is empty"), whole);
+        }
+        if !is_secret && is_of_the_protocol {
+            return (Fate::Dropped("it is said by whoever speaks the protocol"), whole);
         }
         let bare = match (is_secret, text.trim().split_once(' ')) {
             (true, Some((scheme, token)))
@@ -227,12 +244,15 @@ impl Reader<'_> {
             }
         };
         let mut refused = |why: &'static str| {
-            server.obstacles.push(format!("a header of it cannot be sent elsewhere: {why}"));
+            server.obstacles.push(format!("its header {} cannot be sent elsewhere: {why}", shown(name)));
             (Fate::Stays(why), bare.clone())
         };
         let value = &text[bare.clone()];
         if is_secret && (value.len() < SHORTEST_BYTES || value.len() > MAX_VALUE_BYTES) {
-            return refused("its value is too short or too long");
+            return refused("its value is too short to be found in answers, or longer than 64 KiB");
+        }
+        if PLAIN.check_text(name, Kind::Identifier).is_some() {
+            return refused("its name looks like a secret itself");
         }
         if !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
             return refused("its value has characters that are no ASCII");
@@ -244,6 +264,9 @@ impl Reader<'_> {
         let Ok(line) = HeaderLine::parse(&format!("{name}: {format}")) else {
             return refused("it is no header that a binding sends");
         };
+        if !is_secret && !line.is_plain() {
+            return refused("it holds what stands for a value");
+        }
         if server.headers.iter().any(|other| other.line.name.eq_ignore_ascii_case(name)) {
             return refused("it stands there twice");
         }
@@ -256,7 +279,7 @@ impl Reader<'_> {
         server.headers.push(FoundHeader { variable: variable.clone(), line });
         match is_secret {
             true => (Fate::Becomes(variable), bare),
-            false => (Fate::Stays("it is plain, and goes into the consumer"), bare),
+            false => (Fate::Sent, bare),
         }
     }
 }

@@ -36,11 +36,12 @@ TOOLS = {
     "list_oauth_providers", "create_oauth_provider", "update_oauth_provider", "delete_oauth_provider",
     "connect_credential", "refresh_credential", "disconnect_credential", "test_credential",
     "list_consumers", "get_consumer", "register_consumer", "update_consumer", "remove_consumer",
+    "start_rotation", "advance_rotation", "get_rotation", "list_rotations", "abort_rotation", "set_rotation_policy",
 }
-PROMPTS = {"audit_credentials", "recommend_scope", "rotate_credential", "connect_service"}
+PROMPTS = {"audit_credentials", "recommend_scope", "rotate_credential", "connect_service", "respond_to_leak"}
 RESOURCES = {"unsaid://inventory", "unsaid://audit/recent", "unsaid://policy"}
 TEMPLATES = {
-    "unsaid://credentials/{id}", "unsaid://consumers/{id}", "unsaid://services/{id}", "unsaid://services/{id}/rotation-guide",
+    "unsaid://credentials/{id}", "unsaid://consumers/{id}", "unsaid://rotations/{id}", "unsaid://services/{id}", "unsaid://services/{id}/rotation-guide",
 }
 LAST = "pinned"
 # Long enough to be no word of any answer; every answer is searched for it.
@@ -288,7 +289,7 @@ async def reading(d: Driven) -> None:
     check(d.era, "prompts/list", {p.name for p in prompts} == PROMPTS and all(p.description for p in prompts), prompts)
     for prompt, arguments in [
         ("audit_credentials", {}), ("audit_credentials", {"scope": "org", "service": "github"}),
-        ("recommend_scope", {"credential": name}), ("rotate_credential", {"credential": key}),
+        ("recommend_scope", {"credential": name}), ("rotate_credential", {"credential": key}), ("respond_to_leak", {"credential": key}),
     ]:
         got = await d.client.get_prompt(prompt, arguments)
         text = got.messages[0].content.text

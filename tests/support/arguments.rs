@@ -10,17 +10,26 @@ pub fn valid(operation: &str) -> Value {
             "fields": [{"name": "host"}], "tags": ["one"]}),
         "update_credential" => json!({"credential": "ORG_KEY", "description": "words", "tags": ["one"]}),
         "get_credential"
+        | "mark_canary"
         | "set_credential_value"
         | "get_usage"
         | "connect_credential"
         | "refresh_credential"
         | "test_credential" => json!({"credential": "ORG_KEY"}),
+        "start_rotation" => json!({"credential": "ORG_KEY", "reason": why}),
+        "advance_rotation" | "get_rotation" | "abort_rotation" => json!({"rotation": "ORG_KEY"}),
+        "set_rotation_policy" => json!({"credential": "ORG_KEY", "days": 90}),
+        "report_use" => json!({"consumer": "deploy", "outcome": "ok", "reason": why}),
         "get_rotation_guide" => json!({"credential": "ORG_KEY"}),
         "delete_credential" | "disconnect_credential" => json!({"credential": "ORG_KEY", "reason": why}),
         "share_credential" => json!({"credential": "ORG_KEY", "user": "max", "level": "view", "reason": why}),
         "unshare_credential" => json!({"credential": "ORG_KEY", "user": "max"}),
         "restore_credential" => json!({"credential": "BIN_KEY"}),
         "purge_credential" => json!({"credential": "BIN_KEY", "reason": why}),
+        "audit_credentials" => json!({"credential": "ORG_KEY"}),
+        "recommend_scope" => json!({"name": "ORG_KEY", "purpose": "deploys"}),
+        "plan_offboarding" => json!({"user": "max"}),
+        "accept_finding" => json!({"id": "abcd", "reason": why, "until": "2026-07-01T00:00:00Z"}),
         "explain_resolution" => json!({"name": "ORG_KEY"}),
         "get_service" => json!({"service": "github"}),
         "verify_audit_log" => {
@@ -32,6 +41,7 @@ pub fn valid(operation: &str) -> Value {
         }
         "update_oauth_provider" => json!({"provider": "hub", "client_id": "abcd", "scopes": ["read"]}),
         "delete_oauth_provider" => json!({"provider": "hub"}),
+        "acknowledge_canary" => json!({"alert": "01"}),
         "revoke_token" => json!({"id": "laptop"}),
         "set_policy" => json!({"bin_days": 31}),
         "add_user" => json!({"login": "new"}),

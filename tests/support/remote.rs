@@ -21,6 +21,7 @@ pub struct Ring {
     pub version: AtomicUsize,
     pub admitted: Mutex<Vec<String>>,
     pub ended: Mutex<Vec<Ended>>,
+    pub echoed: Mutex<Vec<String>>,
     pub warned: Mutex<Vec<String>>,
 }
 
@@ -33,6 +34,7 @@ impl Ring {
             version: AtomicUsize::new(0),
             admitted: Mutex::default(),
             ended: Mutex::default(),
+            echoed: Mutex::default(),
             warned: Mutex::default(),
         }
     }
@@ -42,6 +44,9 @@ impl Ring {
     }
     pub fn ended(&self) -> Vec<Ended> {
         self.ended.lock().unwrap().clone()
+    }
+    pub fn echoed(&self) -> Vec<String> {
+        self.echoed.lock().unwrap().clone()
     }
     pub fn warned(&self) -> String {
         self.warned.lock().unwrap().join("\n")
@@ -84,6 +89,10 @@ impl Keys for Door {
     async fn renew(&self, used: &usize) -> Result<bool> {
         self.0.version.store((used + 1).min(self.0.versions.len() - 1), Ordering::SeqCst);
         Ok(used + 1 < self.0.versions.len())
+    }
+
+    fn echoed(&self, _: &usize, which: &str) {
+        self.0.echoed.lock().unwrap().push(which.to_owned());
     }
 
     fn ended(&self, _: &usize, ended: Ended) {

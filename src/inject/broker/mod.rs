@@ -43,7 +43,7 @@ use zeroize::Zeroizing;
 pub(super) use answer::is_packed;
 pub(super) use ending::Ending;
 pub use ending::{Ended, Outcome};
-pub(super) use put::put;
+pub(super) use put::{put, within};
 pub use scrub::Answer;
 pub(super) use scrub::whole;
 pub use target::PREFIX;
@@ -274,7 +274,7 @@ impl<D: Doorkeeper> Engine<D> {
         placement: Placement,
         values: Vec<Given>,
     ) -> Result<Round> {
-        let patterns = self.known.patterns(&values)?;
+        let patterns = self.known.patterns(&values, &within(&placement, &values)?)?;
         asked::clean(&mut headers, &placement, way.limits.cookies);
         let query = put(&placement, &values, &mut headers, way.query.as_deref())?;
         headers.insert(header::HOST, way.route.origin.host.clone());

@@ -32,10 +32,10 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// What `values` look like in an answer. Fails with `invalid_input` for one that is too short to be told from other
-    /// text (B-26).
-    pub fn patterns(self: &Arc<Self>, values: &[Given]) -> Result<Arc<Patterns>> {
-        let secret = || values.iter().filter(|given| given.is_secret);
+    /// What `values`, and what is `within` them, look like in an answer. Fails with `invalid_input` for a value that is
+    /// too short to be told from other text (B-26).
+    pub fn patterns(self: &Arc<Self>, values: &[Given], within: &[Given]) -> Result<Arc<Patterns>> {
+        let secret = || values.iter().chain(within).filter(|given| given.is_secret);
         if let Some(short) =
             secret().find(|given| given.value.expose(|value| value.trim_ascii().len()) < MASKED_FROM_BYTES)
         {
@@ -186,6 +186,10 @@ fn last(maskers: &mut [Masker]) -> Bytes {
     })
 }
 
+fn has_masked(maskers: &[Masker]) -> bool {
+    maskers.iter().any(Masker::has_masked)
+}
+
 impl Body for Answer {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -217,7 +221,10 @@ impl Body for Answer {
                     },
                     Some(Err(e)) => {
                         *rest = None;
-                        if let Some(ending) = this.ending.take() {
+                        // What is held back is shown to nobody, and may be enough of a value to tell.
+                        drop(last(maskers));
+                        if let Some(mut ending) = this.ending.take() {
+                            ending.was_echoed |= has_masked(maskers);
                             ending.failed("the answer broke off");
                         }
                         return Poll::Ready(Some(Err(e)));
@@ -226,7 +233,7 @@ impl Body for Answer {
                         *rest = None;
                         let text = last(maskers);
                         if let Some(mut ending) = this.ending.take() {
-                            ending.was_echoed |= maskers.iter().any(Masker::has_masked);
+                            ending.was_echoed |= has_masked(maskers);
                             drop(ending.answered());
                         }
                         return Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))));
@@ -234,6 +241,10 @@ impl Body for Answer {
                 },
             };
             let shown = masked(maskers, piece);
+            // At once: whoever asked may go away before the end (B-25).
+            if let Some(ending) = &mut this.ending {
+                ending.was_echoed |= has_masked(maskers);
+            }
             if !shown.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(shown))));
             }

@@ -3,7 +3,7 @@ use super::events::{Event, Events, too_large};
 use super::message::{self, Spoken, passed_on, refusal};
 use super::{Bridge, Got, Keys, MOST_MESSAGE};
 use crate::error::{Code, Error, Result};
-use crate::inject::broker::{Ending, is_packed};
+use crate::inject::broker::is_packed;
 use crate::services::upstream::Answered;
 use http::{Method, StatusCode, header};
 use http_body::Body as _;
@@ -54,7 +54,7 @@ enum Kind {
     Other,
 }
 
-fn kind(got: &Got) -> Kind {
+fn kind<U>(got: &Got<U>) -> Kind {
     let headers = got.response.headers();
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let said = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -111,7 +111,7 @@ impl<K: Keys> Bridge<K> {
                 if body.trim_ascii().is_empty() && owed.ids.is_empty() {
                     return Ok(());
                 }
-                self.pass(body, owed, &mut got.ending).await?;
+                self.pass(body, owed, &mut got).await?;
             }
             Kind::Events => return self.follow(got, owed).await,
             Kind::Other if owed.ids.is_empty() => {}
@@ -125,7 +125,7 @@ impl<K: Keys> Bridge<K> {
     }
 
     /// A status that is no success. What the protocol itself says is passed on; nothing else of the body is.
-    async fn turned_down(&self, mut got: Got, owed: &mut Owed) -> Result<()> {
+    async fn turned_down(&self, mut got: Got<K::Use>, owed: &mut Owed) -> Result<()> {
         let (status, host) = (got.response.status(), self.host());
         let failure = match status.as_u16() {
             401 => self.refused(&got.remedy),
@@ -159,8 +159,7 @@ impl<K: Keys> Bridge<K> {
             && let Ok(body) = self.whole(&mut got).await
             && let Some(told) = passed_on(id, &body)
         {
-            let (told, was_echoed) = self.masks.whole(told);
-            got.ending.was_echoed |= was_echoed;
+            let told = self.masked(told, &mut got);
             owed.ids.clear();
             self.say(told).await;
             owed.tell();
@@ -181,7 +180,7 @@ impl<K: Keys> Bridge<K> {
     }
 
     /// The body, at most as large as a message may be.
-    async fn whole(&self, got: &mut Got) -> Result<Vec<u8>> {
+    async fn whole(&self, got: &mut Got<K::Use>) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         while let Some(piece) = next(got.response.body_mut()).await.map_err(|_| self.broken_off())? {
             if body.len() + piece.len() > MOST_MESSAGE {
@@ -193,7 +192,7 @@ impl<K: Keys> Bridge<K> {
     }
 
     /// Passes one message on, on a line of its own.
-    async fn pass(&self, mut body: Vec<u8>, owed: &mut Owed, ending: &mut Ending) -> Result<()> {
+    async fn pass(&self, mut body: Vec<u8>, owed: &mut Owed, got: &mut Got<K::Use>) -> Result<()> {
         let said: Value = serde_json::from_slice(&body).map_err(|_| self.unusable("it is no JSON"))?;
         let is_message = |one: &Value| one.is_object();
         let all = match &said {
@@ -212,8 +211,7 @@ impl<K: Keys> Bridge<K> {
         }
         // A line end within a JSON document is white space between two tokens.
         body.iter_mut().filter(|b| matches!(**b, b'\n' | b'\r')).for_each(|b| *b = b' ');
-        let (line, was_echoed) = self.masks.whole(body);
-        ending.was_echoed |= was_echoed;
+        let line = self.masked(body, got);
         self.say(line).await;
         owed.tell();
         Ok(())
@@ -227,7 +225,7 @@ impl<K: Keys> Bridge<K> {
     }
 
     /// Passes on what a stream says until it ends; where it ends before its answer came, it is asked for again.
-    async fn follow(self: &Arc<Self>, mut got: Got, owed: &mut Owed) -> Result<()> {
+    async fn follow(self: &Arc<Self>, mut got: Got<K::Use>, owed: &mut Owed) -> Result<()> {
         let mut events = Events::default();
         let mut resumed = 0;
         loop {
@@ -250,7 +248,7 @@ impl<K: Keys> Bridge<K> {
     }
 
     /// To the end of this connection; says whether there was a message.
-    async fn read(&self, got: &mut Got, events: &mut Events, owed: &mut Owed) -> Result<bool> {
+    async fn read(&self, got: &mut Got<K::Use>, events: &mut Events, owed: &mut Owed) -> Result<bool> {
         let mut has_said = false;
         if is_packed(got.response.headers()) {
             return Err(self.unusable("it is packed, which was not asked for"));
@@ -258,7 +256,7 @@ impl<K: Keys> Bridge<K> {
         // One that breaks off is one that ended.
         while let Ok(Some(piece)) = next(got.response.body_mut()).await {
             for Event { data } in events.push(&piece)? {
-                self.pass(data, owed, &mut got.ending).await?;
+                self.pass(data, owed, got).await?;
                 has_said = true;
             }
         }

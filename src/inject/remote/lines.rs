@@ -15,11 +15,12 @@ use url::Url;
 
 /// Lines on their way to the client.
 const QUEUE: usize = 64;
-/// How long what was asked is waited for once the client says nothing more; and the end of the session.
+/// How long what was asked is waited for once the client has ended; and the end of the session.
 const GRACE: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How long what follows a notification waits for it to arrive.
+/// How long what follows a notification waits for it to arrive; and what follows the first message, for its answer.
 const IN_ORDER: Duration = Duration::from_secs(5);
+const FIRST: Duration = Duration::from_secs(300);
 
 /// Carries messages between the client at `input` and `output` and the server at `url`, until the client has ended or
 /// `stop` is cancelled. `warn` gets a sentence for what no answer can tell.
@@ -39,14 +40,19 @@ pub async fn serve<K: Keys>(
     let writer = tokio::spawn(write(lines, output, stop.clone()));
     let mut under_way = JoinSet::new();
     let mut listening = None;
+    let (heard, messages) = mpsc::channel(QUEUE);
+    let all_answered = async {
+        carry(&bridge, messages, &mut under_way, &mut listening, &warn).await;
+        while under_way.join_next().await.is_some() {}
+    };
+    // A client that has ended is noticed whatever is still waited for, and nothing of it for long after.
+    let gone_for_long = async {
+        hear(&bridge, input, heard).await;
+        tokio::time::sleep(GRACE).await;
+    };
     tokio::select! {
-        () = read(&bridge, input, &mut under_way, &mut listening, &warn) => {
-            let all_answered = async { while under_way.join_next().await.is_some() {} };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                _ = tokio::time::timeout(GRACE, all_answered) => {}
-            }
-        }
+        () = all_answered => {}
+        () = gone_for_long => {}
         () = stop.cancelled() => {}
     }
     under_way.shutdown().await;
@@ -64,45 +70,52 @@ pub async fn serve<K: Keys>(
     Ok(())
 }
 
-async fn read<K: Keys>(
+/// What the client says, line by line, until it says no more.
+async fn hear<K: Keys>(
     bridge: &Arc<Bridge<K>>,
     mut input: impl AsyncBufRead + Unpin,
+    heard: mpsc::Sender<(Bytes, Spoken)>,
+) {
+    loop {
+        let said = match line(&mut input).await {
+            Ok(Some(line)) if line.trim_ascii().is_empty() => continue,
+            Ok(Some(line)) => Spoken::parse(&line).map(|spoken| (Bytes::from(line), spoken)),
+            Ok(None) => return,
+            Err(e) => Err(e),
+        };
+        match said {
+            Ok(message) => match heard.send(message).await {
+                Ok(()) => {}
+                // Nobody carries it any more.
+                Err(_) => return,
+            },
+            Err(e) => bridge.say(refusal(&Value::Null, &e)).await,
+        }
+    }
+}
+
+/// Sends each message to the server, in their order where that matters; ends when there are no more.
+async fn carry<K: Keys>(
+    bridge: &Arc<Bridge<K>>,
+    mut messages: mpsc::Receiver<(Bytes, Spoken)>,
     under_way: &mut JoinSet<()>,
     listening: &mut Option<tokio::task::JoinHandle<()>>,
     warn: &(impl Fn(&str) + Clone + Send + Sync + 'static),
 ) {
-    loop {
+    while let Some((line, spoken)) = messages.recv().await {
         while under_way.try_join_next().is_some() {}
-        let line = match line(&mut input).await {
-            Ok(Some(line)) => line,
-            Ok(None) => return,
-            Err(e) => {
-                bridge.say(refusal(&Value::Null, &e)).await;
-                continue;
-            }
-        };
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let spoken = match Spoken::parse(&line) {
-            Ok(spoken) => spoken,
-            Err(e) => {
-                bridge.say(refusal(&Value::Null, &e)).await;
-                continue;
-            }
-        };
         let (is_initialize, is_initialized) = (spoken.is_initialize(), spoken.is_initialized());
         let is_asking = !spoken.ids.is_empty();
         let (done, arrived) = oneshot::channel();
         let (sender, warn) = (bridge.clone(), warn.clone());
         under_way.spawn(async move {
-            if let Err(e) = sender.exchange(Bytes::from(line), spoken, done).await {
+            if let Err(e) = sender.exchange(line, spoken, done).await {
                 warn(&format!("{}. {}", e.message(), e.next_step()));
             }
         });
         // The session begins with the first answer; what is told arrives before what is asked after it.
         let has_arrived = match (is_initialize, is_asking) {
-            (true, _) => arrived.await.is_ok(),
+            (true, _) => matches!(tokio::time::timeout(FIRST, arrived).await, Ok(Ok(()))),
             (false, true) => continue,
             (false, false) => matches!(tokio::time::timeout(IN_ORDER, arrived).await, Ok(Ok(()))),
         };

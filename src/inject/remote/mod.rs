@@ -39,6 +39,10 @@ pub trait Keys: Send + Sync + 'static {
     /// After a 401: whether there is a fresh value now.
     fn renew(&self, used: &Self::Use) -> impl Future<Output = Result<bool>> + Send;
 
+    /// The server sent this value back, and it was masked; `which` as [`Header`] has it. Called once for each use and
+    /// value, as soon as it is known; must not block.
+    fn echoed(&self, used: &Self::Use, which: &str);
+
     /// How it ended. Called once for each use; must not block.
     fn ended(&self, used: &Self::Use, ended: Ended);
 }
@@ -64,6 +68,12 @@ pub struct Header {
     pub which: String,
 }
 
+impl Header {
+    fn placement(&self) -> Placement {
+        Placement::Header { name: self.name.clone(), format: self.format.clone() }
+    }
+}
+
 /// The session with the server, as far as each request says it.
 #[derive(Clone, Default)]
 struct Session {
@@ -83,9 +93,12 @@ struct Bridge<K> {
 }
 
 /// An answer's head, and what it answers to.
-struct Got {
+struct Got<U> {
     response: Response<Answered>,
     ending: Ending,
+    used: Arc<U>,
+    /// The values that it had in it so far.
+    echoed: Vec<String>,
     remedy: String,
     /// The request named a session.
     had_session: bool,
@@ -125,7 +138,7 @@ impl<K: Keys> Bridge<K> {
         spoken: Option<&Spoken>,
         body: Bytes,
         last_id: Option<&str>,
-    ) -> Result<Got> {
+    ) -> Result<Got<K::Use>> {
         let operation = match (spoken, &method) {
             (Some(spoken), _) => spoken.operation(),
             (None, &Method::DELETE) => "mcp end".to_owned(),
@@ -167,8 +180,22 @@ impl<K: Keys> Bridge<K> {
                 }
                 return Err(self.refused(&remedy));
             }
-            return Ok(Got { response, ending, remedy, had_session: session.id.is_some() });
+            let had_session = session.id.is_some();
+            return Ok(Got { response, ending, used, echoed: Vec::new(), remedy, had_session });
         }
+    }
+
+    /// What the server said, as the client may read it.
+    fn masked(&self, said: Vec<u8>, got: &mut Got<K::Use>) -> Vec<u8> {
+        let (told, echoed) = self.masks.whole(said);
+        for which in echoed {
+            if !got.echoed.contains(&which) {
+                self.keys.echoed(&got.used, &which);
+                got.echoed.push(which);
+            }
+        }
+        got.ending.was_echoed = !got.echoed.is_empty();
+        told
     }
 
     /// What every request says, but for the credential.
@@ -220,8 +247,7 @@ impl<K: Keys> Bridge<K> {
 /// Puts what was handed over into `head`.
 fn fill(headers: &[Header], head: &mut HeaderMap) -> Result<()> {
     for header in headers {
-        let placement = Placement::Header { name: header.name.clone(), format: header.format.clone() };
-        put(&placement, header.given.as_slice(), head, None)?;
+        put(&header.placement(), header.given.as_slice(), head, None)?;
     }
     Ok(())
 }

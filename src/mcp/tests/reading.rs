@@ -69,13 +69,16 @@ async fn m_11_prompts_name_what_is_meant_and_repeat_nothing_that_people_wrote() 
     for era in ERAS {
         let mut client = rig.client(era).await;
         let listed = client.request("prompts/list", json!({})).await;
-        assert_eq!(listed["result"]["prompts"].as_array().unwrap().len(), 4);
+        assert_eq!(listed["result"]["prompts"].as_array().unwrap().len(), 6);
         for (name, arguments) in [
             ("audit_credentials", json!({})),
             ("audit_credentials", json!({ "scope": "org", "service": "github" })),
             ("recommend_scope", json!({ "credential": "STRIPE_KEY" })),
+            ("offboard_user", json!({ "user": "max" })),
             ("rotate_credential", json!({ "credential": format!(" {id} ") })),
             ("connect_service", json!({ "service": "github" })),
+            ("respond_to_leak", json!({ "credential": "STRIPE_KEY" })),
+            ("respond_to_leak", json!({ "service": "github" })),
         ] {
             let got = client.request("prompts/get", json!({ "name": name, "arguments": arguments })).await;
             let text =
@@ -98,6 +101,9 @@ async fn a_prompt_that_is_asked_for_wrongly_is_refused() {
         json!({ "name": "rotate_credential" }),
         json!({ "name": "rotate_credential", "arguments": { "credential": "" } }),
         json!({ "name": "rotate_credential", "arguments": { "credential": "MINE" } }),
+        json!({ "name": "respond_to_leak" }),
+        json!({ "name": "respond_to_leak", "arguments": { "credential": "MINE" } }),
+        json!({ "name": "respond_to_leak", "arguments": { "service": "no-such-service" } }),
         json!({ "name": "audit_credentials", "arguments": { "scope": "everywhere" } }),
         json!({ "name": "audit_credentials", "arguments": { "team": "no such team" } }),
     ] {

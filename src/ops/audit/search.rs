@@ -5,6 +5,7 @@ use crate::clock::Millis;
 use crate::error::{Code, Result, internal, invalid};
 use crate::model::Word;
 use crate::model::access::{Caller, Standing};
+use crate::model::canary::{is_private, is_telling, may_know, may_know_all};
 use crate::model::event::{AuditRow, Outcome};
 use crate::ops::org::named;
 use crate::ops::reach::{self, Need};
@@ -146,7 +147,13 @@ impl SearchAuditLog {
             None => None,
             Some(name) => Some(tx.user_named(&caller.org, &named(name)?)?.id.0),
         };
-        let mut eye = Eye { who: &who, all: who.sees_all() || all_of_it, views: HashMap::new() };
+        let mut eye = Eye {
+            caller,
+            who: &who,
+            all: who.sees_all() || all_of_it,
+            views: HashMap::new(),
+            manages: HashMap::new(),
+        };
         let fetch = if eye.all { limit as i64 + 1 } else { 500 };
         let mut logins = Logins::default();
         let (mut events, mut size, mut scanned) = (Vec::new(), 0, 0);
@@ -230,14 +237,19 @@ fn is_id(text: &str) -> bool {
 
 /// Decides, event by event, what this person may read.
 struct Eye<'a> {
+    caller: &'a Caller,
     who: &'a Standing,
     all: bool,
     /// By credential id.
     views: HashMap<String, bool>,
+    manages: HashMap<String, bool>,
 }
 
 impl Eye<'_> {
     fn sees(&mut self, tx: &Reader<'_>, row: &AuditRow) -> Result<bool> {
+        if is_telling(&row.operation) && !self.knows(tx, row)? {
+            return Ok(false);
+        }
         if self.all || row.user == self.who.user.as_str() {
             return Ok(true);
         }
@@ -254,6 +266,23 @@ impl Eye<'_> {
         };
         self.views.insert(id.0, views);
         Ok(views)
+    }
+
+    /// Whether this person may learn which credential is a canary: not even from what they did themselves.
+    fn knows(&mut self, tx: &Reader<'_>, row: &AuditRow) -> Result<bool> {
+        if may_know_all(self.caller, self.who.role) {
+            return Ok(true);
+        }
+        let Some(id) = row.credential_id() else { return Ok(is_private(self.caller)) };
+        if let Some(manages) = self.manages.get(id.as_str()) {
+            return Ok(*manages);
+        }
+        let manages = match tx.find_credential(&row.org, &id)? {
+            None => false,
+            Some(c) => may_know(self.caller, reach::reached(tx, &row.org, self.who, c)?.access),
+        };
+        self.manages.insert(id.0, manages);
+        Ok(manages)
     }
 }
 

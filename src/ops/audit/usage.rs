@@ -151,8 +151,13 @@ impl Counted {
             let is_last = (page.len() as i64) < FETCH;
             read += page.len();
             for row in page {
+                before_seq = Some(row.seq);
                 let failed = !matches!(row.outcome.as_str(), "ok" | "started");
                 let details: serde_json::Value = serde_json::from_str(&row.details).unwrap_or_default();
+                // Who looks for a leak does not use what was leaked.
+                if details["operation"] == "scan" {
+                    continue;
+                }
                 // How a use ended that has its own event, further back: it is no second use.
                 let is_end = details["ended"].is_string();
                 let one: Pair = (i64::from(!failed && !is_end), i64::from(failed));
@@ -178,7 +183,6 @@ impl Counted {
                 add(&mut entry.0);
                 entry.1 = row.at;
                 counted.first_at = Some(row.at);
-                before_seq = Some(row.seq);
             }
             if is_last {
                 return Ok(counted);

@@ -20,8 +20,8 @@ pub struct LiftSuspension {
     /// Id or name
     #[schemars(length(max = 160))]
     pub credential: String,
-    /// Only for this one; all that have sent it back where nothing is said
-    #[schemars(length(max = 64))]
+    /// Only for this one, or this host; all that have sent it back where nothing is said
+    #[schemars(length(max = 260))]
     pub service: Option<String>,
     #[schemars(length(max = 300))]
     pub reason: Option<String>,

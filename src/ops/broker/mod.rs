@@ -21,6 +21,7 @@ use crate::model::event::{self, Event};
 use crate::model::token::Purpose;
 use crate::ops::connection::{Wanted, ensure_fresh};
 use crate::ops::refusal::remember;
+use crate::ops::rotation::heard_by_broker;
 use crate::secret::SecretBytes;
 use crate::services::{PathPattern, Placement, Service};
 use futures_util::future::BoxFuture;
@@ -131,6 +132,25 @@ async fn pass(
     Ok(Passage { way, placement, values, is_renewable, used })
 }
 
+impl Keeper {
+    /// Whether the service takes a value is what a rotation waits to hear.
+    fn tell_rotation(&self, used: &Used, ended: &Ended) {
+        let is_good = match (&ended.outcome, ended.status) {
+            (Outcome::Answered, Some(200..=299)) => true,
+            (Outcome::Answered | Outcome::Aborted, Some(401 | 403)) => false,
+            _ => return,
+        };
+        let (app, caller, version) = (used.app.clone(), used.caller.clone(), used.version);
+        let (credential, consumer) = (used.meant.credential.id.clone(), used.meant.consumer.id.clone());
+        self.endings.spawn(async move {
+            let heard = heard_by_broker(&app, &caller, &credential, &consumer, (version, is_good));
+            if let Err(e) = heard.await {
+                tracing::error!(code = e.code.name(), "what a rotation waits for could not be recorded");
+            }
+        });
+    }
+}
+
 impl Doorkeeper for Keeper {
     type Use = Used;
 
@@ -187,6 +207,7 @@ impl Doorkeeper for Keeper {
 
     /// A use that failed is told; one that went well is on record already.
     fn ended(&self, used: &Used, ended: Ended) {
+        self.tell_rotation(used, &ended);
         let (why, is_failure) = match (ended.outcome, ended.status) {
             (Outcome::Failed(why), _) => (why, true),
             (Outcome::Answered | Outcome::Aborted, Some(401 | 403)) => ("the service refused it", true),

@@ -1,4 +1,4 @@
-//! How often one credential is sent (B-17). Beyond that it stays here, and who asked is told when to come again.
+//! How often one credential is sent, by the broker or to a remote server (B-17). Beyond that it stays here, and who asked is told when to come again.
 //!
 //! What one process has sent is counted; another, such as the broker of a single program, counts for itself.
 use crate::error::{Code, Error};
@@ -34,13 +34,13 @@ impl Rate {
     /// Counts one request. Fails with `too_many_requests`.
     pub fn count(&self, c: &Credential) -> Result<(), Error> {
         self.sent.check_key(&c.id).map_err(|until| {
-            let wait = until.wait_time_from(self.clock.now());
+            let seconds = until.wait_time_from(self.clock.now()).as_secs() + 1;
             let limit = format!("{} is sent at most {} times a minute", c.name, self.a_minute);
             Error::new(Code::TooManyRequests, limit)
-                .next(
-                    "Wait as long as Retry-After says, then send it again. An admin can allow more: `[broker] requests_per_minute` in unsaid.toml.",
-                )
-                .detail("retry_after", (wait.as_secs() + 1).to_string())
+                .next(format!(
+                    "Wait {seconds} seconds, then send it again. An admin can allow more: `[broker] requests_per_minute` in unsaid.toml."
+                ))
+                .detail("retry_after", seconds.to_string())
         })
     }
 

@@ -41,6 +41,9 @@ pub async fn keep_fresh(app: Arc<App>, stop: CancellationToken) {
     loop {
         // Never broken off: a request that was sent may have renewed a grant, whose answer has to be kept.
         let done = pass(&app, &pace, &stop).await;
+        if let Err(e) = crate::ops::rotation::pass(&app).await {
+            tracing::warn!(code = e.code.name(), "the pass over rotations failed");
+        }
         let pause = match done {
             // A full page: there is more.
             Ok(n) if n >= PAGE as usize => Duration::ZERO,

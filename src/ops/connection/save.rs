@@ -161,10 +161,9 @@ pub(super) fn field(
 
 /// Destroys the keys of these versions; of the oldest, the rows too.
 fn destroy_versions(tx: &mut Writer<'_>, versions: Vec<Version>, keep: usize) -> Result<()> {
-    let now = tx.now();
     for (n, mut version) in versions.into_iter().enumerate() {
         if version.destroyed_at.is_none() {
-            retire(tx, &mut version, now)?;
+            retire(tx, &mut version)?;
         }
         if n >= keep {
             tx.remove::<Version>(&[version.id.as_str()])?;

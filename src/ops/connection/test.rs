@@ -11,6 +11,7 @@ use crate::model::connection::ConnectionState;
 use crate::model::credential::Source;
 use crate::model::event::{Event, Outcome};
 use crate::model::status::{StatusReason, StatusReport, status};
+use crate::ops::canary;
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use schemars::JsonSchema;
@@ -205,16 +206,18 @@ async fn access(
 ) -> Result<crate::secret::SecretBytes> {
     let (asking, id) = (caller.clone(), id.clone());
     let plain = Caller { idempotency: None, approval: None, ..caller.clone() };
-    let (c, version) = app
+    let (c, version, alarm) = app
         .store
         .write(&plain, move |tx| {
             let who = tx.standing(&asking)?;
             let c = reach::credential(tx, &asking, &who, id.as_str(), Need::Use)?.credential;
             let version = tx.current_version(&c)?.ok_or_else(|| not_connected(&c, None))?;
+            let alarm = canary::watch(tx, &asking, &c, "test", "")?;
             let event = Event::of("use").on(&c).with("operation", "test");
-            tx.record_step(event, (c, version))
+            tx.record_step(event, (c, version, alarm))
         })
         .await?;
+    alarm.iter().for_each(|alarm| canary::alert(app, alarm));
     let keys = app.keys.clone();
     app.store
         .read(move |tx| {

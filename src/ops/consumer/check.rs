@@ -106,6 +106,11 @@ pub fn check(
     Ok(checked)
 }
 
+/// Where what is bound to a header goes: to the service, by way of the broker, or to the consumer's own address.
+fn sent_to(c: &Consumer, b: &Binding) -> String {
+    if b.is_brokered() { b.service.clone() } else { super::host_of(&c.url) }
+}
+
 fn check_one(
     tx: &Reader<'_>,
     caller: &Caller,
@@ -192,7 +197,7 @@ fn check_one(
                 b.variable
             );
         } else if b.delivery == Delivery::Header
-            && let Err(e) = expect_kept(tx, winner, &b.service)
+            && let Err(e) = expect_kept(tx, winner, &sent_to(c, b))
         {
             one.state = BindingState::NotAllowed;
             one.why = e.message().to_owned();

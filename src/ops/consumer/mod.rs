@@ -20,7 +20,7 @@ pub use list::{ConsumerList, ListConsumers};
 pub use register::{RegisterConsumer, check_all, register_all};
 pub use remove::{RemoveConsumer, Removed};
 pub use resolve::{Found, look};
-pub(in crate::ops) use resolve::{bound_to, problem};
+pub(in crate::ops) use resolve::{bound_to, every_bound, may_mean, problem};
 pub use update::UpdateConsumer;
 
 use crate::clock::Millis;
@@ -36,6 +36,12 @@ use crate::model::text::shown;
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Host and port of a consumer's address: what it is called in the log, and where a credential came back from.
+pub(in crate::ops) fn host_of(url: &str) -> String {
+    let url = url::Url::parse(url).ok();
+    url.map_or_else(String::new, |url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned())
+}
 
 /// One consumer, without its bindings.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -205,10 +211,29 @@ pub(super) fn about(operation: &str, c: &Consumer) -> Event {
     event
 }
 
-/// What goes where, a line each, with all that decides it: for whoever agrees to it, and for the log. Never a value.
+/// What goes where, a line each, with all that decides it: for whoever agrees to it. Never a value.
 pub(super) fn told(tx: &Reader<'_>, b: &Binding) -> Result<String> {
+    written(tx, b, Texts::Shown)
+}
+
+/// The same for the log, without plain text: what turns out to be a secret can be taken from a binding, and from the
+/// log it cannot.
+pub(super) fn logged(tx: &Reader<'_>, b: &Binding) -> Result<String> {
+    written(tx, b, Texts::Hidden)
+}
+
+/// Whether the plain text of a binding is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    Shown,
+    Hidden,
+}
+
+fn written(tx: &Reader<'_>, b: &Binding, texts: Texts) -> Result<String> {
     let from = match b.source {
-        BindingSource::Static if b.delivery == Delivery::Header => "plain text".to_owned(),
+        BindingSource::Static if b.delivery == Delivery::Header || texts == Texts::Hidden => {
+            "plain text".to_owned()
+        }
         BindingSource::Static => format!("plain text {:?}", b.text),
         source if b.credential.is_empty() => source.to_string(),
         source => match tx.find_credential(&b.org_id, &b.credential.as_str().into())? {
@@ -224,7 +249,10 @@ pub(super) fn told(tx: &Reader<'_>, b: &Binding) -> Result<String> {
         }
     };
     let environment = b.environment.map_or(String::new(), |e| e.to_string());
-    let header = b.header().map_or(String::new(), |line| line.line());
+    let header = b.header().map_or(String::new(), |line| match (b.source, texts) {
+        (BindingSource::Static, Texts::Hidden) => line.name,
+        _ => line.line(),
+    });
     for (what, said) in [
         ("added by the broker for", &b.service),
         ("sent as", &header),

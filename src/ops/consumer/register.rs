@@ -2,7 +2,7 @@
 use super::check::check;
 use super::given::{GivenBinding, command, expect_address, parse_all, remote, screen};
 use super::{
-    ConsumerAnswer, about, filled_command, parse_runners, row, runners, sent_to, shown_command, told,
+    ConsumerAnswer, about, filled_command, logged, parse_runners, row, runners, sent_to, shown_command, told,
 };
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
@@ -198,7 +198,7 @@ impl RegisterConsumer {
             .with("kind", crate::model::Word::as_str(consumer.kind))
             .with("command", consumer.command.first().cloned().unwrap_or_default())
             .with("url", consumer.url.clone())
-            .with("bindings", bindings.iter().map(|b| told(tx, b)).collect::<Result<Vec<_>>>()?);
+            .with("bindings", bindings.iter().map(|b| logged(tx, b)).collect::<Result<Vec<_>>>()?);
         let answer = answer(tx, caller, &who, &consumer, &bindings)?;
         Ok((event, answer))
     }

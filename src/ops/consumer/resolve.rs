@@ -70,37 +70,49 @@ pub fn look(tx: &Reader<'_>, caller: &Caller, who: &Standing, c: &Consumer, b: &
     Ok(Found { candidates: seen, resolved, narrowing })
 }
 
+/// Whether a binding of `consumer` that names `credential` may be handed it.
+pub(in crate::ops) fn may_mean(b: &Binding, consumer: &Consumer, credential: &Credential) -> bool {
+    let is_of_source = match b.source {
+        BindingSource::Auto => true,
+        BindingSource::Static => false,
+        BindingSource::OAuth => credential.source == Source::OAuth,
+        BindingSource::OrgSecret => credential.scope == Scope::Org,
+        BindingSource::TeamSecret => credential.scope == Scope::Team,
+        BindingSource::UserSecret => credential.scope == Scope::Personal,
+    };
+    // One person's own consumer never gets another's credential.
+    let is_reached = credential.scope != Scope::Personal
+        || consumer.scope != Scope::Personal
+        || consumer.owner_id == credential.owner_id;
+    is_of_source
+        && is_reached
+        && (b.account.is_empty() || b.account == credential.account)
+        && (b.team_id.is_empty() || credential.scope != Scope::Team || b.team_id == credential.owner_id)
+}
+
 /// The consumers that `caller` may see and that may be handed this credential by a binding, with the variable.
 pub(in crate::ops) fn bound_to(
     tx: &Reader<'_>,
     who: &Standing,
     credential: &Credential,
 ) -> Result<Vec<(Consumer, String)>> {
+    let mut bound = every_bound(tx, credential)?;
+    bound.retain(|(c, _)| c.is_seen_by(who));
+    Ok(bound)
+}
+
+/// As [`bound_to`], whoever looks: what depends on it, and not what is shown.
+pub(in crate::ops) fn every_bound(
+    tx: &Reader<'_>,
+    credential: &Credential,
+) -> Result<Vec<(Consumer, String)>> {
     let org = &credential.org_id;
     let mut bound: Vec<(Consumer, String)> = Vec::new();
     for b in tx.bindings_naming(org, &credential.name_key, credential.id.as_str())? {
-        let may_mean = match b.source {
-            BindingSource::Auto => true,
-            BindingSource::Static => false,
-            BindingSource::OAuth => credential.source == Source::OAuth,
-            BindingSource::OrgSecret => credential.scope == Scope::Org,
-            BindingSource::TeamSecret => credential.scope == Scope::Team,
-            BindingSource::UserSecret => credential.scope == Scope::Personal,
-        };
-        let fits = may_mean
-            && (b.account.is_empty() || b.account == credential.account)
-            && (b.team_id.is_empty() || credential.scope != Scope::Team || b.team_id == credential.owner_id);
-        if !fits {
-            continue;
-        }
         let Some(c) = tx.find_consumer(org, &b.consumer_id)?.filter(|c| c.deleted_at.is_none()) else {
             continue;
         };
-        // One person's own consumer never gets another's credential.
-        let is_reached = credential.scope != Scope::Personal
-            || c.scope != Scope::Personal
-            || c.owner_id == credential.owner_id;
-        if c.is_seen_by(who) && is_reached {
+        if may_mean(&b, &c, credential) {
             bound.push((c, b.variable));
         }
     }

@@ -1,7 +1,7 @@
 //! `update_consumer`: one thing at a time or all at once; what is not named stays as it is.
 use super::given::{GivenBinding, command, expect_address, expect_one_a_service, parse_all, remote, screen};
 use super::register::answer;
-use super::{ConsumerAnswer, about, managed, parse_runners, runners, sent_to, shown_command, told};
+use super::{ConsumerAnswer, about, logged, managed, parse_runners, runners, sent_to, shown_command, told};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::{Caller, Standing};
@@ -248,8 +248,8 @@ impl Operation for UpdateConsumer {
                 for old in &plan.removed {
                     tx.remove::<Binding>(&[c.id.as_str(), &old.variable])?;
                 }
-                let set = plan.set.iter().map(|b| told(tx, b)).collect::<Result<Vec<_>>>()?;
-                let replaced = plan.replaced.iter().map(|b| told(tx, b)).collect::<Result<Vec<_>>>()?;
+                let set = plan.set.iter().map(|b| logged(tx, b)).collect::<Result<Vec<_>>>()?;
+                let replaced = plan.replaced.iter().map(|b| logged(tx, b)).collect::<Result<Vec<_>>>()?;
                 for mut new in plan.set {
                     match new.revision {
                         0 => tx.insert(&mut new)?,

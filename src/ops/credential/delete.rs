@@ -1,9 +1,10 @@
 //! `delete_credential`: to the bin, from which it can be restored.
+use super::instead::handed_instead;
 use super::view::Names;
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::Result;
-use crate::model::access::{Caller, GranteeKind};
+use crate::model::access::{Caller, GranteeKind, Standing};
 use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::text::Reason;
@@ -70,6 +71,24 @@ pub fn impact(tx: &Reader<'_>, caller: &Caller, found: &Reached) -> Result<Vec<S
     Ok(lines)
 }
 
+impl DeleteCredential {
+    /// It can be undone, so a form does; but not where another credential takes its place at a consumer.
+    fn question(&self, tx: &Reader<'_>, caller: &Caller, who: &Standing, found: &Reached) -> Result<Confirm> {
+        let c = &found.credential;
+        let instead = handed_instead(tx, caller, who, c)?;
+        let is_person = !instead.is_empty();
+        let mut impact = impact(tx, caller, found)?;
+        impact.extend(instead);
+        let question = Question {
+            summary: format!("delete {} ({}, {})", c.label(), c.scope, c.id),
+            impact,
+            reason: Reason::parse(&self.reason)?.to_string(),
+            pins: vec![("credential", c.id.0.clone())],
+        };
+        Ok(if is_person { Confirm::Person(question) } else { Confirm::Form(question) })
+    }
+}
+
 impl Operation for DeleteCredential {
     const NAME: &'static str = "delete_credential";
     const TITLE: &'static str = "Delete a credential";
@@ -80,24 +99,13 @@ impl Operation for DeleteCredential {
     type Output = Deleted;
 
     async fn confirm(&self, app: &App, caller: &Caller) -> Result<Confirm> {
-        let (asking, wanted) = (caller.clone(), self.credential.clone());
-        let reason = Reason::parse(&self.reason)?;
+        let (asking, wanted) = (caller.clone(), self.clone());
         app.store
             .read(move |tx| {
                 crate::ops::quota::removal(tx, &asking)?;
                 let who = tx.standing(&asking)?;
-                let found = reach::credential(tx, &asking, &who, &wanted, Need::Manage)?;
-                Ok(Confirm::Form(Question {
-                    summary: format!(
-                        "delete {} ({}, {})",
-                        found.credential.label(),
-                        found.credential.scope,
-                        found.credential.id
-                    ),
-                    impact: impact(tx, &asking, &found)?,
-                    reason: reason.to_string(),
-                    pins: vec![("credential", found.credential.id.0.clone())],
-                }))
+                let found = reach::credential(tx, &asking, &who, &wanted.credential, Need::Manage)?;
+                wanted.question(tx, &asking, &who, &found)
             })
             .await
     }
@@ -110,6 +118,7 @@ impl Operation for DeleteCredential {
                 crate::ops::quota::removal(tx, &asking)?;
                 let (who, org) = reach::who(tx, &asking)?;
                 let found = reach::credential(tx, &asking, &who, &self.credential, Need::Manage)?;
+                self.question(tx, &asking, &who, &found)?.expect_agreed(&asking)?;
                 let impact = impact(tx, &asking, &found)?;
                 let now = tx.now();
                 let mut c = found.credential;
@@ -117,6 +126,9 @@ impl Operation for DeleteCredential {
                 c.deleted_by = Some(asking.user.clone());
                 c.updated_at = now;
                 tx.save(&mut c)?;
+                if let Some(ended) = crate::ops::rotation::cut_off(tx, &c)? {
+                    tx.note(ended)?;
+                }
                 let output = Deleted {
                     id: c.id.0.clone(),
                     name: c.name.clone(),

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::model::access::{Caller, GranteeKind, Level};
+use crate::model::canary::{is_telling, may_know};
 use crate::model::connection::{Connection, ConnectionState, GrantKind};
 use crate::model::credential::{FieldSpec, Scope, Source, Stage};
 use crate::ops::entry::{self, EntryStatus};
@@ -12,6 +13,9 @@ use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::store::{AuditFilter, Reader};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// How many of the last events are shown.
+const EVENTS: usize = 5;
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -217,12 +221,13 @@ fn detail(tx: &Reader<'_>, caller: &Caller, wanted: &str) -> Result<CredentialDe
         &AuditFilter {
             sees_others: true,
             object_id: Some(c.id.0.clone()),
-            limit: 5,
+            limit: 5 * EVENTS as i64,
             ..AuditFilter::default()
         },
     )?;
     let mut last_events = Vec::new();
-    for e in events {
+    let knows = may_know(caller, found.access);
+    for e in events.into_iter().filter(|e| knows || !is_telling(&e.operation)).take(EVENTS) {
         last_events.push(EventLine {
             at: e.at,
             operation: e.operation,

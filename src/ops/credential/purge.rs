@@ -119,6 +119,7 @@ pub fn destroy(tx: &mut Writer<'_>, c: &Credential, grants: &[Grant]) -> Result<
     for grant in grants {
         tx.remove::<Grant>(&[grant.id.as_str()])?;
     }
+    tx.forget_rotations(c)?;
     tx.forget_consents_for(&c.org_id, &c.id)?;
     for echoes in tx.echoes(&c.id)? {
         tx.forget_echoes(&c.id, &echoes.service)?;

@@ -10,11 +10,12 @@ use crate::model::credential::{Credential, Environment, Scope};
 use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::org::Org;
-use crate::model::status::{StatusReport, status};
+use crate::model::status::StatusReport;
 use crate::model::text::{Description, Label, Reason};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::consumer;
 use crate::ops::reach::{self, Need, Reached};
+use crate::ops::rotation::{Policies, status_of};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::services::Catalogue;
 use crate::store::Reader;
@@ -307,13 +308,14 @@ impl Operation for UpdateCredential {
                     name: c.name.clone(),
                     changed: plan.changed,
                     scope: c.scope,
-                    status: status(
+                    status: status_of(
+                        tx,
+                        &Policies::read(tx, &c.org_id)?,
                         &c,
                         tx.connection(&c.org_id, &c.id)?.as_ref(),
+                        &plan.org,
                         now,
-                        plan.org.warn_days,
-                        plan.org.bin_days,
-                    ),
+                    )?,
                 };
                 tx.record(event, output)
             })

@@ -3,16 +3,17 @@
 //! Nothing here gives a value out; `hand_over` alone does.
 use super::create::{self, CreateCredential};
 use crate::app::App;
-use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
 use crate::ids::VersionId;
 use crate::model::access::Caller;
 use crate::model::credential::{Credential, CredentialType, Scope, SealedField, Source, Stage, Version};
 use crate::model::event::Event;
 use crate::model::suspicion::Kind;
+use crate::ops::hygiene::fingerprint;
 use crate::ops::reach::{self, Need};
-use crate::ops::{entry, refusal};
+use crate::ops::{entry, refusal, rotation};
 use crate::secret::SecretBytes;
+use crate::services::Catalogue;
 use crate::store::Writer;
 use crate::vault::{Context, Vault};
 use serde::Serialize;
@@ -51,6 +52,9 @@ pub struct Entered {
     pub version: i64,
     /// Whether an earlier value was replaced.
     pub replaced: bool,
+    /// The rotation that it waits in, beside the value that stays in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<String>,
     /// Other visible credentials of this name that it comes before.
     pub comes_before: Vec<String>,
 }
@@ -174,7 +178,30 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) ->
                     entry::expect_same(link, &entry::value_policy(&credential))?;
                 }
                 let replaced = credential.current_version.is_some();
-                store_version(tx, &vault, &asking, &mut credential, &given.values, &given.file_name)?;
+                let rotating = rotation::taking_value(tx, &credential)?;
+                let version = match &rotating {
+                    Some(_) => store_pending(
+                        tx,
+                        &vault,
+                        catalogue,
+                        &asking,
+                        &credential,
+                        &given.values,
+                        &given.file_name,
+                    )?,
+                    None => store_version(
+                        tx,
+                        &vault,
+                        catalogue,
+                        &asking,
+                        &mut credential,
+                        &given.values,
+                        &given.file_name,
+                    )?,
+                };
+                let rotating = rotating
+                    .map(|open| rotation::stage_value(tx, &asking, &credential, open, version))
+                    .transpose()?;
                 let others = create::same_name(tx, &asking, &who, &credential)?;
                 if created {
                     let mut made = Event::of("create_credential")
@@ -185,7 +212,12 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) ->
                     }
                     events.push(made);
                 }
-                let mut event = Event::of("enter_value").on(&credential).with("replaced", replaced);
+                let mut event =
+                    Event::of("enter_value").on(&credential).with("replaced", replaced && rotating.is_none());
+                if let Some(open) = &rotating {
+                    event = event.with("rotation", open.id.0.clone()).with("stage", "pending");
+                    event.object.version = Some(version);
+                }
                 if let Some(from) = from {
                     event = event.with("imported_from", from);
                 }
@@ -198,8 +230,9 @@ async fn enter_all(app: &App, caller: &Caller, entries: Vec<Entry>, how: How) ->
                     name: credential.name.clone(),
                     scope: credential.scope,
                     created,
-                    version: credential.current_version.unwrap_or_default(),
-                    replaced,
+                    version,
+                    replaced: replaced && rotating.is_none(),
+                    rotation: rotating.map(|open| open.id.0),
                     comes_before: match credential.scope {
                         Scope::Personal => create::described(tx, &asking, &others)?,
                         _ => Vec::new(),
@@ -232,20 +265,92 @@ fn refuse_secrets(app: &App, input: &CreateCredential) -> Result<()> {
     Ok(())
 }
 
-/// Seals `values` as the next version of `credential` and makes it the current one.
+/// Seals `values` as the next version of `credential` and makes it the current one. Returns its number.
 fn store_version(
     tx: &mut Writer<'_>,
     vault: &Vault,
+    catalogue: &Catalogue,
     caller: &Caller,
     credential: &mut Credential,
     values: &[(String, SecretBytes)],
     file_name: &str,
-) -> Result<()> {
+) -> Result<i64> {
     let now = tx.now();
+    let (mut version, sealed) = seal_next(tx, vault, catalogue, caller, credential, values, file_name)?;
+    // A way back that a rotation needs is kept until it is closed.
+    let needed = tx.open_rotation(&credential.org_id, &credential.id)?.and_then(|open| open.old_version);
+    // The old current one must leave that stage first: there is one current version at any time.
+    let mut previous_seen = 0;
+    for mut old in tx.versions(&credential.org_id, &credential.id, 100)? {
+        match old.stage {
+            Stage::Current => {
+                old.stage = Stage::Previous;
+                previous_seen += 1;
+                tx.save(&mut old)?;
+            }
+            Stage::Previous if Some(old.number) == needed => {}
+            Stage::Previous if previous_seen < PREVIOUS_KEPT => previous_seen += 1,
+            // One that is left of a rotation is overtaken.
+            Stage::Previous | Stage::Pending => retire(tx, &mut old)?,
+            Stage::Retired => {}
+        }
+    }
+    insert(tx, &mut version, &sealed)?;
+    credential.current_version = Some(version.number);
+    credential.value_set_at = Some(now);
+    credential.value_set_by = Some(caller.user.clone());
+    credential.updated_at = now;
+    tx.save(credential)?;
+    Ok(version.number)
+}
+
+/// Seals `values` beside the version in use, which stays it.
+fn store_pending(
+    tx: &mut Writer<'_>,
+    vault: &Vault,
+    catalogue: &Catalogue,
+    caller: &Caller,
+    credential: &Credential,
+    values: &[(String, SecretBytes)],
+    file_name: &str,
+) -> Result<i64> {
+    let (mut version, sealed) = seal_next(tx, vault, catalogue, caller, credential, values, file_name)?;
+    version.stage = Stage::Pending;
+    insert(tx, &mut version, &sealed)?;
+    Ok(version.number)
+}
+
+/// As [`store_pending`], for a value that nobody typed.
+pub(in crate::ops) fn store_made(
+    tx: &mut Writer<'_>,
+    vault: &Vault,
+    catalogue: &Catalogue,
+    caller: &Caller,
+    credential: &Credential,
+    values: &[(String, SecretBytes)],
+) -> Result<i64> {
+    store_pending(tx, vault, catalogue, caller, credential, values, "")
+}
+
+fn insert(tx: &mut Writer<'_>, version: &mut Version, sealed: &[SealedField]) -> Result<()> {
+    tx.insert(version)?;
+    sealed.iter().try_for_each(|field| tx.put_field(&version.id, field))
+}
+
+/// The next version of `credential` with its sealed fields, not stored yet.
+fn seal_next(
+    tx: &mut Writer<'_>,
+    vault: &Vault,
+    catalogue: &Catalogue,
+    caller: &Caller,
+    credential: &Credential,
+    values: &[(String, SecretBytes)],
+    file_name: &str,
+) -> Result<(Version, Vec<SealedField>)> {
     let specs = credential.field_specs();
     expect_manual(credential)?;
     check_values(credential, &specs, values)?;
-    let earlier = tx.versions(&credential.org_id, &credential.id, 100)?;
+    let earlier = tx.versions(&credential.org_id, &credential.id, 1)?;
     let mut version = Version {
         id: VersionId::fresh(),
         org_id: credential.org_id.clone(),
@@ -255,21 +360,24 @@ fn store_version(
         wrapped_key: Vec::new(),
         key_version: vault.active_version(&credential.org_id)?,
         file_name: file_name.chars().filter(|c| !c.is_control() && *c != '/').take(120).collect(),
-        created_at: now,
+        created_at: tx.now(),
         created_by: caller.user.clone(),
         destroyed_at: None,
         revision: 0,
     };
-    let sealed = {
+    let (wrapped, sealed) = {
         let context = key_context(vault.instance(), credential, &version);
         let (key, wrapped) = vault.new_data_key(&context)?;
         let kept = kept_fields(tx, vault, credential, &specs, values)?;
-        let all = values
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
-            .chain(kept.iter().map(|(n, v)| (n.as_str(), v)));
+        let all = || {
+            values
+                .iter()
+                .map(|(name, value)| (name.as_str(), value))
+                .chain(kept.iter().map(|(n, v)| (n.as_str(), v)))
+        };
+        fingerprint::keep(tx, vault, catalogue, credential, &version, all())?;
         let mut sealed = Vec::new();
-        for (name, value) in all {
+        for (name, value) in all() {
             let tag = field_tag(name);
             let place = context.field(&tag);
             let bytes = value.expose(|bytes| match credential.kind {
@@ -281,39 +389,13 @@ fn store_version(
         }
         (wrapped, sealed)
     };
-    version.wrapped_key = sealed.0;
-    // The old current one must leave that stage first: there is one current version at any time.
-    let mut previous_seen = 0;
-    for mut old in earlier {
-        match old.stage {
-            Stage::Current => {
-                old.stage = Stage::Previous;
-                previous_seen += 1;
-                tx.save(&mut old)?;
-            }
-            Stage::Previous if previous_seen < PREVIOUS_KEPT => previous_seen += 1,
-            Stage::Previous => retire(tx, &mut old, now)?,
-            Stage::Pending | Stage::Retired => {}
-        }
-    }
-    tx.insert(&mut version)?;
-    for field in &sealed.1 {
-        tx.put_field(&version.id, field)?;
-    }
-    credential.current_version = Some(version.number);
-    credential.value_set_at = Some(now);
-    credential.value_set_by = Some(caller.user.clone());
-    credential.updated_at = now;
-    tx.save(credential)
+    version.wrapped_key = wrapped;
+    Ok((version, sealed))
 }
 
-/// Destroys a version's data key and sealed fields; its row stays, as history.
-pub fn retire(tx: &mut Writer<'_>, version: &mut Version, now: Millis) -> Result<()> {
-    version.stage = Stage::Retired;
-    version.wrapped_key = Vec::new();
-    version.destroyed_at = Some(now);
-    tx.remove_fields(&version.id)?;
-    tx.save(version)
+/// As [`Writer::retire_version`].
+pub fn retire(tx: &mut Writer<'_>, version: &mut Version) -> Result<()> {
+    tx.retire_version(version)
 }
 
 /// Refuses what is no person's to enter: the tokens of a connection are managed.

@@ -6,8 +6,9 @@ use crate::model::access::Standing;
 use crate::model::connection::Connection;
 use crate::model::credential::{Credential, CredentialType, Environment, Scope, Source};
 use crate::model::org::Org;
-use crate::model::status::{StatusReport, status};
+use crate::model::status::StatusReport;
 use crate::ops::echo::suspensions;
+use crate::ops::rotation::{Policies, status_of};
 use crate::store::{Reader, Usage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,11 +50,12 @@ pub struct Names<'r, 't> {
     tx: &'r Reader<'t>,
     org: OrgId,
     known: HashMap<String, String>,
+    policies: Option<Policies>,
 }
 
 impl<'r, 't> Names<'r, 't> {
     pub fn new(tx: &'r Reader<'t>, org: &OrgId) -> Self {
-        Self { tx, org: org.clone(), known: HashMap::new() }
+        Self { tx, org: org.clone(), known: HashMap::new(), policies: None }
     }
 
     /// As [`Names::new`], where one name is known already: the caller's own.
@@ -82,6 +84,23 @@ impl<'r, 't> Names<'r, 't> {
         let name = self.tx.team(&self.org, &TeamId::from(id)).map(|t| t.name).unwrap_or_default();
         self.known.insert(id.to_owned(), name.clone());
         Ok(name)
+    }
+
+    /// How `c` stands, with its rotation.
+    fn status(
+        &mut self,
+        org: &Org,
+        c: &Credential,
+        connection: Option<&Connection>,
+        now: Millis,
+    ) -> Result<StatusReport> {
+        let policies = match self.policies.take() {
+            Some(policies) => policies,
+            None => Policies::read(self.tx, &self.org)?,
+        };
+        let report = status_of(self.tx, &policies, c, connection, org, now);
+        self.policies = Some(policies);
+        report
     }
 
     pub fn owner(&mut self, scope: Scope, id: &str) -> Result<String> {
@@ -120,8 +139,7 @@ pub fn row(
         scope: c.scope,
         owner: names.owner(c.scope, &c.owner_id)?,
         environment: c.environment,
-        status: status(c, connection, now, org.warn_days, org.bin_days)
-            .with_suspensions(c, &suspensions(names.tx, c)?),
+        status: names.status(org, c, connection, now)?.with_suspensions(c, &suspensions(names.tx, c)?),
         shared: c.scope != Scope::Personal,
         set_by,
         created_at: c.created_at,

@@ -14,9 +14,11 @@ pub use remote::{Message, Remote, expect_ready, find_remote, open_for_message};
 pub use request::{Meant, OpenField, meant, open_for_request};
 use wish::{Asked, Wish};
 
+use super::canary;
 use super::connection::{Wanted, ensure_fresh};
 use super::consumer::Found;
 use super::credential::value::open_fields;
+use super::echo::expect_kept;
 use super::reach;
 use super::refusal::remember;
 use crate::app::App;
@@ -118,7 +120,7 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
             let mut problems: Vec<(Code, String, String)> = Vec::new();
             for wish in wishes {
                 let is_bound = wish.binding.is_some();
-                match choose(tx, &asking, &who, wish) {
+                match chosen_for(tx, &asking, &who, wish, asked.host().as_deref()) {
                     Ok(None) => {}
                     Ok(Some(one))
                         if !is_bound && chosen.iter().any(|c| c.credential.id == one.credential.id) => {}
@@ -138,9 +140,10 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
                 return Err(together(problems, asked.is_all()));
             }
             expect_one_each(&chosen)?;
-            let mut events = Vec::new();
+            let (mut events, mut alarms) = (Vec::new(), Vec::new());
             for c in &chosen {
                 tx.count_use(&c.credential.id, true)?;
+                alarms.extend(canary::watch(tx, &asking, &c.credential, "process", asked.command())?);
                 let mut event = asked.used(Event::of("use").on(&c.credential));
                 if let Some(b) = &c.binding {
                     event = event.with("binding", b.variable.clone());
@@ -150,21 +153,22 @@ async fn hand(app: &App, caller: &Caller, asked: Asked) -> Result<Vec<Handed>> {
             }
             let Some(last) = events.pop() else {
                 // Everything that it is bound to is optional, and nothing of it is there.
-                return tx.record_step(asked.started()?, chosen);
+                return tx.record_step(asked.started()?, (chosen, alarms));
             };
             for event in events {
                 tx.note(event)?;
             }
-            tx.record_step(last, chosen)
+            tx.record_step(last, (chosen, alarms))
         })
         .await;
-    let chosen = match chosen {
+    let (chosen, alarms) = match chosen {
         Ok(chosen) => chosen,
         Err(e) => {
             remember(app, caller, refusal, &e).await;
             return Err(e);
         }
     };
+    alarms.iter().for_each(|alarm| canary::alert(app, alarm));
     // The log has it: now, and not before, the values are opened.
     let vault = app.vault();
     let mut handed = Vec::new();
@@ -323,6 +327,21 @@ fn choose(tx: &Reader<'_>, caller: &Caller, who: &Standing, wish: Wish) -> Resul
         }
     }
     Ok(Some(one))
+}
+
+/// The same, for what it is sent to. Fails with `credential_suspended` where that has sent it back too often.
+fn chosen_for(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    wish: Wish,
+    host: Option<&str>,
+) -> Result<Option<Chosen>> {
+    let chosen = choose(tx, caller, who, wish)?;
+    if let (Some(one), Some(host)) = (&chosen, host) {
+        expect_kept(tx, &one.credential, host)?;
+    }
+    Ok(chosen)
 }
 
 /// The names of everything the caller may use, each once.

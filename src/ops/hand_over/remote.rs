@@ -2,15 +2,15 @@
 //!
 //! It goes to the address that a person agreed to, in the headers that they agreed to: both are the consumer's, and
 //! never what a definition says by now.
-use super::wish::host_of;
-use super::{Asked, Handed, choose, freshen, hand, remember};
+use super::{Asked, Handed, choose, chosen_for, freshen, hand, remember};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::access::Caller;
 use crate::model::consumer::{Binding, Consumer};
 use crate::model::credential::{Credential, Source};
 use crate::model::event::Event;
-use crate::ops::consumer::run_by;
+use crate::ops::broker::Rate;
+use crate::ops::consumer::{host_of, run_by};
 
 /// A consumer that is a remote server.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ pub async fn expect_ready(app: &App, remote: &Remote) -> Result<()> {
                 let who = tx.standing(&asking)?;
                 let mut problems = Vec::new();
                 for wish in asked.wishes(tx, &asking, &who)? {
-                    if let Err(e) = choose(tx, &asking, &who, wish) {
+                    if let Err(e) = chosen_for(tx, &asking, &who, wish, asked.host().as_deref()) {
                         problems.push((e.code, e.message().to_owned(), e.next_step().to_owned()));
                     }
                 }
@@ -89,31 +89,50 @@ pub async fn expect_ready(app: &App, remote: &Remote) -> Result<()> {
 
 /// Records the use and commits it, then opens the values. `operation` is what the message asks for.
 ///
-/// Fails as [`super::hand_over_to`] does, and with `changed_meanwhile` where the consumer has another address by now.
-pub async fn open_for_message(app: &App, remote: &Remote, operation: &str) -> Result<Message> {
+/// Fails as [`super::hand_over_to`] does, with `changed_meanwhile` where the consumer has another address by now, with
+/// `too_many_requests` beyond the `rate` of one of the credentials, and with `credential_suspended` where the server has
+/// sent one of them back too often.
+pub async fn open_for_message(app: &App, remote: &Remote, operation: &str, rate: &Rate) -> Result<Message> {
     let asked = Asked::Remote(Box::new(remote.consumer.clone()), operation.to_owned());
     let (asking, looking) = (remote.caller.clone(), asked.clone());
     let found = app
         .store
         .read_here(move |tx| {
             let who = tx.standing(&asking)?;
-            let Asked::Remote(consumer, _) = &looking else { return Ok((Vec::new(), false)) };
+            let Asked::Remote(consumer, _) = &looking else { return Ok((Vec::new(), false, Vec::new())) };
             let wishes = looking.wishes(tx, &asking, &who)?;
             let mut bindings = tx.bindings(&asking.org, &consumer.id)?;
             bindings.retain(|b| b.header().is_some());
             // All of it may be optional, and not there. What cannot be used is told by the hand-over itself.
-            let mut chosen = wishes.into_iter().map(|wish| choose(tx, &asking, &who, wish));
-            let is_any = chosen.any(|one| !matches!(one, Ok(None)));
-            Ok((bindings, is_any))
+            let (mut is_any, mut sent) = (false, Vec::<Credential>::new());
+            for wish in wishes {
+                let one = choose(tx, &asking, &who, wish);
+                is_any |= !matches!(one, Ok(None));
+                if let Ok(Some(one)) = one
+                    && !sent.iter().any(|c| c.id == one.credential.id)
+                {
+                    sent.push(one.credential);
+                }
+            }
+            Ok((bindings, is_any, sent))
         })
         .await;
-    let (bindings, is_any) = match found {
+    let (bindings, is_any, sent) = match found {
         Ok(found) => found,
         Err(e) => {
             remember(app, &remote.caller, asked.refusal(), &e).await;
             return Err(e);
         }
     };
+    for c in &sent {
+        if let Err(e) = rate.count(c) {
+            if rate.is_news(c, &remote.caller.consumer) {
+                let event = asked.used(Event::of("use").on(c));
+                remember(app, &remote.caller, event, &e).await;
+            }
+            return Err(e);
+        }
+    }
     let handed = if is_any { hand(app, &remote.caller, asked).await? } else { Vec::new() };
     for (at, one) in handed.iter().enumerate() {
         if !bindings.iter().any(|b| b.variable == one.binding) {
@@ -147,7 +166,7 @@ pub async fn open_for_message(app: &App, remote: &Remote, operation: &str) -> Re
     Ok(Message { handed, bindings, credentials })
 }
 
-/// The event of how a use ended.
+/// The event of how a use ended, or of what came of it.
 pub(in crate::ops) fn ended(remote: &Remote, c: &Credential, version: i64, operation: &str) -> Event {
     let mut event = Event::of("use").on(c).with("operation", operation).with("host", remote.host());
     event.object.version = Some(version);

@@ -9,6 +9,7 @@ use crate::model::consumer::{Binding, Consumer};
 use crate::model::credential::{Credential, CredentialType, Source};
 use crate::model::event::Event;
 use crate::model::text::shown;
+use crate::ops::canary;
 use crate::ops::connection::{Wanted, ensure_fresh};
 use crate::ops::consumer::run_by;
 use crate::ops::credential::value::open_fields;
@@ -101,21 +102,23 @@ pub async fn open_for_request(
             let chosen = again(tx, &asking, &consumer, &agreed, &expected)?;
             expect_kept(tx, &chosen.credential, &agreed.service)?;
             tx.count_use(&chosen.credential.id, true)?;
+            let alarm = canary::watch(tx, &asking, &chosen.credential, "broker", &told_host)?;
             let binding =
                 chosen.binding.as_ref().ok_or_else(|| crate::error::internal("a bound use has a binding"))?;
             let mut event = used(&chosen.credential, binding, &told_operation, &told_host);
             event.object.version = Some(chosen.version.number);
-            tx.record_step(event, chosen)
+            tx.record_step(event, (chosen, alarm))
         })
         .await;
     let failed = used(&meant.credential, &meant.binding, &operation, &host);
-    let mut chosen = match chosen {
+    let (mut chosen, alarm) = match chosen {
         Ok(chosen) => chosen,
         Err(e) => {
             remember(app, caller, failed, &e).await;
             return Err(e);
         }
     };
+    alarm.iter().for_each(|alarm| canary::alert(app, alarm));
     let sealed = std::mem::take(&mut chosen.fields);
     match open_fields(&app.vault(), &chosen.credential, &chosen.version, sealed) {
         Ok(fields) => Ok((named(&chosen.credential, fields), chosen.version.number)),

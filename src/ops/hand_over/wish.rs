@@ -9,7 +9,7 @@ use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::resolution::Narrowing;
 use crate::model::text::shown;
-use crate::ops::consumer::{self, Found};
+use crate::ops::consumer::{self, Found, host_of};
 use crate::ops::credential::explain::{advice, own_team, resolve_for};
 use crate::store::Reader;
 
@@ -52,6 +52,15 @@ impl Asked {
                 event.with("operation", operation.as_str()).with("host", host_of(&c.url))
             }
             _ => event.with("operation", "process").with("command", self.command()),
+        }
+    }
+
+    /// What the values are sent to, as [`expect_kept`](crate::ops::echo::expect_kept) knows it; nothing where they stay
+    /// on this machine.
+    pub fn host(&self) -> Option<String> {
+        match self {
+            Self::Remote(c, _) => Some(host_of(&c.url)),
+            Self::Names(_) | Self::Consumer { .. } => None,
         }
     }
 
@@ -106,12 +115,6 @@ impl Asked {
             }
         }
     }
-}
-
-/// Host and port of a consumer's address, for the log.
-pub(super) fn host_of(url: &str) -> String {
-    let url = url::Url::parse(url).ok();
-    url.map_or_else(String::new, |url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned())
 }
 
 fn named(wanted: &HandOver, tx: &Reader<'_>, caller: &Caller, who: &Standing) -> Result<Vec<Wish>> {

@@ -112,7 +112,7 @@ pub struct Plan {
     pub remarks: Vec<Remark>,
     /// How many entries the file has.
     pub entries: usize,
-    /// How many credentials of it are not wanted.
+    /// How much of it is not wanted: credentials, and what would not become one.
     pub unwanted: usize,
 }
 
@@ -166,9 +166,9 @@ pub async fn plan(
                 let found = tx.candidates(&asking.org, &item.name.to_ascii_uppercase(), &place)?;
                 planned.push(one(tx, &asking, &place, catalogue, item, &into, &found, &mut names)?);
             }
-            let unwanted = all - planned.len();
             let is_shown = |l: &Left| only.is_empty() || l.name.as_deref().is_some_and(wanted);
-            let left = left.into_iter().filter(is_shown).collect();
+            let (left, unshown): (Vec<_>, Vec<_>) = left.into_iter().partition(is_shown);
+            let unwanted = all - planned.len() + unshown.iter().filter(|l| !l.is_trifle).count();
             Ok(Plan { format, planned, left, remarks, entries, unwanted })
         })
         .await

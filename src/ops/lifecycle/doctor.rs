@@ -18,6 +18,8 @@ use std::sync::Arc;
 const OLD_BACKUP_DAYS: i64 = 14;
 /// A write-ahead log beyond this was not emptied for long.
 const BIG_LOG_BYTES: u64 = 64 << 20;
+/// A call to a service that is under way for longer than this hangs.
+const CALL_MS: i64 = 10 * 60 * 1000;
 /// How far the newest event may lie ahead of the clock.
 const SKEW_MS: i64 = 5 * 60 * 1000;
 
@@ -280,6 +282,7 @@ fn look(tx: &Reader<'_>, now: Millis, thorough: bool) -> Result<Vec<Check>> {
     found.push(clock(tx.last_event_at()?, now));
     found.push(last_backup(tx, now)?);
     found.push(half_done(tx)?);
+    found.push(rotations(tx, now)?);
     let mut open = 0;
     for org in tx.orgs()? {
         open += tx.approvals(&org.id, Millis(now.0 - DAY_MS), 100)?.iter().filter(|a| a.is_open(now)).count();
@@ -288,7 +291,24 @@ fn look(tx: &Reader<'_>, now: Millis, thorough: bool) -> Result<Vec<Check>> {
         0 => Check::ok("approvals", "nothing waits for a person"),
         n => Check::warn("approvals", format!("{n} requests wait for a person"), "Run `unsaid approve`."),
     });
+    found.push(canaries(tx)?);
     Ok(found)
+}
+
+/// Which credentials they are is told by `unsaid status` alone, and to whom it concerns.
+fn canaries(tx: &Reader<'_>) -> Result<Check> {
+    let mut open = 0;
+    for org in tx.orgs()? {
+        open += tx.open_alerts(&org.id, None, 1000)?.len();
+    }
+    Ok(match open {
+        0 => Check::ok("canaries", "none was used"),
+        n => Check::warn(
+            "canaries",
+            format!("{n} alerts: a credential that nothing should use was used"),
+            "Run `unsaid status`; whoever manages it sees by whom.",
+        ),
+    })
 }
 
 fn chain(tx: &Reader<'_>, org: &OrgId, name: &str) -> Result<String> {
@@ -321,6 +341,33 @@ fn last_backup(tx: &Reader<'_>, now: Millis) -> Result<Check> {
                 false => Check::ok("backup", format!("the last one is of {}", row.at)),
             }
         }
+    })
+}
+
+/// Rotations that nobody goes on with, and calls to services whose end nobody wrote down.
+fn rotations(tx: &Reader<'_>, now: Millis) -> Result<Check> {
+    let (mut calls, mut unmoved) = (Vec::new(), Vec::new());
+    for org in tx.orgs()? {
+        calls.extend(tx.calls_begun(&org.id, now.plus_ms(-CALL_MS))?);
+        unmoved.extend(tx.rotations_unmoved(&org.id, now.plus_ms(-DAY_MS))?);
+    }
+    let what =
+        |name: &str, id: Option<&str>| format!("{name}, the first is of rotation {}", id.unwrap_or_default());
+    Ok(match (calls.first(), unmoved.first()) {
+        (None, None) => Check::ok("rotations", "none hangs"),
+        (Some(first), _) => Check::warn(
+            "rotations",
+            what(
+                &format!("{} calls to services were begun, and how they ended is not known", calls.len()),
+                Some(first.rotation_id.as_str()),
+            ),
+            "Run `unsaid rotate --status ID`: the service's page shows whether it happened. It is not done again by itself.",
+        ),
+        (None, Some(first)) => Check::warn(
+            "rotations",
+            what(&format!("{} rotations stand still for a day", unmoved.len()), Some(first.id.as_str())),
+            "Run `unsaid rotate --list`, and go on with them or abort them.",
+        ),
     })
 }
 

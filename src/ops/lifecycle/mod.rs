@@ -17,6 +17,7 @@ pub mod recovery;
 pub mod rekey;
 pub mod restore;
 pub mod source;
+mod tables;
 #[cfg(test)]
 mod tests;
 

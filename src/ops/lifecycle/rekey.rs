@@ -9,17 +9,22 @@
 //! opened: a data key is wrapped anew, what it sealed stays. A row that was changed outside unsaid is not given a sound
 //! MAC: it is named, and the old key is kept until somebody has dealt with it.
 use super::keys::forget_old_pages;
+use super::tables::{every_remade_table, every_table};
 use crate::app::{App, org_key_record, org_key_row};
 use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
 use crate::model::access::{Caller, Grant};
 use crate::model::approval::Approval;
+use crate::model::canary::{Canary, CanaryAlert};
 use crate::model::connection::{Connection, Consent};
+use crate::model::consumer::{Binding, Consumer, ConsumerToken};
 use crate::model::credential::{Credential, Version};
 use crate::model::entry::EntryLink;
 use crate::model::event::{Event, Outcome};
+use crate::model::hygiene::kept::{Acceptance, Fingerprint, KeptReport};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::provider::Provider;
+use crate::model::rotation::{Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy};
 use crate::model::token::Token;
 use crate::ops::connection::consent_context;
 use crate::ops::credential::value::key_context;
@@ -119,20 +124,33 @@ async fn begin(app: &App, caller: &Caller) -> Result<OrgRotated> {
 /// One pass over every table with MACs. Returns how many rows were moved.
 async fn pass(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) -> Result<i64> {
     let mut moved = 0;
-    moved += table::<Org>(app, caller, to, unsound).await?;
-    moved += table::<User>(app, caller, to, unsound).await?;
-    moved += table::<Team>(app, caller, to, unsound).await?;
-    moved += table::<Membership>(app, caller, to, unsound).await?;
-    moved += table::<Credential>(app, caller, to, unsound).await?;
-    moved += table::<Version>(app, caller, to, unsound).await?;
-    moved += table::<Grant>(app, caller, to, unsound).await?;
-    moved += table::<Provider>(app, caller, to, unsound).await?;
-    moved += table::<Approval>(app, caller, to, unsound).await?;
-    moved += table::<Token>(app, caller, to, unsound).await?;
-    moved += table::<EntryLink>(app, caller, to, unsound).await?;
-    moved += table::<Connection>(app, caller, to, unsound).await?;
-    moved += table::<Consent>(app, caller, to, unsound).await?;
+    macro_rules! each {
+        ($($table:ty),* $(,)?) => { $( moved += table::<$table>(app, caller, to, unsound).await?; )* };
+    }
+    every_table!(each);
+    forget_hygiene(app, caller, to).await?;
     Ok(moved)
+}
+
+/// Removes fingerprints and reports of an older key: they are made anew from what there is, when a report next asks.
+async fn forget_hygiene(app: &App, caller: &Caller, to: i64) -> Result<()> {
+    let org = caller.org.clone();
+    let is_none = move |tx: &Reader<'_>| {
+        Ok(tx.count_stale::<Fingerprint>(&org, to)? + tx.count_stale::<KeptReport>(&org, to)? == 0)
+    };
+    if app.store.read(is_none).await? {
+        return Ok(());
+    }
+    let org = caller.org.clone();
+    app.store
+        .write(caller, move |tx| {
+            let removed = tx.forget_older_hygiene(&org, to)?;
+            tx.record_step(
+                Event::of(NAME).with("step", "forget").with("table", "fingerprint").with("rows", removed),
+                (),
+            )
+        })
+        .await
 }
 
 async fn table<T: Moves>(app: &App, caller: &Caller, to: i64, unsound: &mut Vec<String>) -> Result<i64> {
@@ -202,6 +220,17 @@ impl Moves for Approval {}
 impl Moves for Token {}
 impl Moves for EntryLink {}
 impl Moves for Connection {}
+impl Moves for Consumer {}
+impl Moves for Binding {}
+impl Moves for ConsumerToken {}
+impl Moves for Canary {}
+impl Moves for CanaryAlert {}
+impl Moves for Acceptance {}
+impl Moves for Rotation {}
+impl Moves for RotationConsumer {}
+impl Moves for RotationCall {}
+impl Moves for Campaign {}
+impl Moves for RotationPolicy {}
 
 impl Moves for Consent {
     fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {
@@ -283,19 +312,12 @@ async fn finish(app: &App, caller: &Caller, to: i64, rows: i64) -> Result<()> {
     let (org, keys) = (caller.org.clone(), app.keys.clone());
     app.store
         .write(caller, move |tx| {
-            let left = tx.count_stale::<Org>(&org, to)?
-                + tx.count_stale::<User>(&org, to)?
-                + tx.count_stale::<Team>(&org, to)?
-                + tx.count_stale::<Membership>(&org, to)?
-                + tx.count_stale::<Credential>(&org, to)?
-                + tx.count_stale::<Version>(&org, to)?
-                + tx.count_stale::<Grant>(&org, to)?
-                + tx.count_stale::<Provider>(&org, to)?
-                + tx.count_stale::<Approval>(&org, to)?
-                + tx.count_stale::<Token>(&org, to)?
-                + tx.count_stale::<EntryLink>(&org, to)?
-                + tx.count_stale::<Connection>(&org, to)?
-                + tx.count_stale::<Consent>(&org, to)?;
+            let mut left = 0;
+            macro_rules! each {
+                ($($table:ty),* $(,)?) => { $( left += tx.count_stale::<$table>(&org, to)?; )* };
+            }
+            every_table!(each);
+            every_remade_table!(each);
             if left > 0 {
                 return Err(Error::new(Code::Changed, format!("{left} rows are under the old key still")));
             }

@@ -8,20 +8,15 @@ use super::container::{self, Header, Opening};
 use super::keys::SlotView;
 use super::recover;
 use super::source::KeySource;
+use super::tables::{every_remade_table, every_table};
 use crate::app::{App, Prompt};
 use crate::clock::{Clock, Millis};
 use crate::config::{Config, File as ConfigFile, Identity, Origin, Places};
 use crate::error::{Code, Error, Result};
 use crate::ids::OrgId;
-use crate::model::access::{Caller, Door, Grant};
-use crate::model::approval::Approval;
-use crate::model::connection::{Connection, Consent};
+use crate::model::access::{Caller, Door};
 use crate::model::credential::{Credential, Version};
-use crate::model::entry::EntryLink;
 use crate::model::event::Event;
-use crate::model::org::{Membership, Org, Team, User};
-use crate::model::provider::Provider;
-use crate::model::token::Token;
 use crate::ops::credential::value::open_fields;
 use crate::secret::Secret;
 use crate::store::entity::Entity;
@@ -254,19 +249,12 @@ async fn verify(app: &App, header: &Header, text: &[u8], mac: &[u8; 32]) -> Resu
 
 /// The MAC of every row that has one.
 pub(super) fn every_row(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Result<()> {
-    sound::<Org>(tx, org, rows)?;
-    sound::<User>(tx, org, rows)?;
-    sound::<Team>(tx, org, rows)?;
-    sound::<Membership>(tx, org, rows)?;
-    sound::<Credential>(tx, org, rows)?;
-    sound::<Version>(tx, org, rows)?;
-    sound::<Grant>(tx, org, rows)?;
-    sound::<Provider>(tx, org, rows)?;
-    sound::<Approval>(tx, org, rows)?;
-    sound::<Token>(tx, org, rows)?;
-    sound::<EntryLink>(tx, org, rows)?;
-    sound::<Connection>(tx, org, rows)?;
-    sound::<Consent>(tx, org, rows)
+    macro_rules! each {
+        ($($table:ty),* $(,)?) => { $( sound::<$table>(tx, org, rows)?; )* };
+    }
+    every_table!(each);
+    every_remade_table!(each);
+    Ok(())
 }
 
 fn sound<T: Entity>(tx: &Reader<'_>, org: &OrgId, rows: &mut usize) -> Result<()> {

@@ -130,6 +130,7 @@ impl Operation for EraseUser {
                     tx.note(event)?;
                 }
                 consumer::forget_of(tx, &user.org_id, &user.id)?;
+                tx.remove::<crate::model::hygiene::kept::KeptReport>(&[user.id.as_str()])?;
                 for m in tx.memberships_of(&user.org_id, &user.id)? {
                     tx.remove::<Membership>(&[m.team_id.as_str(), m.user_id.as_str()])?;
                 }

@@ -5,9 +5,10 @@ use crate::error::{Result, invalid};
 use crate::ids::CredentialId;
 use crate::model::access::{Caller, GranteeKind};
 use crate::model::credential::{Credential, Scope};
-use crate::model::status::{StatusReport, status};
+use crate::model::status::StatusReport;
 use crate::ops::audit::Logins;
 use crate::ops::reach::{self, Need, Reached};
+use crate::ops::rotation::{Policies, consumers_of, status_of};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::services::{Guide, rotation_guide};
 use crate::store::{AuditFilter, Reader};
@@ -54,6 +55,19 @@ pub struct CredentialGuide {
     pub used_by: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub last_uses: Vec<LastUse>,
+    /// The consumers that are bound to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<BoundConsumer>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct BoundConsumer {
+    pub consumer: String,
+    pub variable: String,
+    /// When it was handed a value last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_use_at: Option<Millis>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -89,13 +103,14 @@ impl Operation for GetRotationGuide {
                 let (who, org) = reach::who(tx, &asking)?;
                 let Some(wanted) = wanted else { return Ok(None) };
                 let found = reach::credential(tx, &asking, &who, &wanted, Need::See)?;
-                let report = status(
+                let report = status_of(
+                    tx,
+                    &Policies::read(tx, &org.id)?,
                     &found.credential,
                     tx.connection(&found.credential.org_id, &found.credential.id)?.as_ref(),
+                    &org,
                     tx.now(),
-                    org.warn_days,
-                    org.bin_days,
-                );
+                )?;
                 let guide = describe(tx, &asking, &found, report)?;
                 Ok(Some((found.credential, guide)))
             })
@@ -144,7 +159,24 @@ fn describe(
         last_uses.push(LastUse { at: row.at, user, consumer: row.consumer, outcome: row.outcome });
     }
     let used_by = if sees_users { Some(holders(tx, caller, found, &mut logins)?) } else { None };
-    Ok(CredentialGuide { id: c.id.clone(), name: c.name.clone(), scope: c.scope, status, used_by, last_uses })
+    let consumers = match sees_users {
+        true => consumers_of(tx, &tx.standing(caller)?, c)?,
+        false => Vec::new(),
+    };
+    let consumers = consumers
+        .into_iter()
+        .take(HOLDERS)
+        .map(|(consumer, variable, last_use_at)| BoundConsumer { consumer, variable, last_use_at })
+        .collect();
+    Ok(CredentialGuide {
+        id: c.id.clone(),
+        name: c.name.clone(),
+        scope: c.scope,
+        status,
+        used_by,
+        last_uses,
+        consumers,
+    })
 }
 
 /// Who may use it: its place, then whoever it was granted to.

@@ -224,7 +224,7 @@ fn the_secrets_of_a_remote_server_are_reported_with_what_can_be_done() {
     let value = quiet("value");
     let text = format!(
         r#"{{"mcpServers": {{
-            "a": {{"type": "http", "url": "https://a.example/mcp", "headers": {{"Authorization": "Bearer {value}", "X-Api-Key": "${{input:key}}", "X-Team": "blue"}}}},
+            "a": {{"type": "http", "url": "https://a.example/mcp", "headers": {{"Authorization": "Bearer {value}", "X-Api-Key": "${{input:key}}", "X-Acme-Version": "2"}}}},
             "b": {{"serverUrl": "https://b.example/mcp?apiKey={value}"}},
             "c": {{"url": "https://u:{value}@c.example/mcp"}},
             "d": {{"url": "https://d.example/mcp"}}}}}}"#

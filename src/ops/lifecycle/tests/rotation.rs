@@ -45,11 +45,15 @@ async fn every_row_and_every_value_of_the_org_is_under_the_new_key_and_no_other_
     let _ =
         world.call_with(&world.person("ada"), "share_credential", share, &crate::testing::PersonYes).await;
     let (app, ada) = (&world.app, world.person("ada"));
+    let bound = json!({ "name": "bot", "kind": "agent", "scope": "org", "bindings": [{ "variable": "A" }] });
+    world.call_with(&ada, "register_consumer", bound, &crate::testing::PersonYes).await.unwrap();
 
     let done = rotate_org(app, &ada, Duration::ZERO).await.unwrap();
 
+    let bot = world.call(&ada, "get_consumer", json!({ "consumer": "bot" })).await.unwrap();
+    assert_eq!(bot["ready"], true, "{bot}");
     assert_eq!((done.from, done.to, done.is_resumed), (vec![1], 2, false));
-    assert!(done.rows >= 1 + 6 + 2 + 5 + 3 + 3);
+    assert!(done.rows >= 1 + 6 + 2 + 5 + 3 + 3 + 2);
     assert_eq!(states(app, &world.org).await, [(1, "verify_only".to_owned()), (2, "active".to_owned())]);
     assert_eq!(states(app, &world.other_org).await, [(1, "active".to_owned())]);
     assert_eq!(left_under_old_keys(app, &world.org, 2).await, 0);

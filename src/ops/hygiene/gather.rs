@@ -1,0 +1,379 @@
+//! Reads everything that a report is made from, in one pass of each table, on two threads; and keeps no more of each row
+//! than the rules need. Every row's MAC is checked.
+use super::catalogue::{Known, Texts};
+use super::fingerprint::{self, Unmasked};
+use crate::app::App;
+use crate::clock::Millis;
+use crate::error::Result;
+use crate::ids::{CredentialId, OrgId};
+use crate::model::access::{Caller, Grant, GranteeKind, Standing, access};
+use crate::model::connection::Connection;
+use crate::model::consumer::{Binding, BindingSource, Consumer};
+use crate::model::credential::{Credential, Environment, Scope};
+use crate::model::hygiene::kept::Fingerprint;
+use crate::model::hygiene::kinds::{LATELY_DAYS, WINDOW_DAYS};
+use crate::model::hygiene::names::{is_configuration, is_vague_description, names_a_secret};
+use crate::model::hygiene::{Inventory, Keeper, Party, Subject, TeamFacts, UsedFrom};
+use crate::model::org::{Membership, Org, Team, TeamRole, User};
+use crate::model::status::{StatusReason, status};
+use crate::ops::consumer::may_mean;
+use crate::ops::reach;
+use crate::store::{Reader, Usage, UsedBy};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Everything for one report.
+pub struct Gathered {
+    pub inventory: Inventory,
+    /// Credentials whose values have no fingerprint of the key in use.
+    pub unfilled: Vec<CredentialId>,
+    /// The version in use of each credential of the inventory.
+    pub versions: Vec<Option<i64>>,
+}
+
+/// What lies beside credentials, by their ids.
+#[derive(Default)]
+struct Beside {
+    prints: HashMap<String, Vec<Print>>,
+    usage: HashMap<String, Usage>,
+    uses: HashMap<String, Vec<UsedFrom>>,
+    /// Uses of the last week by consumer: successful, failed.
+    lately: HashMap<String, (i64, i64)>,
+}
+
+struct Print {
+    version: i64,
+    unmasked: Unmasked,
+    services: Box<[Arc<str>]>,
+    kind: Arc<str>,
+    is_live: Option<bool>,
+}
+
+pub async fn gather(app: &App, caller: &Caller) -> Result<Gathered> {
+    let (by, keys) = (caller.clone(), app.keys.clone());
+    // First of all whether they may ask: nothing is read for somebody who may not.
+    let since = app.store.read_here(move |tx| tx.standing(&by).map(|_| tx.now())).await?;
+    let by = caller.clone();
+    let beside = app.store.read(move |tx| {
+        let vault = keys.vault();
+        Beside::read(
+            tx,
+            &by,
+            since,
+            |active, f| fingerprint::unmask(&vault, active, f),
+            vault.active_version(&by.org)?,
+        )
+    });
+    let (by, catalogue) = (caller.clone(), app.catalogue);
+    let rough = app.store.read(move |tx| Rough::read(tx, &by, Known::of(catalogue)));
+    let (beside, rough) = tokio::join!(beside, rough);
+    let known = Known::of(app.catalogue);
+    Ok(rough?.with(beside?, &known))
+}
+
+impl Beside {
+    fn read(
+        tx: &Reader<'_>,
+        caller: &Caller,
+        now: Millis,
+        unmask: impl Fn(i64, &Fingerprint) -> Result<Option<Unmasked>>,
+        active: i64,
+    ) -> Result<Self> {
+        let (mut all, mut texts) = (Self::default(), Texts::default());
+        tx.each::<Fingerprint>(&caller.org, |f| {
+            if let Some(unmasked) = unmask(active, &f)? {
+                let services =
+                    f.services.split(' ').filter(|id| !id.is_empty()).map(|id| texts.of(id)).collect();
+                let print = Print {
+                    version: f.version,
+                    unmasked,
+                    services,
+                    kind: texts.of(&f.kind),
+                    is_live: fingerprint::liveness(&f),
+                };
+                all.prints.entry(f.credential_id.0).or_default().push(print);
+            }
+            Ok(())
+        })?;
+        tx.each_usage(|id, usage| {
+            all.usage.insert(id, Usage { last_user: String::new(), ..usage });
+        })?;
+        let (window, lately) = (now.plus_days(-WINDOW_DAYS), now.plus_days(-LATELY_DAYS));
+        for u in tx.uses_since(&caller.org, &caller.user, window, lately)? {
+            all.count(u, &mut texts);
+        }
+        Ok(all)
+    }
+
+    fn count(&mut self, u: UsedBy, texts: &mut Texts) {
+        if !u.consumer.is_empty() {
+            let (ok, failed) = self.lately.entry(u.consumer.clone()).or_default();
+            *ok += u.ok_lately;
+            *failed += u.failed_lately;
+        }
+        if u.ok > 0 {
+            let from = UsedFrom {
+                user: texts.of(&u.user),
+                consumer: texts.of(&u.consumer),
+                ok: u.ok,
+                last_at: u.last_at,
+            };
+            self.uses.entry(u.credential).or_default().push(from);
+        }
+    }
+}
+
+/// What stands in the org itself, before uses and fingerprints are added.
+struct Rough {
+    inventory: Inventory,
+    who: Standing,
+    org: Org,
+    /// The current versions of [`Inventory::credentials`], in the same order, and whether they have fingerprints.
+    versions: Vec<(Option<i64>, bool)>,
+}
+
+/// What is at hand while credentials come by.
+struct AtHand {
+    bindings: Bindings,
+    known: Known,
+    texts: Texts,
+}
+
+impl Rough {
+    fn read(tx: &Reader<'_>, caller: &Caller, known: Known) -> Result<Self> {
+        let (who, org) = reach::who(tx, caller)?;
+        let mut texts = Texts::default();
+        let mut inventory =
+            Inventory { org: caller.org.0.clone(), now: tx.now(), compares: true, ..Inventory::default() };
+        people(tx, &caller.org, &mut texts, &mut inventory)?;
+        let mut grants: HashMap<String, Vec<Grant>> = HashMap::new();
+        for grant in tx.all::<Grant>(&caller.org)? {
+            grants.entry(grant.credential_id.0.clone()).or_default().push(grant);
+        }
+        let connections: HashMap<String, Connection> =
+            tx.all::<Connection>(&caller.org)?.into_iter().map(|c| (c.credential_id.0.clone(), c)).collect();
+        let bindings = Bindings::read(tx, &who, &caller.org, &mut texts, &mut inventory)?;
+        let mut at_hand = AtHand { bindings, known, texts };
+        let mut rough = Self { inventory, who, org, versions: Vec::new() };
+        let (mut seen, places) = (HashSet::new(), reach::places(&rough.who));
+        let overlaps = !rough.who.sees_all();
+        tx.each_credential(&caller.org, &places, |c| {
+            if overlaps && !seen.insert(c.id.clone()) {
+                return Ok(());
+            }
+            let granted = grants.get(c.id.as_str()).map_or(&[][..], Vec::as_slice);
+            let may = access(&rough.who, &c, granted);
+            if may.sees() {
+                let connection = connections.get(c.id.as_str());
+                rough.take(&c, may.views || may.manages, granted, connection, &mut at_hand);
+            }
+            Ok(())
+        })?;
+        at_hand.bindings.told(&rough.who, &mut rough.inventory);
+        Ok(rough)
+    }
+
+    fn take(
+        &mut self,
+        c: &Credential,
+        views: bool,
+        granted: &[Grant],
+        connection: Option<&Connection>,
+        at_hand: &mut AtHand,
+    ) {
+        let AtHand { bindings, known, texts } = at_hand;
+        let bound = bindings.bound_to(c);
+        let name: Arc<str> = c.name.as_str().into();
+        if c.scope == Scope::Org {
+            let key = if c.name == c.name_key { name.clone() } else { c.name_key.as_str().into() };
+            self.inventory.org_names.insert(key);
+        }
+        if !views {
+            return;
+        }
+        let report = status(c, connection, self.inventory.now, self.org.warn_days, self.org.bin_days);
+        let broad = connection.map(|one| known.broad_scopes(&c.service, one)).unwrap_or_default();
+        self.versions.push((c.current_version, fingerprint::is_fingerprinted(c)));
+        self.inventory.credentials.push(Subject {
+            id: c.id.clone(),
+            kind: c.kind,
+            source: c.source,
+            scope: c.scope,
+            owner: texts.of(&c.owner_id),
+            service: texts.of(&c.service),
+            account: texts.of(&c.account),
+            environment: c.environment,
+            has_vague_description: is_vague_description(&c.description, &c.name, &c.service),
+            status: report.status,
+            is_rotation_due: report.reasons.contains(&StatusReason::RotationDue),
+            expires_at: c.expires_at,
+            rotation_days: c.rotation_days,
+            value_set_at: c.value_set_at.filter(|_| c.current_version.is_some()),
+            entered_by: texts.of(c.value_set_by.as_ref().unwrap_or(&c.created_by).as_str()),
+            last_used_at: None,
+            uses: Box::default(),
+            bound,
+            is_granted_to_consumer: granted.iter().any(|g| g.grantee_kind == GranteeKind::Consumer),
+            prints: Box::default(),
+            is_weak: false,
+            services: Box::default(),
+            key_kind: texts.of(""),
+            is_live: None,
+            customary: known.customary(&c.service),
+            named_after: Box::default(),
+            broad_scopes: broad.into_iter().map(Arc::from).collect(),
+            name,
+        });
+    }
+
+    /// Adds what lies beside, and puts all in the order of ids.
+    fn with(self, mut beside: Beside, known: &Known) -> Gathered {
+        let Self { mut inventory, versions, .. } = self;
+        let mut unfilled = Vec::new();
+        for (n, s) in inventory.credentials.iter_mut().enumerate() {
+            let id = s.id.as_str();
+            s.last_used_at = beside.usage.get(id).and_then(|usage| usage.last_at);
+            s.uses = beside.uses.remove(id).unwrap_or_default().into();
+            let mut prints = beside.prints.remove(id).unwrap_or_default();
+            let (version, is_fingerprinted) = versions[n];
+            prints.retain(|print| Some(print.version) == version);
+            if prints.is_empty() {
+                if is_fingerprinted {
+                    unfilled.push(s.id.clone());
+                }
+                continue;
+            }
+            s.is_weak = prints.iter().any(|print| print.unmasked.is_weak);
+            s.prints = prints.iter().filter_map(|print| print.unmasked.print).collect();
+            if let Some(seen) = prints.into_iter().find(|print| !print.services.is_empty()) {
+                if s.service.is_empty() {
+                    s.named_after = known.named_after(&s.name).into();
+                }
+                (s.services, s.key_kind, s.is_live) = (seen.services, seen.kind, seen.is_live);
+            }
+        }
+        for party in &mut inventory.consumers {
+            let (ok, failed) = beside.lately.remove(party.id.as_str()).unwrap_or_default();
+            (party.ok_lately, party.failed_lately) = (ok, failed);
+        }
+        let versions = versions.into_iter().map(|(version, _)| version).collect();
+        Gathered { inventory, unfilled, versions }
+    }
+}
+
+/// People and teams.
+fn people(tx: &Reader<'_>, org: &OrgId, texts: &mut Texts, inventory: &mut Inventory) -> Result<()> {
+    for user in tx.all::<User>(org)? {
+        let id = texts.of(user.id.as_str());
+        inventory.logins.insert(id.clone(), user.login.as_str().into());
+        if user.disabled_at.is_some() {
+            inventory.gone.insert(id);
+        }
+    }
+    for team in tx.all::<Team>(org)? {
+        let facts = TeamFacts {
+            name: team.name.as_str().into(),
+            is_deleted: team.deleted_at.is_some(),
+            ..TeamFacts::default()
+        };
+        inventory.teams.insert(texts.of(team.id.as_str()), facts);
+    }
+    for member in tx.all::<Membership>(org)? {
+        let user = texts.of(member.user_id.as_str());
+        if inventory.gone.contains(&user) {
+            continue;
+        }
+        if let Some(team) = inventory.teams.get_mut(member.team_id.as_str()) {
+            team.has_keeper |= matches!(member.role, TeamRole::Owner | TeamRole::Admin);
+            team.members.insert(user);
+        }
+    }
+    Ok(())
+}
+
+/// The bindings of consumers that the caller may know of, by what they look for.
+struct Bindings {
+    /// Consumer (its place in the inventory), binding, and whether something was found for it.
+    all: Vec<(u32, Binding, bool)>,
+    consumers: Vec<Consumer>,
+    /// Places in `all` by upper-case name, and by id.
+    wanted: HashMap<String, Vec<usize>>,
+}
+
+impl Bindings {
+    fn read(
+        tx: &Reader<'_>,
+        who: &Standing,
+        org: &OrgId,
+        texts: &mut Texts,
+        inventory: &mut Inventory,
+    ) -> Result<Self> {
+        let mut consumers = tx.all::<Consumer>(org)?;
+        consumers.retain(|c| c.deleted_at.is_none() && c.is_seen_by(who));
+        consumers.sort_by(|a, b| a.id.cmp(&b.id));
+        let places: HashMap<_, _> = consumers.iter().zip(0u32..).map(|(c, n)| (c.id.clone(), n)).collect();
+        for c in &consumers {
+            inventory.consumers.push(Party {
+                id: c.id.clone(),
+                name: c.name.as_str().into(),
+                keeper: match c.scope {
+                    Scope::Personal => Keeper::Person(texts.of(&c.owner_id)),
+                    Scope::Team => Keeper::Team(texts.of(&c.owner_id)),
+                    Scope::Org => Keeper::Everybody,
+                },
+                ok_lately: 0,
+                failed_lately: 0,
+                plain_secrets: Vec::new(),
+                missing: Vec::new(),
+            });
+        }
+        let (mut all, mut wanted) = (Vec::new(), HashMap::<String, Vec<usize>>::new());
+        for b in tx.all::<Binding>(org)? {
+            let Some(n) = places.get(&b.consumer_id).copied() else { continue };
+            if b.source == BindingSource::Static {
+                if names_a_secret(&b.variable) && !is_configuration(&b.text) {
+                    inventory.consumers[n as usize].plain_secrets.push(b.variable.as_str().into());
+                }
+                continue;
+            }
+            wanted.entry(b.wanted().to_ascii_uppercase()).or_default().push(all.len());
+            all.push((n, b, false));
+        }
+        Ok(Self { all, consumers, wanted })
+    }
+
+    /// The consumers that may be handed `c`, of which it is remembered that they found something.
+    fn bound_to(&mut self, c: &Credential) -> Vec<u32> {
+        let mut bound = Vec::new();
+        for key in [c.name_key.as_str(), c.id.as_str()] {
+            for at in self.wanted.get(key).into_iter().flatten() {
+                let (n, b, is_found) = &mut self.all[*at];
+                if may_mean(b, &self.consumers[*n as usize], c) {
+                    let fits = b
+                        .environment
+                        .is_none_or(|asked| c.environment == Environment::Any || c.environment == asked);
+                    *is_found |= fits;
+                    bound.push(*n);
+                }
+            }
+        }
+        bound.sort_unstable();
+        bound.dedup();
+        bound
+    }
+
+    /// Tells the inventory which required bindings found nothing.
+    fn told(self, who: &Standing, inventory: &mut Inventory) {
+        for (n, b, is_found) in self.all {
+            let is_others = b.source == BindingSource::TeamSecret
+                && !b.team_id.is_empty()
+                && !who.sees_all()
+                && who.team_role(&b.team_id).is_none();
+            if is_found || !b.is_required || b.source == BindingSource::UserSecret || is_others {
+                continue;
+            }
+            let wanted: Arc<str> = b.wanted().into();
+            inventory.consumers[n as usize].missing.push((b.variable.as_str().into(), wanted, b.source));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A credential's status with its rotation: when a value is due by the policy that counts, and what is under way.
+use crate::clock::Millis;
+use crate::error::Result;
+use crate::ids::OrgId;
+use crate::model::connection::Connection;
+use crate::model::credential::Credential;
+use crate::model::org::Org;
+use crate::model::rotation::{effective_days, in_progress};
+use crate::model::status::{StatusReport, status};
+use crate::store::Reader;
+use std::collections::HashMap;
+
+/// The org's rotation policies, read once for an answer.
+#[derive(Clone, Debug, Default)]
+pub(in crate::ops) struct Policies {
+    /// By service; the org's own has an empty one.
+    days: HashMap<String, i64>,
+}
+
+impl Policies {
+    pub fn read(tx: &Reader<'_>, org: &OrgId) -> Result<Self> {
+        let days = tx.rotation_policies(org)?.into_iter().map(|p| (p.service, p.days)).collect();
+        Ok(Self { days })
+    }
+
+    /// After how many days a value of `c` is due, if ever.
+    pub fn days_for(&self, c: &Credential) -> Option<i64> {
+        let service = match c.service.is_empty() {
+            true => None,
+            false => self.days.get(&c.service).copied(),
+        };
+        effective_days(c.rotation_days, service, self.days.get("").copied())
+    }
+
+    /// Whether its value is older than it may be.
+    pub fn is_due(&self, c: &Credential, now: Millis) -> bool {
+        self.days_for(c).zip(c.value_set_at).is_some_and(|(days, set)| set.plus_days(days) <= now)
+    }
+}
+
+/// As [`status`], with what counts as due and the rotation that is under way.
+pub(in crate::ops) fn report(
+    tx: &Reader<'_>,
+    policies: &Policies,
+    c: &Credential,
+    connection: Option<&Connection>,
+    org: &Org,
+    now: Millis,
+) -> Result<StatusReport> {
+    let counted = Credential { rotation_days: policies.days_for(c), ..c.clone() };
+    let report = status(&counted, connection, now, org.warn_days, org.bin_days);
+    Ok(match tx.open_rotation(&c.org_id, &c.id)? {
+        Some(open) => in_progress(report, &open),
+        None => report,
+    })
+}
