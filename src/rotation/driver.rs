@@ -10,6 +10,8 @@ use crate::secret::SecretBytes;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use url::Url;
+use zeroize::Zeroizing;
 
 /// The fields of one version, opened for one call.
 pub type Fields = Vec<(String, SecretBytes)>;
@@ -23,6 +25,22 @@ pub enum Makes {
     Service,
     /// We do: it is sealed before the service hears of it.
     Us,
+}
+
+/// Whether `text` has one of these secret fields in it, or the password of a connection string.
+pub fn has_secret(credential: &Credential, fields: &Fields, text: &str) -> bool {
+    let specs = credential.field_specs();
+    let is_in = |secret: &str| !secret.is_empty() && text.contains(secret);
+    fields.iter().any(|(name, value)| {
+        let is_secret = specs.iter().find(|spec| spec.name == *name).is_none_or(|spec| spec.secret);
+        let is_told = |bytes: &[u8]| {
+            let Ok(value) = std::str::from_utf8(bytes) else { return false };
+            let password =
+                Url::parse(value).ok().and_then(|url| url.password().map(|p| Zeroizing::new(p.to_owned())));
+            is_in(value) || password.is_some_and(|password| is_in(&password))
+        };
+        is_secret && value.expose(is_told)
+    })
 }
 
 /// What a call is about.

@@ -3,7 +3,7 @@
 //! Started without a shell, with fixed arguments and the verb as the last one; values go in and out as JSON over pipes. It has none
 //! of our environment, its folder is `/`, what it says on standard error is dropped, and nothing of its output is logged or told
 //! but an outcome. A program that others could have changed is not started.
-use super::super::driver::{Call, Created, Driver, Ended, Fields, Made, Makes, Tested};
+use super::super::driver::{Call, Created, Driver, Ended, Fields, Made, Makes, Tested, has_secret};
 use super::login::fresh_password;
 use crate::config::Rotated;
 use crate::error::{Code, Error, Result, invalid};
@@ -167,18 +167,6 @@ impl Own {
             scopes: said.scopes.into_iter().filter(is_clean).take(200).collect(),
         })
     }
-}
-
-/// Whether `text` has a secret field in it.
-fn has_secret(credential: &Credential, fields: &Fields, text: &str) -> bool {
-    let specs = credential.field_specs();
-    fields.iter().any(|(name, value)| {
-        let is_secret = specs.iter().find(|spec| spec.name == *name).is_none_or(|spec| spec.secret);
-        let is_in = |bytes: &[u8]| {
-            std::str::from_utf8(bytes).is_ok_and(|value| !value.is_empty() && text.contains(value))
-        };
-        is_secret && value.expose(is_in)
-    })
 }
 
 /// A regular file of ours or of root, and on the way to it nothing that others may change.
