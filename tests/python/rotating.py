@@ -1,8 +1,8 @@
 """Rotates passwords of a real PostgreSQL and a real MariaDB while 40 programs a second sign in.
 
-rotating.py EXAMPLE      EXAMPLE is the built example `rotate_live`
+rotating.py EXAMPLE BINARY [SERVER…]      EXAMPLE is the built example `rotate_live`; SERVER is postgresql or mariadb
 
-Starts both servers as an unprivileged account, on loopback and in a temporary folder, with every statement in their logs. A server
+First by the drivers alone, then by `unsaid rotate` end to end. Starts both servers as an unprivileged account, on loopback and in a temporary folder, with every statement in their logs. A server
 that is not installed is said to be NOT DONE. Ends with 1 where anything is not as it must be.
 """
 
@@ -20,7 +20,9 @@ import time
 from pathlib import Path
 
 CERTIFICATE = Path(__file__).parent.parent / "providers" / "certificate.py"
-EXAMPLE = os.path.abspath(sys.argv[1])
+EXAMPLE, BINARY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+
+import rotations  # noqa: E402
 
 
 def free_port() -> int:
@@ -69,7 +71,9 @@ def running(args: list[str], who: dict, home: Path, port: int):
 
 def rotate(which: str, port: int, admin: str, log: Path, ca: str = "") -> bool:
     env = os.environ | {"ROTATE_PORT": str(port), "ROTATE_ADMIN": admin, "ROTATE_LOG": str(log), "ROTATE_CA": ca}
-    return subprocess.run([EXAMPLE, which], env=env, timeout=300).returncode == 0
+    by_itself = subprocess.run([EXAMPLE, which], env=env, timeout=300).returncode == 0
+    kind = "postgres" if which == "postgres" else "mysql"
+    return rotations.rotate(kind, BINARY, port, admin, log) and by_itself
 
 
 def postgres() -> bool | None:
@@ -131,7 +135,7 @@ def mariadb() -> bool | None:
 def main() -> int:
     wrong = 0
     for name, rotated in [("PostgreSQL", postgres), ("MariaDB", mariadb)]:
-        if len(sys.argv) > 2 and name.lower() not in sys.argv[2:]:
+        if len(sys.argv) > 3 and name.lower() not in sys.argv[3:]:
             continue
         print(f"{name}:", flush=True)
         done = rotated()
