@@ -7,11 +7,11 @@ use crate::ids::CredentialId;
 use crate::model::credential::Credential;
 use crate::model::rotation::Finding;
 use crate::secret::SecretBytes;
+use crate::services::sql::decoded;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use url::Url;
-use zeroize::Zeroizing;
 
 /// The fields of one version, opened for one call.
 pub type Fields = Vec<(String, SecretBytes)>;
@@ -35,9 +35,9 @@ pub fn has_secret(credential: &Credential, fields: &Fields, text: &str) -> bool 
         let is_secret = specs.iter().find(|spec| spec.name == *name).is_none_or(|spec| spec.secret);
         let is_told = |bytes: &[u8]| {
             let Ok(value) = std::str::from_utf8(bytes) else { return false };
-            let password =
-                Url::parse(value).ok().and_then(|url| url.password().map(|p| Zeroizing::new(p.to_owned())));
-            is_in(value) || password.is_some_and(|password| is_in(&password))
+            let url = Url::parse(value).ok();
+            let password = url.as_ref().and_then(Url::password);
+            is_in(value) || password.is_some_and(|password| is_in(password) || is_in(&decoded(password)))
         };
         is_secret && value.expose(is_told)
     })

@@ -132,10 +132,18 @@ pub(super) fn used(c: &Credential, version: &Version, r: &Rotation, driver: &str
     event
 }
 
-pub(super) fn end(tx: &mut Writer<'_>, mut call: RotationCall, state: CallState) -> Result<()> {
-    call.state = state;
-    call.ended_at = Some(tx.now());
-    tx.save(&mut call)
+/// Ends a call as it is by now. Says whether that is news: a test of its value may have told meanwhile that it arrived, which is
+/// more than not to know, and with a credential that was purged it is gone.
+pub(super) fn end(tx: &mut Writer<'_>, call: &RotationCall, state: CallState) -> Result<bool> {
+    let Some(mut now) = tx.find_rotation_call(&call.id)? else { return Ok(false) };
+    if now.state == CallState::Done && state == CallState::Unsure {
+        return Ok(false);
+    }
+    now.version = call.version.or(now.version);
+    now.state = state;
+    now.ended_at = Some(tx.now());
+    tx.save(&mut now)?;
+    Ok(true)
 }
 
 /// Writes the outcome of a call down, and `trouble` where there is any.
@@ -157,12 +165,11 @@ pub(super) async fn conclude(
     let (r, trouble) = (r.clone(), trouble.to_owned());
     app.store
         .write(&plain, move |tx| {
-            if !trouble.is_empty() {
+            if end(tx, &call, state)? && !trouble.is_empty() {
                 let mut r = tx.rotation(&r.org_id, r.id.as_str())?;
                 r.trouble = trouble;
                 tx.save(&mut r)?;
             }
-            end(tx, call, state)?;
             tx.record_step(event, ())
         })
         .await
@@ -253,7 +260,7 @@ pub(super) fn arrived(tx: &mut Writer<'_>, r: &Rotation, version: i64) -> Result
     for call in tx.rotation_calls(&r.id)? {
         let is_open = matches!(call.state, CallState::Started | CallState::Unsure);
         if is_open && call.call == "set" && call.version == Some(version) {
-            end(tx, call, CallState::Done)?;
+            end(tx, &call, CallState::Done)?;
         }
     }
     Ok(())

@@ -162,7 +162,7 @@ async fn stage(
             let mut event =
                 event("rotation_call", &c, &r).with("call", call.call.clone()).with("ended", "done");
             event.object.version = Some(version);
-            end(tx, call, CallState::Done)?;
+            end(tx, &call, CallState::Done)?;
             tx.record_step(event, done)
         })
         .await
@@ -196,7 +196,7 @@ async fn take_back(
                 .ended(Outcome::Failed, "")
                 .with("call", call.call.clone())
                 .with("ended", "failed");
-            end(tx, call, CallState::Failed)?;
+            end(tx, &call, CallState::Failed)?;
             tx.record_step(event, ())
         })
         .await

@@ -119,7 +119,7 @@ pub fn bare(host: &str) -> Result<String, Why> {
 }
 
 /// A part of an address as it was meant (RFC 3986 §2.1); a plus stands for itself.
-fn decoded(part: &str) -> Zeroizing<String> {
+pub fn decoded(part: &str) -> Zeroizing<String> {
     let form = Zeroizing::new(format!("x={}", part.replace('+', "%2B").replace('&', "%26")));
     Zeroizing::new(
         form_urlencoded::parse(form.as_bytes()).next().map_or(String::new(), |(_, v)| v.into_owned()),

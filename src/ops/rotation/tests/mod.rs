@@ -61,17 +61,22 @@ pub enum Hears {
     },
     /// Its driver finds no way to make a value.
     Cannot,
+    /// It takes it at once, and its answer is lost much later.
+    TakesLong,
 }
 
 /// A service that is simulated.
 pub struct Service {
     overlaps: bool,
     state: Mutex<State>,
+    /// What it was slow to answer is answered.
+    answers: tokio::sync::Notify,
 }
 
 impl Service {
     pub fn new(overlaps: bool, is_manual: bool) -> Arc<Self> {
-        Arc::new(Self { overlaps, state: Mutex::new(State { is_manual, ..State::default() }) })
+        let state = Mutex::new(State { is_manual, ..State::default() });
+        Arc::new(Self { overlaps, state, answers: tokio::sync::Notify::new() })
     }
 
     fn with<T>(&self, what: impl FnOnce(&mut State) -> T) -> T {
@@ -185,7 +190,7 @@ impl Driver for Service {
                     return Err(Error::new(crate::error::Code::Unreachable, format!("it said {said}")));
                 }
                 Hears::Loses { but_takes: false } => return Ok(Ended::Unsure),
-                Hears::Takes | Hears::Loses { .. } | Hears::Cannot => {}
+                Hears::Takes | Hears::TakesLong | Hears::Loses { .. } | Hears::Cannot => {}
             }
             let is_in = self.with(|s| {
                 let is_in = s.alive.contains_key(&old) || s.admin.is_some();
@@ -200,8 +205,11 @@ impl Driver for Service {
             if self.with(|s| s.is_cut_off) {
                 std::future::pending::<()>().await;
             }
+            if hears == Hears::TakesLong {
+                self.answers.notified().await;
+            }
             Ok(match (is_in, hears) {
-                (true, Hears::Loses { .. }) => Ended::Unsure,
+                (true, Hears::Loses { .. } | Hears::TakesLong) => Ended::Unsure,
                 (true, _) => Ended::Confirmed,
                 (false, _) => Ended::Refused,
             })

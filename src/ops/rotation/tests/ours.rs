@@ -85,6 +85,28 @@ async fn a_lost_answer_of_a_value_that_arrived_is_settled_by_its_test() {
 }
 
 #[tokio::test]
+async fn what_a_test_has_told_before_the_answer_is_lost_stays_told() {
+    let rig = Rig::told(true, Hears::TakesLong).await;
+
+    let slow = async {
+        while rig.service.told_by().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let verified = rig.step("verify").await.unwrap();
+        rig.service.answers.notify_one();
+        verified
+    };
+    let (made, verified) = tokio::join!(rig.step("make"), slow);
+
+    assert_eq!(verified["rotation"]["stage"], "verified");
+    made.unwrap();
+    let shown = rig.look().await;
+    assert_eq!((shown["stage"].as_str(), shown["trouble"].as_str()), (Some("verified"), None));
+    assert_eq!(rig.unknown_calls().await, 0);
+    rig.step("promote").await.unwrap();
+}
+
+#[tokio::test]
 async fn the_administrating_credential_is_used_under_the_rules_of_any_use() {
     let rig = Rig::told(true, Hears::Takes).await;
     let admin = rig.administered_by("ada", Scope::Org).await;
