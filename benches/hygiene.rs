@@ -153,7 +153,7 @@ fn planted() -> Vec<Plan> {
         for team in 0..3 {
             add("x", i, Scope::Team, &|p, _| {
                 p.create.name = format!("EVERYWHERE_{i}");
-                p.create.account = None;
+                p.create.account = Some(format!("everywhere {i}"));
                 p.create.team = Some(format!("team {}", i + team));
             });
         }

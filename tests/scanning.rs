@@ -133,6 +133,9 @@ async fn a_value_is_found_in_every_form_in_which_programs_write_it() {
     let twice = serde_json::to_string(&serde_json::json!({ "message": once })).unwrap();
     let thrice = serde_json::to_string(&serde_json::json!({ "line": twice })).unwrap();
     let percent: String = value.bytes().map(|b| format!("%{b:02X}")).collect();
+    let gson = ['<', '>', '&', '=', '\''].iter().fold(serde_json::to_string(&value).unwrap(), |text, c| {
+        text.replace(*c, &format!("\\u{:04x}", u32::from(*c)))
+    });
     for (name, content) in [
         ("plain", value.clone()),
         ("base64", BASE64.encode(value.as_bytes())),
@@ -142,6 +145,7 @@ async fn a_value_is_found_in_every_form_in_which_programs_write_it() {
         ("json", once),
         ("json-in-json", twice),
         ("json-in-json-in-json", thrice),
+        ("json-of-gson", gson),
         ("form", url::form_urlencoded::byte_serialize(value.as_bytes()).collect()),
     ] {
         let path = place.file("it", format!("x{{}}\n\n {content} \n"));

@@ -1,7 +1,7 @@
 //! The ways a program may print a value: as it is, or in one of the encodings that programs use without thinking.
 //!
-//! The escapes of JSON are not here: they are undone where a value is looked for ([`super::views`]). Nor is what a
-//! program does on purpose: reverse it, encrypt it, print every second character.
+//! Of the escapes of JSON only those of common writers are here, for what lies in files: in a stream they are undone
+//! ([`super::views`]). What a program does on purpose is not here: reverse it, encrypt it, print every second character.
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXUPPER};
 use zeroize::Zeroizing;
 
@@ -12,6 +12,9 @@ const LINE_FROM_BYTES: usize = 16;
 /// More parts than this and each is looked for as it is only.
 const PARTS_WITH_ENCODINGS: usize = 64;
 const MOST_LINES: usize = 4096;
+/// In files a value is also looked for within JSON within JSON, so many levels deep: a log often has a document in the
+/// text of a message.
+const NESTED: usize = 3;
 /// Up to this size, in bytes, a value is looked for in base64 with line ends in it wherever they fall.
 const FOLDED_BYTES: usize = 4096;
 /// How long the lines of base64 are: MIME's, and PEM's.
@@ -35,13 +38,15 @@ pub(super) fn of_value(value: &[u8]) -> Texts {
     let mut texts = Texts::new();
     let core = value.trim_ascii();
     add_encodings(&mut texts, core);
+    add_folded(&mut texts, core);
     add_lines(&mut texts, core);
     let parts = parts(core);
     let few = parts.len() <= PARTS_WITH_ENCODINGS;
     for part in &parts {
         let part = part.trim_ascii();
         if few {
-            add_encodings(&mut texts, part)
+            add_encodings(&mut texts, part);
+            add_folded(&mut texts, part);
         } else {
             add(&mut texts, part.to_vec())
         }
@@ -59,6 +64,7 @@ pub(super) fn to_find(value: &[u8]) -> Texts {
     let core = value.trim_ascii();
     let mut texts = Texts::new();
     add_encodings(&mut texts, head(core));
+    add_in_json(&mut texts, head(core));
     let mut pieces = Texts::new();
     add_lines(&mut pieces, core);
     let is_document = matches!(core.first(), Some(b'{' | b'['));
@@ -69,7 +75,10 @@ pub(super) fn to_find(value: &[u8]) -> Texts {
         // The password in a URL is one, whatever it looks like.
         if !is_document || part.contains(&b'\n') || tells(part) {
             match few {
-                true => add_encodings(&mut texts, head(part.trim_ascii())),
+                true => {
+                    add_encodings(&mut texts, head(part.trim_ascii()));
+                    add_in_json(&mut texts, head(part.trim_ascii()));
+                }
                 false => add(&mut texts, part.to_vec()),
             }
         }
@@ -114,7 +123,6 @@ fn add_encodings(texts: &mut Texts, value: &[u8]) {
         add(texts, ends.to_vec());
     }
     add_quoted(texts, value);
-    add_folded(texts, value);
     for encoding in [&BASE64, &BASE64URL] {
         add(texts, encoding.encode(value).into_bytes());
         add_wrapped(texts, encoding, value);
@@ -296,6 +304,66 @@ fn add_quoted(texts: &mut Texts, value: &[u8]) {
         add(texts, replaced(value, &[(from, to)]));
     }
     add(texts, replaced(value, &[("\\", "\\\\"), ("\"", "\\\""), ("$", "\\$"), ("`", "\\`")]));
+}
+
+/// Within strings of JSON, by the writers of JSON that are common.
+fn add_in_json(texts: &mut Texts, value: &[u8]) {
+    let mut levels = vec![Zeroizing::new(value.to_vec())];
+    for _ in 0..NESTED {
+        let mut next: Texts = levels.iter().flat_map(|text| in_json(text)).collect();
+        next.sort_unstable_by(|a, b| a[..].cmp(&b[..]));
+        next.dedup_by(|b, a| a[..] == b[..]);
+        if next == levels {
+            return;
+        }
+        next.iter().for_each(|text| add(texts, text.to_vec()));
+        levels = next;
+    }
+}
+
+/// `value` as it stands between the quotes of a JSON string, in the dialects of JSON.
+fn in_json(value: &[u8]) -> Texts {
+    let Ok(text) = std::str::from_utf8(value) else { return Texts::new() };
+    let quoted = Zeroizing::new(serde_json::to_string(text).expect("text is always a JSON string"));
+    let plain = quoted[1..quoted.len() - 1].as_bytes();
+    let slashes = [("/", "\\/")];
+    let go = [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")];
+    let gson = [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("=", "\\u003d"), ("'", "\\u0027")];
+    let dotnet = [("<", "\\u003C"), (">", "\\u003E"), ("&", "\\u0026"), ("'", "\\u0027"), ("+", "\\u002B")];
+    // .NET's own writer has no `\"`.
+    let quotes = Zeroizing::new(quoted[1..quoted.len() - 1].replace("\\\"", "\\u0022"));
+    let mut texts = Texts::new();
+    for (plain, dialect) in [
+        (plain, &[][..]),
+        (plain, &slashes),
+        (plain, &go),
+        (plain, &gson),
+        (plain, &dotnet),
+        (quotes.as_bytes(), &dotnet),
+    ] {
+        let once = Zeroizing::new(replaced(plain, dialect));
+        for upper in [false, true] {
+            texts.push(Zeroizing::new(ascii_only(&once, upper)));
+        }
+        texts.push(once);
+    }
+    texts
+}
+
+/// `\u00e9` for every character outside ASCII, as Python's json prints it.
+fn ascii_only(text: &[u8], upper: bool) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(text) else { return Vec::new() };
+    let mut out = Vec::with_capacity(text.len() * 2);
+    for character in text.chars() {
+        if character.is_ascii() {
+            out.push(character as u8);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            out.extend(if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") }.bytes());
+        }
+    }
+    out
 }
 
 fn replaced(value: &[u8], pairs: &[(&str, &str)]) -> Vec<u8> {
