@@ -4,7 +4,7 @@ use crate::config::{self, Config};
 use crate::error::{Code, Error, Result};
 use crate::ids::{self, CredentialId, OrgId, SlotId};
 use crate::model::suspicion::Detector;
-use crate::rotation::Drivers;
+use crate::rotation::{Drivers, drivers};
 use crate::secret::Secret;
 use crate::services::client::Outbound;
 use crate::services::wire::Wire;
@@ -43,7 +43,7 @@ pub struct App {
     /// What serves the pages where people enter values, in a process that has such a thing.
     pub pages: OnceLock<Arc<dyn Pages>>,
     /// What rotates values at services by itself.
-    pub drivers: OnceLock<Arc<Drivers>>,
+    pub drivers: Arc<Drivers>,
 }
 
 /// The pages as operations see them: a port, for what serves them stands above.
@@ -225,8 +225,10 @@ impl App {
         store.unlock(keys.clone());
         let catalogue = catalogue(&config);
         let servers = servers(&config, catalogue);
+        let outbound = outbound(&config);
         Self {
-            wire: Wire::new(outbound(&config)),
+            drivers: Arc::new(drivers::all(&config.file.rotation, catalogue, &outbound, clock.clone())),
+            wire: Wire::new(outbound),
             detector: Detector::new(move || catalogue.known_shapes().map(str::to_owned).collect()),
             config,
             store,
@@ -236,7 +238,6 @@ impl App {
             clock,
             changes: broadcast::channel(MOST_CHANGES).0,
             pages: OnceLock::new(),
-            drivers: OnceLock::new(),
         }
     }
 

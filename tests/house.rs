@@ -31,7 +31,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("oauth", &["model", "services"]),
     ("inject", &["services"]),
     ("wrap", &["model", "services"]),
-    ("rotation", &["model", "services", "store"]),
+    ("rotation", &["config", "model", "services", "store"]),
     ("app", &["config", "model", "rotation", "services", "store", "vault"]),
     (
         "ops",

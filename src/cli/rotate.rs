@@ -157,6 +157,12 @@ async fn lead(session: &Session, terminal: &Terminal, id: &str) -> Result<()> {
                 }
                 advance(Step::Verify, None).await?
             }
+            RotationStage::AwaitingValue
+                if found["next_step"] == "make"
+                    && terminal.agrees("Have its driver make the new value now?")? =>
+            {
+                advance(Step::Make, None).await?
+            }
             RotationStage::AwaitingValue => {
                 if !terminal.agrees("Do you have the new value?")? {
                     return stopped(terminal);

@@ -3,6 +3,7 @@
 //! No secret stands in a configuration, and each value knows where it came from.
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -100,6 +101,62 @@ pub struct File {
     pub notices: Notices,
     #[serde(skip_serializing_if = "Broker::is_empty")]
     pub broker: Broker,
+    #[serde(skip_serializing_if = "Rotation::is_empty")]
+    pub rotation: Rotation,
+}
+
+/// What makes, sets and revokes values at services by itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotation {
+    /// The services of the catalogue, by id, whose own interface may be called for it; none where nothing is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
+    /// What is said of one credential, by its id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub credential: BTreeMap<String, Rotated>,
+}
+
+/// What a driver needs to know of one credential, besides its own plain fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotated {
+    /// Where its database is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sslmode: Option<String>,
+    /// Two logins that take turns; with none, or one, the password changes in place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Id of the credential with whose rights it is changed; its own where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+    /// Parameters of the service's addresses, such as ids.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+    /// An own program and its fixed arguments, started without a shell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// How long it may take; 30 where nothing is said, 300 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_seconds: Option<u32>,
+    /// The program makes values itself (`create`), instead of being told ours (`set`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_creates: Option<bool>,
+    /// Old and new work side by side, with this program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<bool>,
+}
+
+impl Rotation {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Tests of credentials that nobody asks for; off where nothing is said.

@@ -28,7 +28,7 @@ pub struct CanaryAlert {
     /// What the client says it is.
     pub client: String,
     pub consumer: String,
-    /// `process`, `broker` or `test`.
+    /// `process`, `broker`, `test` or `rotation`.
     pub how: String,
     /// The program, or the host.
     pub place: String,

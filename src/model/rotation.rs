@@ -260,6 +260,15 @@ impl Rotation {
         Ok(r)
     }
 
+    /// Its service surely does not know the value that was staged: as before there was one.
+    pub fn unset(self, trouble: String, now: Millis) -> Result<Self> {
+        let mut r = self.from(&[RotationStage::Staged], "without a value again")?;
+        r = r.to(RotationStage::AwaitingValue, now);
+        (r.new_version, r.finding, r.trouble) = (None, Finding::Untested, trouble);
+        r.due_at = Some(now.plus_ms(PENDING_LIFE_MS));
+        Ok(r)
+    }
+
     /// What a test of the new value said; `trouble` in our words where it is no plain yes.
     pub fn tested(self, finding: Finding, trouble: String, now: Millis) -> Result<Self> {
         use RotationStage as S;
@@ -346,11 +355,6 @@ impl Rotation {
             && self.way != Way::Reconnect
             && self.new_version == Some(version)
             && self.due_at.is_some_and(|until| now < until)
-    }
-
-    /// Whether its unserved value may be the only one that the service takes: then nothing destroys it but another one.
-    pub fn may_hold_the_only_value(&self) -> bool {
-        self.way == Way::ShortGap && self.finding != Finding::Refused
     }
 
     /// The step that comes next, if there is one.

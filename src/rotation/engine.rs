@@ -3,7 +3,7 @@
 //! At any time exactly one version is current. Nothing here makes a value or reads one.
 use crate::error::{Code, Error, Result};
 use crate::model::credential::{Credential, Stage, Version};
-use crate::model::rotation::{Finding, Rotation, Way};
+use crate::model::rotation::{CallState, Finding, Rotation, Way};
 use crate::store::{Reader, Writer};
 
 /// The row of a version that a rotation names; its key is there still.
@@ -79,12 +79,35 @@ pub fn discard_unserved(tx: &mut Writer<'_>, c: &Credential, r: &Rotation, kept:
         .filter_map(|one| one.new_version)
         .collect();
     let is_refused = |v: &Version| r.finding == Finding::Refused && r.new_version == Some(v.number);
+    let unsure = told_unsurely(tx, c)?;
     discard(tx, c, |v| {
         Some(v.number) != kept
             && match r.way {
-                Way::ShortGap => is_refused(v),
+                Way::ShortGap => is_refused(v) && !unsure.contains(&v.number),
                 Way::Overlap | Way::Reconnect => is_refused(v) || !served.contains(&v.number),
             }
+    })
+}
+
+/// Versions that the service was told, and nobody knows whether it heard: what it refuses now it may take later.
+fn told_unsurely(tx: &Reader<'_>, c: &Credential) -> Result<Vec<i64>> {
+    let mut versions = Vec::new();
+    for one in tx.rotations_of(&c.org_id, &c.id)? {
+        let calls = tx.rotation_calls(&one.id)?.into_iter();
+        let unsure = calls.filter(|call| {
+            call.call == "set" && matches!(call.state, CallState::Started | CallState::Unsure)
+        });
+        versions.extend(unsure.filter_map(|call| call.version));
+    }
+    Ok(versions)
+}
+
+/// Whether the unserved value of `r` may be the only one that the service takes: then nothing destroys it but another one.
+pub fn may_hold_the_only_value(tx: &Reader<'_>, c: &Credential, r: &Rotation) -> Result<bool> {
+    Ok(match (r.way, r.finding, r.new_version) {
+        (Way::ShortGap, Finding::Refused, Some(new)) => told_unsurely(tx, c)?.contains(&new),
+        (Way::ShortGap, ..) => true,
+        (Way::Overlap | Way::Reconnect, ..) => false,
     })
 }
 

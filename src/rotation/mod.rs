@@ -2,6 +2,7 @@
 //!
 //! It decides nothing: what may happen is `model::rotation`'s, who may ask for it `ops`'.
 pub mod driver;
+pub mod drivers;
 pub mod engine;
 
-pub use driver::{Call, Driver, Drivers, Ended, Fields, Made, Makes, Tested};
+pub use driver::{Call, Created, Driver, Drivers, Ended, Fields, Made, Makes, Tested, has_secret};

@@ -19,6 +19,7 @@ mod rules;
 mod server_manifest;
 pub mod servers;
 pub mod service;
+pub mod sql;
 pub mod upstream;
 pub mod wire;
 

@@ -4,7 +4,7 @@ use super::link::Value;
 use super::{Reader, Writer};
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};
-use crate::ids::{CampaignId, ConsumerId, CredentialId, OrgId, RotationId, UserId};
+use crate::ids::{CallId, CampaignId, ConsumerId, CredentialId, OrgId, RotationId, UserId};
 use crate::model::credential::{Credential, Stage, Version};
 use crate::model::rotation::{
     Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy, RotationStage,
@@ -115,6 +115,10 @@ impl Reader<'_> {
     /// Oldest first.
     pub fn rotation_calls(&self, rotation: &RotationId) -> Result<Vec<RotationCall>> {
         self.select("WHERE rotation_id = $1 ORDER BY started_at, id", &[text(rotation.as_str())])
+    }
+
+    pub fn find_rotation_call(&self, id: &CallId) -> Result<Option<RotationCall>> {
+        self.find(&[id.as_str()])
     }
 
     /// Calls to services whose end nobody wrote down.

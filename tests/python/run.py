@@ -138,7 +138,7 @@ async def tools(d: Driven) -> None:
     check(d.era, "tools/list has every tool", {t.name for t in listed} == TOOLS, [t.name for t in listed])
     told = all(t.title and t.description and t.output_schema and t.annotations for t in listed)
     check(d.era, "every tool has title, description, output schema and hints", told)
-    size = sum(len(t.name) + len(t.description or "") + len(json.dumps(t.input_schema)) for t in listed)
+    size = sum(len(t.name) + len(t.description or "") + len(json.dumps(t.input_schema, separators=(",", ":"))) for t in listed)
     check(d.era, f"names, texts and input schemas are {size} bytes", size < 24_000)
 
 

@@ -38,7 +38,7 @@ pub struct Alarm {
 
 /// Looks whether what is about to be used is a canary, and writes the alert and its event where it is.
 ///
-/// `how`: `process`, `broker` or `test`; `place`: the program or the host. Called by whatever records a use, in its
+/// `how`: `process`, `broker`, `test` or `rotation`; `place`: the program or the host. Called by whatever records a use, in its
 /// transaction; a search for leaks is no use. Notices of a new alert are put on their way as `file` says.
 pub fn watch(
     tx: &mut Writer<'_>,

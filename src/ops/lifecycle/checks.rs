@@ -15,7 +15,7 @@ pub fn configuration(config: &Config) -> Check {
         "configuration",
         format!(
             "folders ({}), identity ({}), key command ({}), own catalogue ({}), broker {} requests a minute ({}), tests every {} hours \
-             ({}), tests on entry {} ({}), notices ({}); file {}",
+             ({}), tests on entry {} ({}), notices ({}), rotation by {} services and {} programs ({}); file {}",
             config.places.origin,
             from_file(!file.identity.user.is_empty()),
             from_file(!file.key.command.is_empty()),
@@ -27,6 +27,9 @@ pub fn configuration(config: &Config) -> Check {
             if file.tests.on_entry { "on" } else { "off" },
             from_file(file.tests.on_entry),
             from_file(!file.notices.is_empty()),
+            file.rotation.services.len(),
+            file.rotation.credential.values().filter(|said| !said.command.is_empty()).count(),
+            from_file(file.rotation != Default::default()),
             config.places.file().display()
         ),
     )

@@ -8,6 +8,7 @@ use crate::model::rotation::{RotationStage, Way};
 use crate::model::text::Reason;
 use crate::ops::reach::Need;
 use crate::ops::{Effect, Operation, Permission, Toolset};
+use crate::rotation::engine;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -42,7 +43,7 @@ impl Operation for AbortRotation {
                 }
                 r.owner = asking.user.clone();
                 let is_served = is_past_promotion(r.stage);
-                let keeps = !is_served && r.may_hold_the_only_value() && r.new_version.is_some();
+                let keeps = !is_served && r.new_version.is_some() && engine::may_hold_the_only_value(tx, &c, &r)?;
                 let was = r.stage;
                 let r = match (r.way, is_served) {
                     // The new tokens are the only ones there are.

@@ -1,6 +1,6 @@
 //! `advance_rotation`: the next step of a rotation, or a named one. Whoever manages the credential goes on with it.
 use super::view::{Guide, RotationAnswer};
-use super::{ADVANCE, calls, event, evidence, go_back, reach_rotation, revoke, start, verify};
+use super::{ADVANCE, event, evidence, go_back, make, reach_rotation, revoke, start, verify};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;
@@ -46,14 +46,8 @@ impl AdvanceRotation {
             Error::new(Code::WrongStage, format!("the rotation of {} is {}", c.label(), r.stage))
                 .next(guide.next(&c, &r))
         };
-        let next = r.next_step().ok_or_else(ended)?;
-        let step = match self.step {
-            Some(step) => step,
-            None if next == Step::Enter && r.stage == RotationStage::AwaitingValue && guide.makes(&c) => {
-                Step::Make
-            }
-            None => next,
-        };
+        let next = guide.next_step(&c, &r).ok_or_else(ended)?;
+        let step = self.step.unwrap_or(next);
         Ok(Meant { r, c, step, found })
     }
 
@@ -62,7 +56,13 @@ impl AdvanceRotation {
     }
 
     /// What a person must agree to before it, as things stand.
-    fn needs(&self, tx: &Reader<'_>, guide: &Guide, caller: &Caller, meant: &Meant) -> Result<Confirm> {
+    pub(super) fn needs(
+        &self,
+        tx: &Reader<'_>,
+        guide: &Guide,
+        caller: &Caller,
+        meant: &Meant,
+    ) -> Result<Confirm> {
         let Meant { r, c, step, .. } = meant;
         let question = |what: &str, mut impact: Vec<String>| -> Result<Question> {
             // What changes with each use would be another question when it is answered.
@@ -87,6 +87,13 @@ impl AdvanceRotation {
                     vec![found, "what uses it gets the new one from then on; the old one is kept".into()],
                 )?)
             }
+            Step::Make if guide.makes(c) && guide.ends_old_at_once(c, r) && r.way != Way::Reconnect => {
+                let mut impact = vec![
+                    "the old one stops working there at that moment, and what uses it fails until it has the new one".into(),
+                ];
+                impact.extend(guide.untried(c).map(str::to_owned));
+                Confirm::Person(question("have the value replaced at its service:", impact)?)
+            }
             Step::Confirm if r.stage == RotationStage::Promoted => {
                 let all = evidence::gather(tx, c, r)?;
                 match evidence::is_confirmed(&all, r) {
@@ -99,10 +106,12 @@ impl AdvanceRotation {
                 }
             }
             Step::RevokeOld if r.stage == RotationStage::Confirmed => match revoke::how(guide, c, r, self) {
-                revoke::How::Driver => Confirm::Person(question(
-                    "end the old value at its service:",
-                    vec!["the service is asked to revoke the old one; there is no way back after that".into()],
-                )?),
+                revoke::How::Driver => {
+                    let what = "the service is asked to revoke the old one; there is no way back after that";
+                    let mut impact = vec![what.to_owned()];
+                    impact.extend(guide.untried(c).map(str::to_owned));
+                    Confirm::Person(question("end the old value at its service:", impact)?)
+                }
                 revoke::How::Word => Confirm::Person(question(
                     "take the old value as ended for",
                     vec!["nothing could test that it is dead; its key here is destroyed when the rotation is closed".into()],
@@ -172,7 +181,7 @@ impl Operation for AdvanceRotation {
             })
             .await?;
         match (step, how) {
-            (Step::Make, _) => calls::make(app, caller, self).await,
+            (Step::Make, _) => make::make(app, caller, self).await,
             (Step::Verify, _) => verify::verify(app, caller, self).await,
             (Step::RevokeOld, revoke::How::Driver) => revoke::by_driver(app, caller, self).await,
             (Step::RevokeOld, revoke::How::Test) => revoke::by_test(app, caller, self).await,

@@ -2,18 +2,19 @@
 //!
 //! A call whose outcome is missing may have happened. It is never made again by itself: a person looks first.
 use super::advance::AdvanceRotation;
-use super::view::{Guide, RotationAnswer};
-use super::{ADVANCE, event};
+use super::event;
+use super::view::Guide;
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::ids::CallId;
 use crate::model::access::Caller;
 use crate::model::credential::{Credential, Version};
 use crate::model::event::{Event, Outcome};
-use crate::model::rotation::{CallState, Finding, Rotation, RotationCall, RotationStage, Way};
+use crate::model::rotation::{CallState, Finding, Rotation, RotationCall, Way};
+use crate::ops::canary;
 use crate::ops::credential::probe::{Verdict, is_asked, probe};
-use crate::ops::credential::value::{open_fields, store_made};
-use crate::rotation::{Call, Driver, Ended, Fields, Makes, engine};
+use crate::ops::credential::value::open_fields;
+use crate::rotation::{Driver, Fields, engine, has_secret};
 use crate::store::{Reader, Writer};
 use std::sync::Arc;
 
@@ -50,11 +51,17 @@ pub(super) async fn test(
             message: probed.message,
         });
     };
-    let call = intend(app, caller, (r, c), &*driver, "test", Some(version.number)).await?;
-    let fields = open(app, c, version).await?;
-    let tested = driver.test(c, &fields).await;
+    let call = intend(app, caller, (r, c), &*driver, version).await?;
+    let tested = match open(app, c, version).await {
+        Ok(fields) => driver.test(c, &fields).await.map_err(|e| told(e, &[(c, &fields)])),
+        Err(e) => {
+            // Nobody was asked.
+            conclude(app, caller, c, r, call, CallState::Failed, "").await?;
+            return Err(e);
+        }
+    };
     let state = if tested.is_ok() { CallState::Done } else { CallState::Failed };
-    conclude(app, caller, c, r, call, state).await?;
+    conclude(app, caller, c, r, call, state, "").await?;
     Ok(match tested {
         Ok(found) => Asked {
             finding: found.finding,
@@ -71,25 +78,28 @@ pub(super) async fn test(
     })
 }
 
-/// Writes the intent of one call down. A value that it is about is in use from then on, so the use is recorded with it.
+/// Writes the intent of a test down, and with it that its value is used.
 async fn intend(
     app: &App,
     caller: &Caller,
     (r, c): (&Rotation, &Credential),
     driver: &dyn Driver,
-    call: &'static str,
-    version: Option<i64>,
+    version: &Version,
 ) -> Result<RotationCall> {
     let plain = Caller { idempotency: None, approval: None, ..caller.clone() };
-    let (r, c, driver, by) = (r.clone(), c.clone(), driver.name(), caller.clone());
-    app.store
+    let (r, c, driver, by, version) = (r.clone(), c.clone(), driver.name(), caller.clone(), version.clone());
+    let file = app.config.file.clone();
+    let (row, alarm) = app
+        .store
         .write(&plain, move |tx| {
-            let row = begin(tx, &by, &r, driver, call, version)?;
-            let mut event = intent(&c, &r, driver, call);
-            event.object.version = version.or(event.object.version);
-            tx.record_step(event, row)
+            let alarm = canary::watch(tx, &by, &c, ("rotation", driver), &file)?;
+            let row = begin(tx, &by, &r, driver, "test", Some(version.number))?;
+            let event = used(&c, &version, &r, driver, "test");
+            tx.record_step(event, (row, alarm))
         })
-        .await
+        .await?;
+    alarm.iter().for_each(|alarm| canary::alert(app, alarm));
+    Ok(row)
 }
 
 fn begin(
@@ -117,18 +127,29 @@ fn begin(
     Ok(row)
 }
 
-fn intent(c: &Credential, r: &Rotation, driver: &str, call: &str) -> Event {
+/// The event of a value's use in a call, written before the value is opened.
+pub(super) fn used(c: &Credential, version: &Version, r: &Rotation, driver: &str, call: &str) -> Event {
     let event = Event::of("use").on(c).ended(Outcome::Started, "").with("rotation", r.id.0.clone());
-    event.with("operation", format!("rotation {call}")).with("driver", driver)
+    let mut event = event.with("operation", format!("rotation {call}")).with("driver", driver);
+    event.object.version = Some(version.number);
+    event
 }
 
-fn end(tx: &mut Writer<'_>, mut call: RotationCall, state: CallState) -> Result<()> {
-    call.state = state;
-    call.ended_at = Some(tx.now());
-    tx.save(&mut call)
+/// Ends a call as it is by now. Says whether that is news: a test of its value may have told meanwhile that it arrived, which is
+/// more than not to know, and with a credential that was purged it is gone.
+pub(super) fn end(tx: &mut Writer<'_>, call: &RotationCall, state: CallState) -> Result<bool> {
+    let Some(mut now) = tx.find_rotation_call(&call.id)? else { return Ok(false) };
+    if now.state == CallState::Done && state == CallState::Unsure {
+        return Ok(false);
+    }
+    now.version = call.version.or(now.version);
+    now.state = state;
+    now.ended_at = Some(tx.now());
+    tx.save(&mut now)?;
+    Ok(true)
 }
 
-/// Writes the outcome of a call down.
+/// Writes the outcome of a call down, and `trouble` where there is any.
 pub(super) async fn conclude(
     app: &App,
     caller: &Caller,
@@ -136,6 +157,7 @@ pub(super) async fn conclude(
     r: &Rotation,
     call: RotationCall,
     state: CallState,
+    trouble: &str,
 ) -> Result<()> {
     let plain = Caller { idempotency: None, approval: None, ..caller.clone() };
     let outcome = if state == CallState::Done { Outcome::Ok } else { Outcome::Failed };
@@ -143,12 +165,26 @@ pub(super) async fn conclude(
         .ended(outcome, "")
         .with("call", call.call.clone())
         .with("ended", state.to_string());
+    let (r, trouble) = (r.clone(), trouble.to_owned());
     app.store
         .write(&plain, move |tx| {
-            end(tx, call, state)?;
+            if end(tx, &call, state)? && !trouble.is_empty() {
+                let mut r = tx.rotation(&r.org_id, r.id.as_str())?;
+                r.trouble = trouble;
+                tx.save(&mut r)?;
+            }
             tx.record_step(event, ())
         })
         .await
+}
+
+/// What a driver says went wrong, in its own words; without them where one of the opened values is in them.
+pub(super) fn told(e: Error, opened: &[(&Credential, &Fields)]) -> Error {
+    let shown = format!("{} {}", e.message(), e.next_step());
+    match opened.iter().any(|(c, fields)| has_secret(c, fields, &shown)) {
+        true => Error::new(e.code, "what its driver said has a value in it, and is not shown"),
+        false => e,
+    }
 }
 
 /// Opens a version for a call whose intent is on record.
@@ -179,120 +215,24 @@ pub(super) fn expect_known(tx: &Reader<'_>, r: &Rotation, call: &str) -> Result<
     }
 }
 
-/// Has the new value made, where a driver can.
-pub(super) async fn make(app: &App, caller: &Caller, input: AdvanceRotation) -> Result<RotationAnswer> {
-    let (asked, asking, guide) = (input.clone(), caller.clone(), Guide::of(app));
-    let (r, c, old) = app
-        .store
-        .read(move |tx| {
-            let meant = asked.meant(tx, &guide, &asking)?;
-            if meant.r.stage != RotationStage::AwaitingValue || meant.r.way == Way::Reconnect {
-                return Err(Error::new(
-                    Code::WrongStage,
-                    format!("the rotation of {} is {}", meant.c.label(), meant.r.stage),
-                )
-                .next(guide.next(&meant.c, &meant.r)));
-            }
-            let old = tx.current_version(&meant.c)?;
-            let old =
-                old.ok_or_else(|| Error::new(Code::ValueMissing, format!("{} has no value", meant.c.name)))?;
-            Ok((meant.r, meant.c, old))
-        })
-        .await?;
-    let driver = Guide::of(app).driver(&c).filter(|driver| driver.makes() != Makes::Nobody);
-    let driver = driver.ok_or_else(|| {
-        Error::new(Code::InvalidInput, format!("nothing makes new values of {} by itself", c.label()))
-            .next(Guide::of(app).next(&c, &r))
-    })?;
-    match driver.makes() {
-        Makes::Us => by_us(app, caller, input, (r, c, old), driver).await,
-        _ => by_service(app, caller, input, (r, c, old), driver).await,
-    }
-}
-
-/// The service makes it, and says it once: until our commit nobody else has it, which the open intent tells.
-async fn by_service(
-    app: &App,
-    caller: &Caller,
-    input: AdvanceRotation,
-    (r, c, old): (Rotation, Credential, Version),
-    driver: Arc<dyn Driver>,
-) -> Result<RotationAnswer> {
-    let call = claim(app, caller, &input, (&r, &c), &*driver, ("create", None)).await?;
-    let fields = open(app, &c, &old).await?;
-    let made = match driver.create(Call { credential: &c, old: &fields, new: None }).await {
-        Ok(made) => made,
-        Err(e) => {
-            conclude(app, caller, &c, &r, call, CallState::Failed).await?;
-            return Err(e);
-        }
-    };
-    stage(
-        app,
-        caller,
-        &r,
-        made.fields,
-        Some(call),
-        "the service made the new one, and it is kept beside the old one",
-    )
-    .await
-}
-
-/// We make it: sealed before the service hears of it, so that no crash loses it.
-async fn by_us(
-    app: &App,
-    caller: &Caller,
-    input: AdvanceRotation,
-    (r, c, old): (Rotation, Credential, Version),
-    driver: Arc<dyn Driver>,
-) -> Result<RotationAnswer> {
-    let call = claim(app, caller, &input, (&r, &c), &*driver, ("set", None)).await?;
-    let fields = open(app, &c, &old).await?;
-    let made = driver.invent(Call { credential: &c, old: &fields, new: None })?.fields;
-    let copy: Fields = made
-        .iter()
-        .map(|(name, value)| (name.clone(), value.expose(crate::secret::SecretBytes::copied)))
-        .collect();
-    let plain = Caller { idempotency: None, ..caller.clone() };
-    let answer = stage(
-        app,
-        &plain,
-        &r,
-        copy,
-        None,
-        "the new one is kept beside the old one, and its service knows it",
-    )
-    .await?;
-    let state = match driver.set(Call { credential: &c, old: &fields, new: Some(&made) }).await {
-        Ok(Ended::Confirmed) => CallState::Done,
-        Ok(Ended::Refused) => CallState::Failed,
-        // It may have taken it: the test of the new one tells.
-        Ok(Ended::Unsure) => CallState::Unsure,
-        Err(_) => CallState::Failed,
-    };
-    conclude(app, caller, &c, &r, call, state).await?;
-    match state {
-        CallState::Failed => Err(Error::new(
-            Code::Unreachable,
-            format!("the service did not take the new value of {}", c.label()),
-        )
-        .next("The old one is served as before. Call advance_rotation with step verify, or abort_rotation.")),
-        _ => Ok(answer),
-    }
-}
-
-/// The intent of a call that changes something there: one of several callers gets it.
-pub(super) async fn claim(
+/// The intent of a call that changes something there, written down last before it: one of several callers gets it.
+///
+/// `first` is done in the same transaction, and says which version the call is about.
+pub(super) async fn claim<F>(
     app: &App,
     caller: &Caller,
     input: &AdvanceRotation,
     (r, c): (&Rotation, &Credential),
-    driver: &dyn Driver,
-    (call, version): (&'static str, Option<i64>),
-) -> Result<RotationCall> {
+    driver: &Arc<dyn Driver>,
+    call: &'static str,
+    first: F,
+) -> Result<RotationCall>
+where
+    F: FnOnce(&mut Writer<'_>, &Guide, Rotation) -> Result<(Rotation, Option<i64>)> + Send + 'static,
+{
     let plain = Caller { idempotency: None, ..caller.clone() };
     let (asking, input, guide, revision) = (caller.clone(), input.clone(), Guide::of(app), r.revision);
-    let (name, c) = (driver.name(), c.clone());
+    let (name, c, has_gap) = (driver.name(), c.clone(), driver.overlaps(c) == Some(false));
     app.store
         .write(&plain, move |tx| {
             let mut meant = input.meant(tx, &guide, &asking)?;
@@ -301,47 +241,37 @@ pub(super) async fn claim(
             }
             expect_known(tx, &meant.r, call)?;
             meant.r.owner = asking.user.clone();
-            tx.save(&mut meant.r)?;
-            let row = begin(tx, &asking, &meant.r, name, call, version)?;
-            let mut event = intent(&c, &meant.r, name, call);
+            if has_gap && meant.r.way == Way::Overlap {
+                // It was planned when the driver was another, or set up otherwise.
+                meant.r.way = Way::ShortGap;
+            }
+            let (mut r, version) = first(tx, &guide, meant.r)?;
+            tx.save(&mut r)?;
+            let row = begin(tx, &asking, &r, name, call, version)?;
+            let mut event = event("rotation_call", &c, &r)
+                .ended(Outcome::Started, "")
+                .with("call", call)
+                .with("driver", name);
             event.object.version = version.or(event.object.version);
             tx.record_step(event, row)
         })
         .await
 }
 
-/// Seals what was made as the new value, with the end of the call that made it. It is kept even where somebody has ended the
-/// rotation meanwhile: the service may take no other any more.
-async fn stage(
-    app: &App,
-    caller: &Caller,
-    r: &Rotation,
-    made: Fields,
-    call: Option<RotationCall>,
-    done: &'static str,
-) -> Result<RotationAnswer> {
-    let (asking, guide, keys, id) = (caller.clone(), Guide::of(app), app.keys.clone(), r.id.clone());
-    app.store
-        .write(caller, move |tx| {
-            let r = tx.rotation(&asking.org, id.as_str())?;
-            let c = tx.find_credential(&asking.org, &r.credential_id)?.ok_or_else(|| {
-                Error::new(Code::CredentialNotFound, "the credential was purged while its new value was made")
-            })?;
-            let version = store_made(tx, &keys.vault(), guide.catalogue, &asking, &c, &made)?;
-            let (r, done) = match r.takes_value() {
-                true => (super::stage_value(tx, &asking, &c, r, version)?, done),
-                false => (r, "the rotation was ended meanwhile; the new one is kept, unserved, for the next"),
-            };
-            if let Some(mut call) = call {
-                call.version = Some(version);
-                end(tx, call, CallState::Done)?;
-            }
-            let mut event = event(ADVANCE, &c, &r).with("step", "make");
-            event.object.version = Some(version);
-            let output = guide.answer(tx, &c, &r, done)?;
-            tx.record(event, output)
-        })
-        .await
+/// Ends calls that told the service this version: it takes it, so they arrived.
+pub(super) fn arrived(tx: &mut Writer<'_>, r: &Rotation, version: i64) -> Result<()> {
+    for call in tx.rotation_calls(&r.id)? {
+        let is_open = matches!(call.state, CallState::Started | CallState::Unsure);
+        if is_open && call.call == "set" && call.version == Some(version) {
+            end(tx, &call, CallState::Done)?;
+        }
+    }
+    Ok(())
+}
+
+/// The version in use, which there must be.
+pub(super) fn old_in_use(tx: &Reader<'_>, c: &Credential) -> Result<Version> {
+    tx.current_version(c)?.ok_or_else(|| Error::new(Code::ValueMissing, format!("{} has no value", c.name)))
 }
 
 /// The version that is to end at the service, if it is kept here.

@@ -187,7 +187,7 @@ fn plan_all(
             left_out += 1;
             continue;
         }
-        match plan(tx, guide.catalogue, caller, &taken.credential, (campaign.id.0.clone(), campaign.size)) {
+        match plan(tx, guide, caller, &taken.credential, (campaign.id.0.clone(), campaign.size)) {
             Ok(r) => {
                 tx.note(
                     event("start_rotation", &taken.credential, &r).with("campaign", campaign.id.0.clone()),

@@ -68,7 +68,7 @@ fn move_on(tx: &mut Writer<'_>, before: &Rotation) -> Result<crate::store::Recor
     let (now, over) = (tx.now(), is_over(tx, &r));
     let (mut r, what): (Rotation, &str) = match r.stage {
         S::AwaitingValue => (r.shelved(now)?, "nobody entered a value"),
-        S::Staged | S::Verified if r.may_hold_the_only_value() => {
+        S::Staged | S::Verified if engine::may_hold_the_only_value(tx, &c, &r)? => {
             let trouble = "nobody went on with it; its value is kept, for it may be the only one that the service takes";
             (rest(r, trouble), "nobody went on with it")
         }

@@ -112,7 +112,7 @@ fn detail(tx: &Reader<'_>, guide: &Guide, caller: &Caller, wanted: &str) -> Resu
         unknown_calls,
         pages,
         log: log(tx, &mut names, &r)?,
-        next_step: r.next_step(),
+        next_step: guide.next_step(c, &r),
         next,
     })
 }
@@ -135,7 +135,7 @@ fn log(tx: &Reader<'_>, names: &mut Names<'_, '_>, r: &Rotation) -> Result<Vec<S
         let of = |name: &str| details[name].as_str().map_or(String::new(), |word| format!(" {word}"));
         let did = match e.operation.as_str() {
             "use" => of("operation"),
-            operation => format!("{operation}{}{}{}", of("step"), of("signal"), of("finding")),
+            operation => format!("{operation}{}{}{}{}", of("step"), of("call"), of("signal"), of("finding")),
         };
         lines.push(format!("{} {} {}: {}", e.at, names.user(&e.user)?, did.trim(), e.outcome));
         if lines.len() == EVENTS {

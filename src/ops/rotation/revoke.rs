@@ -2,6 +2,7 @@
 //! by a person's word where nothing can test it.
 use super::advance::AdvanceRotation;
 use super::calls::{self, conclude, old_version};
+use super::lend::lend;
 use super::view::{Guide, RotationAnswer};
 use super::{ADVANCE, event};
 use crate::app::App;
@@ -10,8 +11,8 @@ use crate::model::access::Caller;
 use crate::model::credential::{Credential, Version};
 use crate::model::event::Outcome;
 use crate::model::rotation::{CallState, Finding, Rotation, RotationStage, Way};
-use crate::rotation::{Call, Ended};
-use crate::store::Reader;
+use crate::rotation::Ended;
+use crate::store::{Reader, Writer};
 
 /// How the old one is found to be dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,26 +77,54 @@ pub(super) async fn by_driver(app: &App, caller: &Caller, input: AdvanceRotation
         )
         .next(format!("Call advance_rotation with rotation {} and step roll_back, or verify.", r.id)));
     }
-    let call = calls::claim(app, caller, &input, (&r, &c), &*driver, ("revoke", Some(old.number))).await?;
-    let (old_fields, new_fields) = (calls::open(app, &c, &old).await?, calls::open(app, &c, &new).await?);
-    let ended = driver.revoke(Call { credential: &c, old: &old_fields, new: Some(&new_fields) }).await;
+    let lent = lend(app, caller, (&r, &c), &*driver, "revoke", (&old, Some(&new))).await?;
+    let number = old.number;
+    let about = move |_: &mut Writer<'_>, _: &Guide, r: Rotation| Ok((r, Some(number)));
+    let call = calls::claim(app, caller, &input, (&r, &c), &driver, "revoke", about).await?;
+    let ended = driver.revoke(lent.call(&c, None)).await;
     let (state, finding, trouble) = match ended {
-        Ok(Ended::Confirmed) => (CallState::Done, Finding::Refused, ""),
-        Ok(Ended::Refused) => (CallState::Failed, Finding::Valid, "the service refused to end the old one"),
-        Ok(Ended::Unsure) => {
-            (CallState::Unsure, Finding::CouldNotCheck, "whether the service ended the old one is not known")
+        Ok(Ended::Confirmed) => (CallState::Done, Finding::Refused, String::new()),
+        Ok(Ended::Refused) => {
+            (CallState::Failed, Finding::Valid, "the service refused to end the old one".to_owned())
         }
-        Err(_) => (CallState::Failed, Finding::Valid, "the service could not be asked to end the old one"),
+        Ok(Ended::Unsure) => (
+            CallState::Unsure,
+            Finding::CouldNotCheck,
+            "whether the service ended the old one is not known".to_owned(),
+        ),
+        Err(e) => {
+            let e = lent.told(&c, None, e);
+            (CallState::Failed, Finding::Valid, format!("the old one was not ended: {}", e.message()))
+        }
     };
-    conclude(app, caller, &c, &r, call, state).await?;
-    settle(app, caller, input, finding, trouble.to_owned(), "driver").await
+    conclude(app, caller, &c, &r, call, state, "").await?;
+    // What was done stays done, whatever became of the yes to it.
+    settle(app, &Caller { approval: None, ..caller.clone() }, input, finding, trouble, "driver").await
+}
+
+fn neither(c: &Credential, r: &Rotation) -> Error {
+    Error::new(
+        Code::WrongStage,
+        format!(
+            "the service takes neither the old value of {} nor the new one: nothing of it is given up",
+            c.label()
+        ),
+    )
+    .next(format!("Call abort_rotation with {}: every value that is kept can be tried again.", r.id))
 }
 
 /// Tests whether the old one is dead.
 pub(super) async fn by_test(app: &App, caller: &Caller, input: AdvanceRotation) -> Result<RotationAnswer> {
     let (asked, asking, guide) = (input.clone(), caller.clone(), Guide::of(app));
-    let (r, c, old, _) = app.store.read(move |tx| find(tx, &guide, &asking, &asked)).await?;
+    let (r, c, old, new) = app.store.read(move |tx| find(tx, &guide, &asking, &asked)).await?;
     let found = calls::test(app, caller, &r, &c, &old).await?;
+    if found.finding == Finding::Refused {
+        // There is no way back from here, and another value that waits would end with it.
+        let now = calls::test(app, caller, &r, &c, &new).await?;
+        if now.finding == Finding::Refused {
+            return Err(neither(&c, &r));
+        }
+    }
     let trouble = match found.finding {
         Finding::Refused => String::new(),
         Finding::Valid | Finding::Limited => {

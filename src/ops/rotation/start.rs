@@ -14,7 +14,6 @@ use crate::ops::entry::Offer;
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::rotation::engine;
-use crate::services::Catalogue;
 use crate::store::Writer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,13 +66,15 @@ pub(super) fn entered(answer: &Value) -> Option<(EntryPurpose, String)> {
     Some((purpose, rotation.get("credential_id")?.as_str()?.to_owned()))
 }
 
-/// What the service of `c` allows. Where that is not known it goes as if old and new could not work side by side.
-fn way(catalogue: &Catalogue, c: &Credential) -> Way {
+/// What its driver says, else what the service of `c` allows. Where that is not known it goes as if old and new could not work
+/// side by side.
+fn way(guide: &Guide, c: &Credential) -> Way {
     if c.source == Source::OAuth {
         return Way::Reconnect;
     }
-    let service = if c.service.is_empty() { None } else { catalogue.find_service(&c.service) };
-    match service.is_some_and(|service| service.rotation.overlap_possible) {
+    let by_driver = guide.driver(c).and_then(|driver| driver.overlaps(c));
+    let service = if c.service.is_empty() { None } else { guide.catalogue.find_service(&c.service) };
+    match by_driver.unwrap_or_else(|| service.is_some_and(|service| service.rotation.overlap_possible)) {
         true => Way::Overlap,
         false => Way::ShortGap,
     }
@@ -82,7 +83,7 @@ fn way(catalogue: &Catalogue, c: &Credential) -> Way {
 /// Inserts a plan for `c`. Fails with `rotation_open` where one is under way, `value_missing` where there is nothing to rotate.
 pub(super) fn plan(
     tx: &mut Writer<'_>,
-    catalogue: &Catalogue,
+    guide: &Guide,
     caller: &Caller,
     c: &Credential,
     (campaign, rank): (String, i64),
@@ -108,7 +109,7 @@ pub(super) fn plan(
         credential_id: c.id.clone(),
         campaign,
         rank,
-        way: way(catalogue, c),
+        way: way(guide, c),
         stage: RotationStage::Planned,
         is_open: true,
         old_version: c.current_version,
@@ -188,7 +189,7 @@ impl Operation for StartRotation {
                 let who = tx.standing(&asking)?;
                 let wanted = self.credential.as_deref().unwrap_or_default();
                 let c = reach::credential(tx, &asking, &who, wanted, Need::Manage)?.credential;
-                let r = plan(tx, guide.catalogue, &asking, &c, (String::new(), 0))?;
+                let r = plan(tx, &guide, &asking, &c, (String::new(), 0))?;
                 let r = begin(tx, &asking, &c, r)?;
                 let mut names = Names::knowing(tx, &asking.org, &who);
                 let output = Started {

@@ -150,6 +150,9 @@ async fn settle(
                 let output = guide.answer(tx, &c, &r, done)?;
                 return tx.record(event, output);
             }
+            if let (true, Some(version)) = (is_good, meant.r.new_version) {
+                calls::arrived(tx, &meant.r, version)?;
+            }
             let mut r = match is_served {
                 true => Rotation { finding: compared.finding, trouble: compared.trouble, ..meant.r },
                 false => meant.r.tested(compared.finding, compared.trouble, tx.now())?,

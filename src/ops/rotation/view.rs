@@ -3,7 +3,7 @@ use crate::app::App;
 use crate::clock::Millis;
 use crate::error::Result;
 use crate::model::credential::{Credential, Scope};
-use crate::model::rotation::{Finding, Rotation, RotationStage, Way};
+use crate::model::rotation::{Finding, Rotation, RotationStage, Step, Way};
 use crate::ops::credential::view::Names;
 use crate::ops::entry::Offer;
 use crate::rotation::{Driver, Drivers, Makes};
@@ -83,16 +83,16 @@ pub(super) fn row(names: &mut Names<'_, '_>, c: &Credential, r: &Rotation) -> Re
 #[derive(Clone)]
 pub(super) struct Guide {
     pub catalogue: &'static Catalogue,
-    drivers: Option<Arc<Drivers>>,
+    drivers: Arc<Drivers>,
 }
 
 impl Guide {
     pub fn of(app: &App) -> Self {
-        Self { catalogue: app.catalogue, drivers: app.drivers.get().cloned() }
+        Self { catalogue: app.catalogue, drivers: app.drivers.clone() }
     }
 
     pub fn driver(&self, c: &Credential) -> Option<Arc<dyn Driver>> {
-        self.drivers.as_ref().and_then(|drivers| drivers.find(c))
+        self.drivers.find(c)
     }
 
     /// Whether a driver makes new values of this credential.
@@ -105,13 +105,33 @@ impl Guide {
         self.driver(c).is_some_and(|driver| driver.revokes())
     }
 
+    /// Whether the old value ends at the service in the moment when a driver has the new one made or set.
+    pub fn ends_old_at_once(&self, c: &Credential, r: &Rotation) -> bool {
+        r.way == Way::ShortGap || self.driver(c).is_some_and(|driver| driver.overlaps(c) == Some(false))
+    }
+
+    /// What is told of the driver that nobody has seen at work, beside what it does.
+    pub fn untried(&self, c: &Credential) -> Option<&'static str> {
+        let is_untried = self.driver(c).is_some_and(|driver| !driver.is_tried_live(c));
+        is_untried.then_some("this driver was not tried live")
+    }
+
+    /// The step that comes next: by a driver where there is one.
+    pub fn next_step(&self, c: &Credential, r: &Rotation) -> Option<Step> {
+        match r.next_step() {
+            Some(Step::Enter) if r.stage == RotationStage::AwaitingValue && self.makes(c) => Some(Step::Make),
+            step => step,
+        }
+    }
+
     /// The one thing to do next, with the call to make.
     pub fn next(&self, c: &Credential, r: &Rotation) -> String {
-        let has_driver = match r.stage {
-            RotationStage::Confirmed => self.revokes(c),
+        let driver = match r.stage {
+            RotationStage::Confirmed => self.revokes(c) && r.old_finding == Finding::Untested,
             _ => self.makes(c),
         };
-        next(self.catalogue, c, r, has_driver)
+        let untried = self.untried(c).map_or(String::new(), |note| format!(" ({note})"));
+        next(self.catalogue, c, r, driver.then_some(untried.as_str()))
     }
 
     /// What a step answers, for somebody who manages the credential.
@@ -137,7 +157,8 @@ pub(super) fn page(catalogue: &Catalogue, c: &Credential) -> String {
     }
 }
 
-fn next(catalogue: &Catalogue, c: &Credential, r: &Rotation, has_driver: bool) -> String {
+/// `driver`: a driver does the next step, with what is to be said of it.
+fn next(catalogue: &Catalogue, c: &Credential, r: &Rotation, driver: Option<&str>) -> String {
     use RotationStage as S;
     let page = page(catalogue, c);
     let advance = |step: &str| format!("Call advance_rotation with rotation {} and step {step}", r.id);
@@ -149,9 +170,16 @@ fn next(catalogue: &Catalogue, c: &Credential, r: &Rotation, has_driver: bool) -
             c.connect_command(),
             lower(&advance("verify"))
         ),
-        (S::AwaitingValue, _) if has_driver => {
+        (S::AwaitingValue, way) if let Some(untried) = driver => {
+            let gap = match way {
+                Way::ShortGap => {
+                    "; the old one stops at that moment, which a person approves, so have everything ready and verify and promote \
+                     without waiting"
+                }
+                Way::Overlap | Way::Reconnect => "",
+            };
             format!(
-                "{}: the service makes the new one by itself. Or a person enters it: `{}`.",
+                "{}: a driver has the new one made{untried}{gap}. Or a person enters it: `{}`.",
                 advance("make"),
                 c.set_command()
             )
@@ -172,8 +200,13 @@ fn next(catalogue: &Catalogue, c: &Credential, r: &Rotation, has_driver: bool) -
                 format!("{}: it is tested at its service before anybody is served it.", advance("verify"))
             }
             Finding::Refused | Finding::OtherAccount | Finding::ScopesMissing => format!(
-                "The old one is still served. Ask the person to enter another: `{}`, or call abort_rotation with {}.",
+                "The old one is still served. Ask the person to enter another: `{}`{}, or call abort_rotation with {}.",
                 c.set_command(),
+                match driver {
+                    Some(_) if r.finding == Finding::Refused =>
+                        ", have its driver make another with step make",
+                    _ => "",
+                },
                 r.id
             ),
             _ => format!(
@@ -192,8 +225,8 @@ fn next(catalogue: &Catalogue, c: &Credential, r: &Rotation, has_driver: bool) -
         (S::Confirmed, Way::ShortGap) => {
             format!("{}: it is tested that the old one is dead.", advance("revoke_old"))
         }
-        (S::Confirmed, _) if has_driver => format!(
-            "{}: the service is asked to end the old one, which a person approves.",
+        (S::Confirmed, _) if let Some(untried) = driver => format!(
+            "{}: the service is asked to end the old one{untried}, which a person approves.",
             advance("revoke_old")
         ),
         (S::Confirmed, _) if r.old_finding == Finding::CouldNotCheck => format!(

@@ -1,17 +1,19 @@
 //! Rotations against a service of our own, which takes what it has been told and nothing else.
 mod campaigns;
 mod ends;
+mod ours;
 mod probing;
 mod property;
 mod steps;
 
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::ids::CredentialId;
 use crate::model::credential::{Credential, Stage, Version};
 use crate::model::rotation::Finding;
 use crate::ops::credential::create::CreateCredential;
 use crate::ops::credential::value::{Entered, Target, enter_value, open_fields};
-use crate::rotation::{Call, Driver, Drivers, Ended, Fields, Made, Makes, Tested};
+use crate::rotation::{Call, Created, Driver, Drivers, Ended, Fields, Made, Makes, Tested};
 use crate::secret::SecretBytes;
 use crate::testing::{PersonYes, World};
 use futures_util::future::BoxFuture;
@@ -34,17 +36,48 @@ struct State {
     is_cut_off: bool,
     /// It is asked through pages alone: it makes and revokes nothing by itself.
     is_manual: bool,
+    /// It is told values of ours, and makes none.
+    is_told: bool,
+    /// What it does with the next ones.
+    hears: Hears,
+    /// With whose rights it is told.
+    admin: Option<CredentialId>,
+    /// With which rights it was told each.
+    told_by: Vec<Option<String>>,
+}
+
+/// How a service that is told a value goes about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hears {
+    #[default]
+    Takes,
+    Refuses,
+    /// It surely does nothing, and its driver says why; with the value in its words.
+    Fails {
+        with_value: bool,
+    },
+    /// The answer is lost.
+    Loses {
+        but_takes: bool,
+    },
+    /// Its driver finds no way to make a value.
+    Cannot,
+    /// It takes it at once, and its answer is lost much later.
+    TakesLong,
 }
 
 /// A service that is simulated.
 pub struct Service {
     overlaps: bool,
     state: Mutex<State>,
+    /// What it was slow to answer is answered.
+    answers: tokio::sync::Notify,
 }
 
 impl Service {
     pub fn new(overlaps: bool, is_manual: bool) -> Arc<Self> {
-        Arc::new(Self { overlaps, state: Mutex::new(State { is_manual, ..State::default() }) })
+        let state = Mutex::new(State { is_manual, ..State::default() });
+        Arc::new(Self { overlaps, state, answers: tokio::sync::Notify::new() })
     }
 
     fn with<T>(&self, what: impl FnOnce(&mut State) -> T) -> T {
@@ -72,6 +105,14 @@ impl Service {
     pub fn is_down(&self, is_down: bool) {
         self.with(|s| s.is_down = is_down);
     }
+    /// From here on it is told values of ours.
+    pub fn is_told(&self, hears: Hears) {
+        self.with(|s| (s.is_told, s.hears) = (true, hears));
+    }
+    /// How often it was told one, and with whose rights.
+    pub fn told_by(&self) -> Vec<Option<String>> {
+        self.with(|s| s.told_by.clone())
+    }
     pub fn cut_off(&self, is_cut_off: bool) {
         self.with(|s| s.is_cut_off = is_cut_off);
     }
@@ -86,7 +127,17 @@ impl Driver for Service {
         "simulated"
     }
     fn makes(&self) -> Makes {
-        if self.with(|s| s.is_manual) { Makes::Nobody } else { Makes::Service }
+        match self.with(|s| (s.is_manual, s.is_told)) {
+            (true, _) => Makes::Nobody,
+            (false, true) => Makes::Us,
+            (false, false) => Makes::Service,
+        }
+    }
+    fn admin(&self, _: &Credential) -> Option<CredentialId> {
+        self.with(|s| s.admin.clone())
+    }
+    fn overlaps(&self, _: &Credential) -> Option<bool> {
+        Some(self.overlaps)
     }
     fn revokes(&self) -> bool {
         !self.with(|s| s.is_manual)
@@ -94,7 +145,7 @@ impl Driver for Service {
     fn tests(&self) -> bool {
         true
     }
-    fn create<'a>(&'a self, _: Call<'a>) -> BoxFuture<'a, Result<Made>> {
+    fn create<'a>(&'a self, _: Call<'a>) -> BoxFuture<'a, Result<Created>> {
         Box::pin(async move {
             if self.with(|s| s.is_down) {
                 return Err(Error::new(crate::error::Code::Unreachable, "it is down"));
@@ -103,14 +154,67 @@ impl Driver for Service {
             if self.with(|s| s.is_cut_off) {
                 std::future::pending::<()>().await;
             }
-            Ok(Made { fields: vec![("value".into(), SecretBytes::copied(text.as_bytes()))] })
+            if self.with(|s| matches!(s.hears, Hears::Loses { .. })) {
+                return Ok(Created::Unsure);
+            }
+            Ok(Created::Made(Made { fields: vec![("value".into(), SecretBytes::copied(text.as_bytes()))] }))
         })
     }
-    fn invent(&self, _: Call<'_>) -> Result<Made> {
-        Err(crate::error::internal("it makes its values itself"))
+    fn invent(&self, call: Call<'_>) -> Result<Made> {
+        if self.with(|s| s.hears == Hears::Cannot) {
+            let old = text_of(call.old);
+            return Err(crate::error::invalid(format!(
+                "which of its fields is the password is not clear: {old}"
+            )));
+        }
+        let text = self.with(|s| {
+            s.made += 1;
+            format!("ours-{}", s.made)
+        });
+        Ok(Made { fields: vec![("value".into(), SecretBytes::copied(text.as_bytes()))] })
     }
-    fn set<'a>(&'a self, _: Call<'a>) -> BoxFuture<'a, Result<Ended>> {
-        Box::pin(async { Ok(Ended::Refused) })
+    fn set<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Ended>> {
+        Box::pin(async move {
+            if self.with(|s| s.is_down) {
+                return Err(Error::new(crate::error::Code::Unreachable, "it is down"));
+            }
+            let (old, new) = (text_of(call.old), text_of(call.new.unwrap()));
+            let by = call.admin.map(|(_, fields)| text_of(fields));
+            let hears = self.with(|s| {
+                s.told_by.push(by);
+                s.hears
+            });
+            match hears {
+                Hears::Refuses => return Ok(Ended::Refused),
+                Hears::Fails { with_value } => {
+                    let said = if with_value { new } else { "role app_b is not there (42704)".into() };
+                    return Err(Error::new(crate::error::Code::Unreachable, format!("it said {said}")));
+                }
+                Hears::Loses { but_takes: false } => return Ok(Ended::Unsure),
+                Hears::Takes | Hears::TakesLong | Hears::Loses { .. } | Hears::Cannot => {}
+            }
+            let is_in = self.with(|s| {
+                let is_in = s.alive.contains_key(&old) || s.admin.is_some();
+                if is_in {
+                    if !self.overlaps {
+                        s.alive.clear();
+                    }
+                    s.alive.insert(new, "acme".to_owned());
+                }
+                is_in
+            });
+            if self.with(|s| s.is_cut_off) {
+                std::future::pending::<()>().await;
+            }
+            if hears == Hears::TakesLong {
+                self.answers.notified().await;
+            }
+            Ok(match (is_in, hears) {
+                (true, Hears::Loses { .. } | Hears::TakesLong) => Ended::Unsure,
+                (true, _) => Ended::Confirmed,
+                (false, _) => Ended::Refused,
+            })
+        })
     }
     fn test<'a>(&'a self, _: &'a Credential, fields: &'a Fields) -> BoxFuture<'a, Result<Tested>> {
         Box::pin(async move {
@@ -158,8 +262,8 @@ impl Rig {
     /// By hand on its pages, or by its driver.
     pub async fn new(overlaps: bool, is_manual: bool) -> Self {
         let (w, service) = (World::new().await, Service::new(overlaps, is_manual));
-        let _ = w.app.drivers.set(drivers(&service));
         let mut rig = Self { w, service, id: String::new(), first: String::new() };
+        rig.reopen();
         rig.add("KEY").await;
         rig
     }
@@ -182,8 +286,8 @@ impl Rig {
 
     /// The same vault, opened anew, as after a crash.
     pub fn reopen(&mut self) {
-        let app = App::open_with(self.w.app.config.clone(), self.w.clock.clone(), None).unwrap();
-        let _ = app.drivers.set(drivers(&self.service));
+        let mut app = App::open_with(self.w.app.config.clone(), self.w.clock.clone(), None).unwrap();
+        app.drivers = drivers(&self.service);
         self.w.app = Arc::new(app);
     }
 
