@@ -80,6 +80,11 @@ class Step:
         self.calls += 1
         result = await self.chat.client.call_tool(tool, arguments)
         text = "".join(part.text for part in result.content)
+        if "too_many_requests" in text:
+            # People do not go on this fast: a service is asked six times a minute.
+            await asyncio.sleep(61)
+            result = await self.chat.client.call_tool(tool, arguments)
+            text = "".join(part.text for part in result.content)
         self.chat.heard.append(text)
         if len(text.encode()) >= MOST_BYTES:
             check(self.chat.part, f"{self.what}: {tool} answers within {MOST_BYTES} bytes", False, len(text))
@@ -255,14 +260,205 @@ async def scope(v: Seeded) -> None:
     check(part, "no value is in any answer", not given_away("\n".join(chat.heard)))
 
 
-PARTS = {"audit": audit, "scope": scope}
+
+# --- Replace it without an outage ---
+
+
+class Ledger(http.server.ThreadingHTTPServer):
+    """A service of our own that knows some keys."""
+
+    allow_reuse_address = True
+
+    def __init__(self, tls: certificate.Certificate, port: int = 0, keys: set[str] | None = None):
+        super().__init__(("127.0.0.1", port), Asked)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.tls, self.port, self.keys = tls, self.server_address[1], keys or set()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def die(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def again(self) -> "Ledger":
+        return Ledger(self.tls, self.port, self.keys)
+
+
+class Asked(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        is_known = self.headers.get("Authorization", "").removeprefix("Bearer ") in self.server.keys
+        body = json.dumps({"me": "ledger@example.com"} if is_known else {"error": "no such key"}).encode()
+        self.send_response(200 if is_known else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+MANIFEST = """
+id = "ledger"
+name = "Ledger"
+category = "internal"
+credential_types = ["api_key"]
+confidence = "high"
+[verify]
+method = "GET"
+url = "https://localhost:{port}/me"
+ok_status = [200]
+invalid_status = [401]
+account_id_path = "/me"
+auth = {{ in = "header", name = "Authorization", format = "Bearer {{token}}" }}
+[rotation]
+overlap_possible = true
+recommended_interval_days = 30
+steps = ["Make a second key, switch, delete the first."]
+"""
+NAME = "LEDGER_API_KEY"
+# The SHA-256 of the value: a value would be masked.
+TELL = f"import hashlib,os,sys;sys.stdout.write(hashlib.sha256(os.environ['{NAME}'].encode()).hexdigest())"
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def handed(v: Seeded, consumer: str) -> str:
+    return v.unsaid("run", "--consumer", consumer, "--", sys.executable, "-c", TELL)
+
+
+async def rotation(v: Seeded) -> None:
+    part, service = "rotation", v.service
+    old, wrong, new = secret("the old key"), secret("a key that does not work"), secret("the new key")
+    service.keys = {old, new}
+    v.enter(NAME, old)
+    v.unsaid("edit", NAME, "--service", "ledger")
+    heard: list[str] = []
+    async with Chat(part, v).open() as talk:
+        await talk.prompt("rotate_credential", credential=NAME)
+        async with talk.step("what will it take, and who will notice?") as step:
+            guide = await step.call("get_rotation_guide", credential=NAME)
+            check(part, "the guide names who has it, and the tool that leads through it",
+                  "bookkeeper" in json.dumps(guide["credential"]["used_by"]) and "start_rotation" in json.dumps(guide["steps"]), guide)
+            works = await step.call("test_credential", credential=NAME)
+            check(part, "the one in use works", works.get("verdict") == "valid", works)
+
+        async with talk.step("begin") as step:
+            begun = await step.call("start_rotation", credential=NAME, reason="due")
+            check(part, "it waits for the new one, and a person gets a link",
+                  begun["rotation"]["stage"] == "awaiting_value" and "/e/" in json.dumps(begun), begun)
+            twice = await step.refused("start_rotation", credential=NAME)
+            check(part, "there is one rotation of it", twice["code"] == "rotation_open", twice)
+            await step.refused("advance_rotation", rotation=NAME, step="close", reason="be done with it")
+
+        v.enter(NAME, wrong)
+        async with talk.step("I entered it") as step:
+            told = await step.call("advance_rotation", rotation=NAME)
+            check(part, "one that the service refuses goes no further, and that is said", "refused" in json.dumps(told), told)
+            await step.refused("advance_rotation", rotation=NAME, step="promote")
+        check(part, "the old one is served meanwhile", handed(v, "bookkeeper") == digest(old))
+
+        v.enter(NAME, new)
+        async with talk.step("I entered another") as step:
+            told = await step.call("advance_rotation", rotation=NAME)
+            check(part, "it is tested at the service, as the same account", told["rotation"]["stage"] == "verified", told)
+        os.kill(talk.pid, signal.SIGKILL)
+        heard += talk.heard
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(talk.client.call_tool("whoami", {}), 5)
+
+    async with Chat(part, v).open() as talk:
+        async with talk.step("the program was killed; I am back in a new chat") as step:
+            all_open = await step.call("list_rotations")
+            [row] = [row for row in all_open["rotations"] if NAME in row["credential"]]
+            check(part, "it stands where it stood", row["stage"] == "verified", row)
+            told = await step.call("advance_rotation", rotation=row["id"])
+            check(part, "and goes on: the new one is served", told["rotation"]["stage"] == "promoted", told)
+        check(part, "whatever starts now gets the new one", handed(v, "bookkeeper") == digest(new))
+
+        async with talk.step("are we done?") as step:
+            await step.refused("advance_rotation", rotation=NAME)
+            now = await step.call("get_rotation", rotation=NAME)
+            states = {one["consumer"]: one["state"] for one in now["consumers"]}
+            check(part, "not while one of two does not have it", states.get("auditor") == "waiting", now["consumers"])
+        handed(v, "auditor")
+        v.unsaid("report", "ok", "--consumer", "bookkeeper")
+        v.unsaid("report", "ok", "--consumer", "auditor")
+        async with talk.step("both have it now") as step:
+            told = await step.call("advance_rotation", rotation=NAME)
+            check(part, "both said that it works: confirmed", told["rotation"]["stage"] == "confirmed", told)
+
+        service.die()
+        async with talk.step("end the old one") as step:
+            told = await step.call("advance_rotation", rotation=NAME)
+            check(part, "the service is gone: whether the old one is dead could not be checked, and nothing is destroyed",
+                  told.get("rotation", {}).get("stage", "confirmed") == "confirmed" and "could not" in json.dumps(told), told)
+        service = v.service = service.again()
+        async with talk.step("the service is back, and I have not deleted it yet") as step:
+            told = await step.call("advance_rotation", rotation=NAME)
+            check(part, "the old one still works: it has to be ended there", "still" in json.dumps(told), told)
+        service.keys = {new}
+        async with talk.step("now I have") as step:
+            told = await step.call("advance_rotation", rotation=NAME)
+            check(part, "the old one is dead", told.get("rotation", {}).get("stage") == "old_revoked", told)
+            told = await step.call("advance_rotation", rotation=NAME)
+            check(part, "and destroyed", told["rotation"]["stage"] == "closed", told)
+            await step.refused("abort_rotation", rotation=told["rotation"]["id"], reason="I have changed my mind")
+
+        third = secret("a third key")
+        service.keys = {new, third}
+        async with talk.step("once more, for practice") as step:
+            await step.call("start_rotation", credential=NAME, reason="practice")
+        v.enter(NAME, third)
+        async with talk.step("no, leave it") as step:
+            told = await step.call("abort_rotation", rotation=NAME, reason="not today")
+            check(part, "given up", told["rotation"]["stage"] == "aborted", told)
+        check(part, "the one in use is served still", handed(v, "bookkeeper") == digest(new))
+
+        fourth = secret("a fourth key")
+        service.keys = {new, fourth}
+        async with talk.step("now in earnest") as step:
+            await step.call("start_rotation", credential=NAME, reason="in earnest")
+        v.enter(NAME, fourth)
+        async with talk.step("it is entered: switch") as step:
+            await step.call("advance_rotation", rotation=NAME)
+            told = await step.call("advance_rotation", rotation=NAME)
+            check(part, "promoted", told["rotation"]["stage"] == "promoted", told)
+        check(part, "the new one is served", handed(v, "bookkeeper") == digest(fourth))
+        v.unsaid("report", "failed", "--consumer", "bookkeeper", "--reason", "login refused")
+        check(part, "a consumer that says it fails has the old one back at once", handed(v, "bookkeeper") == digest(new))
+        async with talk.step("what happened?") as step:
+            told = await step.call("list_rotations", open=False)
+            check(part, "it is told that it went back", "rolled_back" in json.dumps(told), told)
+        heard += talk.heard
+    check(part, "no value is in any answer", not given_away("\n".join(heard)))
+    check(part, "no value is in what was printed, logged or kept", not v.leaks(), v.leaks())
+
+
+PARTS = {"audit": audit, "scope": scope, "rotation": rotation}
+
+
+def vault(name: str) -> Seeded:
+    if name != "rotation":
+        return Seeded("")
+    tls = certificate.make(ROOT / "tls")
+    service = Ledger(tls)
+    folder = ROOT / "services"
+    folder.mkdir()
+    (folder / "ledger.toml").write_text(MANIFEST.format(port=service.port))
+    v = Seeded(f'\n[catalogue]\nfolder = "{folder}"\n[outbound]\nallow = ["localhost:{service.port}"]\nca_file = "{tls.ca}"\n')
+    v.service = service
+    return v
 
 
 def main() -> None:
     chosen = GIVEN.only.split(",") if GIVEN.only else list(PARTS)
     for name in chosen:
         try:
-            asyncio.run(asyncio.wait_for(PARTS[name](Seeded("")), 120))
+            asyncio.run(asyncio.wait_for(PARTS[name](vault(name)), 300))
         except Exception as error:
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]

@@ -142,7 +142,7 @@ fn missing(all: &[evidence::Bound]) -> String {
 
 fn unconfirmed(c: &Credential, all: &[evidence::Bound]) -> Error {
     Error::new(Code::HasDependents, format!("the new value of {} is not confirmed: {}", c.label(), missing(all))).next(
-        "Start the rest again and have them use it (`unsaid report ok --consumer NAME` says so); or, if a person knows that \
+        "get_rotation names the rest. Start them again and have them use it (`unsaid report ok --consumer NAME` says so); or, if a person knows that \
          it works, call again with their reason.",
     )
 }
