@@ -387,6 +387,32 @@ async fn a_scope_is_recommended_from_real_consumers_and_teams_within_the_plan() 
 }
 
 #[tokio::test]
+async fn what_a_service_s_or_the_org_s_policy_says_is_overdue_is_found_too() {
+    let w = World::new().await;
+    let id = w.add("ada", "org", "LEDGER_TOKEN", &strong(1)).await;
+    w.add("ada", "org", "STRIPE_TOKEN", &strong(2)).await;
+    let service = json!({"credential": "STRIPE_TOKEN", "service": "stripe"});
+    w.call_with(&w.person("ada"), "update_credential", service, &PersonYes).await.unwrap();
+    w.clock.advance_ms(40 * DAY_MS);
+    let ada = w.caller("ada");
+    assert!(of_kind(&w, &ada, "rotation_overdue").await.is_empty());
+
+    let policy = async |given: Value| {
+        w.call_with(&w.person("ada"), "set_rotation_policy", given, &PersonYes).await.unwrap()
+    };
+    policy(json!({"service": "stripe", "days": 30})).await;
+    let found = of_kind(&w, &ada, "rotation_overdue").await;
+    assert_eq!(found.iter().flat_map(names).collect::<Vec<_>>(), ["STRIPE_TOKEN"]);
+    assert_eq!(found[0]["evidence"]["every_days"], "30");
+
+    policy(json!({"days": 35})).await;
+    assert_eq!(of_kind(&w, &ada, "rotation_overdue").await.len(), 2);
+    // Its own comes before the org's.
+    policy(json!({"credential": id, "days": 365})).await;
+    assert_eq!(of_kind(&w, &ada, "rotation_overdue").await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_consumer_that_is_bound_to_another_name_has_no_part_in_a_recommendation() {
     let w = World::new().await;
     w.add("tess", "core", "LEDGER_TOKEN", &strong(1)).await;

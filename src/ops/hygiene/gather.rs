@@ -20,6 +20,7 @@ use crate::model::status::StatusReason;
 use crate::ops::consumer::may_mean;
 use crate::ops::credential::facts::Facts;
 use crate::ops::reach;
+use crate::ops::rotation::Policies;
 use crate::store::Reader;
 use sha2::Digest;
 use std::collections::{HashMap, HashSet};
@@ -215,13 +216,16 @@ impl Rough {
         let mut rough = Self { inventory, who, org, versions: Vec::new() };
         let (mut seen, places) = (HashSet::new(), reach::places(&rough.who));
         let overlaps = !rough.who.sees_all();
-        tx.each_credential(&caller.org, &places, |c| {
+        let policies = Policies::read(tx, &caller.org)?;
+        tx.each_credential(&caller.org, &places, |mut c| {
             if overlaps && !seen.insert(c.id.clone()) {
                 return Ok(());
             }
             let granted = grants.get(c.id.as_str()).map_or(&[][..], Vec::as_slice);
             let may = access(&rough.who, &c, granted);
             if may.sees() {
+                // What counts may be the service's or the org's.
+                c.rotation_days = policies.days_for(&c);
                 let connection = connections.get(c.id.as_str());
                 rough.take(&c, may.views || may.manages, granted, connection, &mut at_hand);
             }
