@@ -9,6 +9,7 @@ use super::opening::{Identity, Known, Opening};
 use super::sending::{self, Errand};
 use crate::app::App;
 use crate::error::{Code, Error, Kind, Result, internal};
+use crate::ids::OrgId;
 use crate::model::access::Caller;
 use crate::model::org::Role;
 use crate::model::suspicion;
@@ -18,7 +19,7 @@ use futures_util::FutureExt;
 use rmcp::RoleServer;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData};
 use rmcp::service::RequestContext;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -143,6 +144,12 @@ impl Door {
             }
         })
         .await
+    }
+
+    /// Whether the caller may read this credential of this org.
+    pub(super) async fn sees(&self, org: &OrgId, id: &str, cx: &RequestContext<RoleServer>) -> bool {
+        let is_theirs = self.caller(cx).await.is_ok_and(|(_, caller, _)| caller.org == *org);
+        is_theirs && self.read("get_credential", json!({ "credential": id }), cx).await.is_ok()
     }
 
     /// What the caller is and what their way in allows, where that can be known.

@@ -20,6 +20,7 @@ mod server;
 pub mod stdio;
 #[cfg(test)]
 mod tests;
+mod watching;
 mod wire;
 
 pub use opening::{Identify, Identity, Known, Local, Open};

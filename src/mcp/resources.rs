@@ -104,7 +104,7 @@ pub(super) fn templates(limits: &Limits) -> Vec<ResourceTemplate> {
 }
 
 /// Which operation answers `uri`, and with which arguments.
-fn route(uri: &str) -> Option<(&'static str, Value)> {
+pub(super) fn route(uri: &str) -> Option<(&'static str, Value)> {
     let path = uri.strip_prefix("unsaid://")?;
     Some(match path.split_once('/') {
         None if path == "inventory" => ("list_credentials", json!({ "count": true })),

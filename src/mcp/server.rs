@@ -3,6 +3,7 @@ use super::asking::Asking;
 use super::door::{Door, protocol_error};
 use super::gate::Gate;
 use super::opening::{Identity, Open, Opening};
+use super::watching::{self, Subscribed};
 use super::{catalogue, completion, prompts, resources};
 use crate::error::Result;
 use crate::ops::Limits;
@@ -10,10 +11,11 @@ use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
     CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, Tool,
+    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+    ResourceUpdatedNotificationParam, ServerCapabilities, ServerConfig, SubscribeRequestParams,
+    SubscriptionFilter, Tool, UnsubscribeRequestParams,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -47,6 +49,7 @@ static INFO: LazyLock<ServerConfig> = LazyLock::new(|| {
         .enable_tools()
         .enable_prompts()
         .enable_resources()
+        .enable_resources_subscribe()
         .enable_completions()
         .build();
     let about = Implementation::new("unsaid", env!("CARGO_PKG_VERSION"))
@@ -61,6 +64,7 @@ pub struct Server {
     door: Arc<Door>,
     /// Ends when this connection does, so that no call waits for a person who is gone.
     gone: CancellationToken,
+    subscribed: Arc<Subscribed>,
 }
 
 impl Server {
@@ -88,12 +92,12 @@ impl Server {
     }
 
     pub(super) fn over(door: Door) -> Self {
-        Self { door: Arc::new(door), gone: CancellationToken::new() }
+        Self { door: Arc::new(door), gone: CancellationToken::new(), subscribed: Arc::default() }
     }
 
     /// The same server for one more connection, which ends with `gone`.
     pub fn connection(&self, gone: CancellationToken) -> Self {
-        Self { door: self.door.clone(), gone }
+        Self { door: self.door.clone(), gone, subscribed: Arc::default() }
     }
 
     /// What this caller's way in allows; the server's own limits where nobody is known.
@@ -201,6 +205,70 @@ impl ServerHandler for Server {
         cx: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         resources::read(&self.door, &request.uri, &cx).await.map(Into::into).map_err(|e| protocol_error(&e))
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        mut cx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let watched = watching::watched(&self.door, &request.uri, &cx).await?;
+        let app = self.door.opening.app().await.map_err(|e| protocol_error(&e))?;
+        let (changes, ended) = (app.changes.subscribe(), self.subscribed.begin(&request.uri)?);
+        let (door, gone) = (self.door.clone(), self.gone.clone());
+        // The request ends here, and what came with it is asked for longer.
+        cx.ct = CancellationToken::new();
+        tokio::spawn(async move {
+            let (peer, all) = (cx.peer.clone(), [watched]);
+            let tell = |uri: String| {
+                let peer = peer.clone();
+                async move {
+                    peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(uri)).await.is_ok()
+                }
+            };
+            tokio::select! {
+                () = watching::follow(&door, changes, &cx, &all, tell) => {}
+                () = ended.cancelled() => {}
+                () = gone.cancelled() => {}
+            }
+        });
+        Ok(())
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscribed.end(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let told = requested.resource_subscriptions.iter().flatten().take(watching::MOST);
+        let told = told
+            .filter(|uri| resources::route(uri).is_some_and(|(operation, _)| watching::is_told(operation)));
+        Some(SubscriptionFilter::builder().resource_subscriptions(told.cloned()).build())
+    }
+
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        let app = self.door.opening.app().await.map_err(|e| protocol_error(&e))?;
+        let (changes, cx) = (app.changes.subscribe(), subscription.request_context());
+        let mut all = Vec::new();
+        for uri in subscription.accepted().resource_subscriptions.iter().flatten() {
+            // What may not be read is as silent as what does not change.
+            all.extend(watching::watched(&self.door, uri, cx).await.ok());
+        }
+        let tell = |uri: String| {
+            let sink = subscription.sink().clone();
+            async move { sink.notify_resource_updated(uri).await.is_ok() }
+        };
+        tokio::select! {
+            () = watching::follow(&self.door, changes, cx, &all, tell) => {}
+            () = subscription.cancelled() => {}
+            () = self.gone.cancelled() => {}
+        }
+        Ok(())
     }
 
     async fn complete(

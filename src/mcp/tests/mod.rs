@@ -3,6 +3,7 @@ mod asking;
 mod calling;
 mod reading;
 mod standing;
+mod watching;
 
 use super::asking::Asking;
 use super::door::Door;

@@ -25,8 +25,12 @@ pub async fn pass(app: &App) -> Result<usize> {
                 continue;
             }
             let caller = Caller::new(r.org_id.clone(), r.owner.clone(), Door::System);
+            let (org, credential) = (r.org_id.clone(), r.credential_id.clone());
             match app.store.write(&caller, move |tx| move_on(tx, &r)).await {
-                Ok(()) => moved += 1,
+                Ok(()) => {
+                    moved += 1;
+                    app.changed(&org, &credential);
+                }
                 // Somebody went on with it at the same moment.
                 Err(e) if e.code == crate::error::Code::Changed => {}
                 Err(e) => tracing::warn!(code = e.code.name(), "a rotation could not be looked after"),
