@@ -3,7 +3,7 @@
 //! At any time exactly one version is current. Nothing here makes a value or reads one.
 use crate::error::{Code, Error, Result};
 use crate::model::credential::{Credential, Stage, Version};
-use crate::model::rotation::{CallState, Finding, Rotation, Way};
+use crate::model::rotation::{CallState, Finding, Rotation, RotationCall, Way};
 use crate::store::{Reader, Writer};
 
 /// The row of a version that a rotation names; its key is there still.
@@ -69,43 +69,60 @@ pub fn discard_pending(tx: &mut Writer<'_>, c: &Credential) -> Result<()> {
 
 /// Destroys what waits for `r` and may go, but for `kept`.
 ///
-/// Where old and new work side by side that is every value that was never served: the one in use goes on. One that was
-/// served once may be the one that the service takes, and stays. Without overlap only what the service refused may go.
+/// What was served once, or what a service was told or made, may be what it takes: nothing that it says now speaks against
+/// that for good. Of the rest, all goes where old and new work side by side: the one in use goes on. What was entered where
+/// they do not goes only where the service refused it, whatever the way of this rotation.
 pub fn discard_unserved(tx: &mut Writer<'_>, c: &Credential, r: &Rotation, kept: Option<i64>) -> Result<()> {
-    let served: Vec<_> = tx
-        .rotations_of(&c.org_id, &c.id)?
-        .into_iter()
-        .filter(|one| one.promoted_at.is_some())
-        .filter_map(|one| one.new_version)
-        .collect();
+    let held = Held::of(tx, c)?;
     let is_refused = |v: &Version| r.finding == Finding::Refused && r.new_version == Some(v.number);
-    let unsure = told_unsurely(tx, c)?;
     discard(tx, c, |v| {
-        Some(v.number) != kept
-            && match r.way {
-                Way::ShortGap => is_refused(v) && !unsure.contains(&v.number),
-                Way::Overlap | Way::Reconnect => is_refused(v) || !served.contains(&v.number),
-            }
+        let has_gap = r.way == Way::ShortGap || held.for_gap.contains(&v.number);
+        Some(v.number) != kept && !held.by_service.contains(&v.number) && (!has_gap || is_refused(v))
     })
 }
 
-/// Versions that the service was told, and nobody knows whether it heard: what it refuses now it may take later.
-fn told_unsurely(tx: &Reader<'_>, c: &Credential) -> Result<Vec<i64>> {
-    let mut versions = Vec::new();
-    for one in tx.rotations_of(&c.org_id, &c.id)? {
-        let calls = tx.rotation_calls(&one.id)?.into_iter();
-        let unsure = calls.filter(|call| {
-            call.call == "set" && matches!(call.state, CallState::Started | CallState::Unsure)
-        });
-        versions.extend(unsure.filter_map(|call| call.version));
+/// What is known of the versions of a credential from its rotations.
+struct Held {
+    /// Served once; or, without overlap, told to a service or made by it, unless that surely failed.
+    by_service: Vec<i64>,
+    /// Entered where old and new do not work side by side.
+    for_gap: Vec<i64>,
+}
+
+impl Held {
+    fn of(tx: &Reader<'_>, c: &Credential) -> Result<Self> {
+        let (mut by_service, mut for_gap) = (Vec::new(), Vec::new());
+        for one in tx.rotations_of(&c.org_id, &c.id)? {
+            let calls = tx.rotation_calls(&one.id)?.into_iter();
+            // Where both work side by side, one that was made and never served is missed by nobody.
+            let told = calls.filter(|call| {
+                one.way == Way::ShortGap
+                    && matches!(call.call.as_str(), "set" | "create")
+                    && call.state != CallState::Failed
+            });
+            by_service.extend(told.filter_map(|call| call.version));
+            by_service.extend(one.new_version.filter(|_| one.promoted_at.is_some()));
+            for_gap.extend(one.new_version.filter(|_| one.way == Way::ShortGap));
+        }
+        Ok(Self { by_service, for_gap })
     }
-    Ok(versions)
+}
+
+/// Whether the service was told the new value of `r` where old and new do not work side by side, or made it: then it takes
+/// the old one no more, as far as anybody knows.
+pub fn has_ended_the_old(tx: &Reader<'_>, r: &Rotation) -> Result<bool> {
+    let told = |call: &RotationCall| {
+        call.version == r.new_version
+            && matches!(call.call.as_str(), "set" | "create")
+            && call.state == CallState::Done
+    };
+    Ok(r.way == Way::ShortGap && tx.rotation_calls(&r.id)?.iter().any(told))
 }
 
 /// Whether the unserved value of `r` may be the only one that the service takes: then nothing destroys it but another one.
 pub fn may_hold_the_only_value(tx: &Reader<'_>, c: &Credential, r: &Rotation) -> Result<bool> {
     Ok(match (r.way, r.finding, r.new_version) {
-        (Way::ShortGap, Finding::Refused, Some(new)) => told_unsurely(tx, c)?.contains(&new),
+        (Way::ShortGap, Finding::Refused, Some(new)) => Held::of(tx, c)?.by_service.contains(&new),
         (Way::ShortGap, ..) => true,
         (Way::Overlap | Way::Reconnect, ..) => false,
     })

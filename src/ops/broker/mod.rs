@@ -137,7 +137,8 @@ impl Keeper {
     fn tell_rotation(&self, used: &Used, ended: &Ended) {
         let is_good = match (&ended.outcome, ended.status) {
             (Outcome::Answered, Some(200..=299)) => true,
-            (Outcome::Answered | Outcome::Aborted, Some(401 | 403)) => false,
+            // 403 says that it may not do this, and so that it is known.
+            (Outcome::Answered | Outcome::Aborted, Some(401)) => false,
             _ => return,
         };
         let (app, caller, version) = (used.app.clone(), used.caller.clone(), used.version);

@@ -101,6 +101,10 @@ async fn by_us(
         made.iter().map(|(name, value)| (name.clone(), value.expose(SecretBytes::copied))).collect();
     let (asking, of, keys) = (caller.clone(), c.clone(), app.keys.clone());
     let sealed = move |tx: &mut crate::store::Writer<'_>, guide: &Guide, r: Rotation| {
+        // Where it is now, or what is sealed could not be opened there.
+        let of = tx.find_credential(&asking.org, &of.id)?.ok_or_else(|| {
+            Error::new(Code::CredentialNotFound, "the credential was purged while its new value was made")
+        })?;
         let version = store_made(tx, &keys.vault(), guide.catalogue, &asking, &of, &copy)?;
         Ok((super::stage_value(tx, &asking, &of, r, version)?, Some(version)))
     };

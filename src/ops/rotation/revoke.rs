@@ -67,7 +67,7 @@ pub(super) async fn by_driver(app: &App, caller: &Caller, input: AdvanceRotation
     let driver = Guide::of(app).driver(&c).ok_or_else(|| crate::error::internal("a driver is gone"))?;
     // There is no way back from here: the new one is asked about once more, whatever was said of it.
     let now = calls::test(app, caller, &r, &c, &new).await?;
-    if driver.tests() && now.finding != Finding::Valid {
+    if now.finding == Finding::Refused || (driver.tests() && now.finding != Finding::Valid) {
         return Err(Error::new(
             Code::WrongStage,
             format!(

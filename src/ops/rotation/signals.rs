@@ -4,10 +4,12 @@ use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::ids::{ConsumerId, CredentialId, OrgId};
 use crate::model::access::{Caller, Door};
-use crate::model::credential::Credential;
+use crate::model::credential::{Credential, Scope};
 use crate::model::event::{Event, Outcome};
 use crate::model::probe::Verdict;
 use crate::model::rotation::{Finding, Rotation, RotationConsumer, RotationStage, Signal, SignalSource};
+use crate::ops::reach::{self, Need};
+use crate::rotation::engine;
 use crate::store::{Reader, Writer};
 
 /// What became of a signal.
@@ -55,13 +57,28 @@ pub(super) fn hear(
     let mut noted =
         event("rotation_signal", c, &r).with("signal", signal.to_string()).with("source", source.to_string());
     noted.consumer.clone_from(&consumer.0);
-    match signal {
-        Signal::Failed => match fall_back(tx, c, r, &source.to_string())? {
-            Some(back) => Ok((Heard::RolledBack, vec![noted, back])),
-            None => Ok((Heard::Noted, vec![noted])),
-        },
-        Signal::Good => Ok((Heard::Noted, vec![noted])),
+    if signal == Signal::Failed
+        && answers_for(tx, caller, c, consumer)?
+        && let Some(back) = fall_back(tx, c, r, &source.to_string())?
+    {
+        return Ok((Heard::RolledBack, vec![noted, back]));
     }
+    Ok((Heard::Noted, vec![noted]))
+}
+
+/// Whether a failure told by `consumer` may change what is served to everybody: it lives where the credential does, or
+/// whoever runs it manages the credential. Anybody may have a consumer of their own that fails.
+fn answers_for(tx: &Reader<'_>, caller: &Caller, c: &Credential, consumer: &ConsumerId) -> Result<bool> {
+    let Some(consumer) = tx.find_consumer(&c.org_id, consumer)? else { return Ok(false) };
+    let lives_there = match (c.scope, consumer.scope) {
+        (Scope::Org | Scope::Team, Scope::Org) => true,
+        (of, at) => of != Scope::Org && of == at && consumer.owner_id == c.owner_id,
+    };
+    if lives_there {
+        return Ok(true);
+    }
+    let who = tx.standing(caller)?;
+    Ok(reach::credential(tx, caller, &who, c.id.as_str(), Need::Manage).is_ok())
 }
 
 /// Brings the old value back where a failure of the new one may do that by itself. Returns the event.
@@ -73,7 +90,7 @@ pub(super) fn fall_back(
 ) -> Result<Option<Event>> {
     let is_served = c.current_version.is_some() && c.current_version == r.new_version;
     let may = is_served && r.new_version.is_some_and(|version| r.falls_back_on(version, tx.now()));
-    if !may {
+    if !may || engine::has_ended_the_old(tx, &r)? {
         return Ok(None);
     }
     let failed = r.new_version;

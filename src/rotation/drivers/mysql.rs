@@ -17,8 +17,8 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The password is not right, or the user is locked or unknown.
-const DEAD: [&str; 4] = ["1045", "1698", "3118", "4151"];
+/// The password is not right, or the user is unknown. That it is locked (3118, 4151) says nothing of its password.
+const DEAD: [&str; 1] = ["1045"];
 /// The password was right, and the database is not there, or not for this user.
 const LIMITED: [&str; 2] = ["1044", "1049"];
 

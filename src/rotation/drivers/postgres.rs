@@ -18,8 +18,8 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The password is not right, or the role may not sign in.
-const DEAD: [&str; 2] = ["28P01", "28000"];
+/// The password is not right. That the role may not sign in, or not from here (28000), says nothing of its password.
+const DEAD: [&str; 1] = ["28P01"];
 /// The password was right, and the database is not there, or not for this role.
 const LIMITED: [&str; 2] = ["3D000", "42501"];
 /// What a role may do, besides the roles that it is a member of: a new one may do at least as much.

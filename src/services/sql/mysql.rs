@@ -187,7 +187,11 @@ fn texts(mut packet: &[u8]) -> Option<Vec<String>> {
 
 fn refused(packet: &[u8]) -> Failed {
     let code = packet.get(1..3).map_or(0, |code| u32::from(code[0]) | u32::from(code[1]) << 8);
-    Failed::Refused(code.to_string())
+    match code {
+        // The session ends, or what a proxy lost: before or after the statement was done.
+        1053 | 1152..=1161 | 1180 | 1184 | 1317 | 1927 | 2000..=2999 | 3169 => Failed::Lost,
+        _ => Failed::Refused(code.to_string()),
+    }
 }
 
 async fn signed_in(outbound: &Outbound, place: &Place) -> Result<Session, Failed> {
@@ -303,4 +307,24 @@ pub fn native_hash(password: &str) -> Zeroizing<String> {
         let twice = Sha1::digest(Sha1::digest(password.as_bytes()));
         Zeroizing::new(format!("*{}", data_encoding::HEXUPPER.encode(&twice)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(code: u16) -> Failed {
+        let [low, high] = code.to_le_bytes();
+        refused(&[0xff, low, high, b'#'])
+    }
+
+    #[test]
+    fn what_ends_a_session_is_no_refusal_and_what_a_server_says_no_with_is() {
+        for code in [1053, 1152, 1160, 1161, 1180, 1184, 1317, 1927, 2000, 2006, 2013, 2999, 3169] {
+            assert_eq!(said(code), Failed::Lost, "{code}");
+        }
+        for code in [1044, 1045, 1049, 1064, 1227, 1396, 1819, 3118, 4151] {
+            assert_eq!(said(code), Failed::Refused(code.to_string()), "{code}");
+        }
+    }
 }

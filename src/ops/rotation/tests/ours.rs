@@ -326,3 +326,77 @@ async fn where_the_service_takes_neither_value_nothing_is_given_up() {
     assert!(refused.message().contains("neither"), "{refused}");
     assert!(rig.kept(Stage::Pending).await.contains(&good));
 }
+
+#[tokio::test]
+async fn a_value_that_its_service_was_told_outlives_what_the_service_says_later() {
+    for ending in ["abort", "time", "delete"] {
+        let rig = Rig::told(false, Hears::Takes).await;
+        rig.step("make").await.unwrap();
+        let new = rig.kept(Stage::Pending).await.remove(0);
+        // Locked out for an hour, it takes neither.
+        rig.service.end(&new);
+        assert_eq!(rig.step("verify").await.unwrap()["rotation"]["tested"], "refused");
+
+        match ending {
+            "abort" => drop(rig.call("abort_rotation", json!({ "rotation": rig.id })).await.unwrap()),
+            "time" => {
+                rig.hours(30);
+                rig.pass().await;
+            }
+            _ => {
+                let wanted = json!({ "credential": rig.id, "reason": "a test" });
+                rig.w.call_with(&rig.w.person("ada"), "delete_credential", wanted, &PersonYes).await.unwrap();
+            }
+        }
+
+        assert_eq!(rig.kept(Stage::Pending).await, [new], "{ending}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_served_once_outlives_a_refusal_in_the_next_rotation() {
+    let rig = Rig::new(true, true).await;
+    let new = rig.promoted().await;
+    rig.call("advance_rotation", json!({ "rotation": rig.id, "step": "roll_back" })).await.unwrap();
+    rig.start().await.unwrap();
+    rig.service.end(&new);
+    assert_eq!(rig.step("verify").await.unwrap()["rotation"]["tested"], "refused");
+
+    rig.call("abort_rotation", json!({ "rotation": rig.id })).await.unwrap();
+
+    assert_eq!(rig.kept(Stage::Pending).await, [new]);
+}
+
+#[tokio::test]
+async fn what_was_kept_because_it_may_be_the_only_one_stays_that_whatever_the_service_is_called_later() {
+    let rig = Rig::new(false, true).await;
+    rig.start().await.unwrap();
+    let new = rig.make_and_enter().await;
+    rig.call("abort_rotation", json!({ "rotation": rig.id })).await.unwrap();
+    let wanted = json!({ "credential": rig.id, "service": "github" });
+    rig.w.call_with(&rig.w.person("ada"), "update_credential", wanted, &PersonYes).await.unwrap();
+    rig.start().await.unwrap();
+    assert_eq!(rig.look().await["way"], "overlap");
+
+    rig.call("abort_rotation", json!({ "rotation": rig.id })).await.unwrap();
+
+    assert_eq!(rig.kept(Stage::Pending).await, [new]);
+}
+
+#[tokio::test]
+async fn where_the_service_has_ended_the_old_one_no_failure_brings_it_back_by_itself() {
+    let rig = Rig::told(false, Hears::Takes).await;
+    rig.bind("deploy").await;
+    for step in ["make", "verify", "promote"] {
+        rig.step(step).await.unwrap();
+    }
+    let new = rig.served().await;
+    rig.run("deploy").await;
+
+    assert_eq!(rig.report("deploy", "failed").await["rotations"][0]["result"], "noted");
+
+    assert_eq!(rig.served().await, new);
+    // A person may.
+    rig.step("roll_back").await.unwrap();
+    assert_eq!(rig.served().await, rig.first);
+}

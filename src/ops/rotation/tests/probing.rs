@@ -217,3 +217,27 @@ async fn a_key_that_was_only_read_is_neither_taken_for_tested_nor_for_alive() {
     assert_eq!(rig.step("revoke_old").await.unwrap()["rotation"]["stage"], "confirmed");
     assert_eq!(rig.word("revoke_old").await.unwrap()["rotation"]["stage"], "old_revoked");
 }
+
+#[tokio::test]
+async fn the_old_value_is_not_ended_where_the_catalogue_s_test_refuses_the_new_one() {
+    let (mut rig, script) = rig("stripe").await;
+    rig.service = Service::new(true, false);
+    rig.service.with(|s| s.has_no_test = true);
+    let app = Arc::get_mut(&mut rig.w.app).expect("nobody else has it");
+    app.drivers = drivers(&rig.service);
+    rig.start().await.unwrap();
+    rig.enter("second words").await.unwrap();
+    rig.step("verify").await.unwrap();
+    rig.step("promote").await.unwrap();
+    rig.word("confirm").await.unwrap();
+    answers(&script, &[401]);
+
+    let refused = rig.step("revoke_old").await.unwrap_err();
+
+    assert_eq!(refused.code, crate::error::Code::WrongStage);
+    assert_eq!(rig.service.with(|s| s.ended), 0);
+    assert_eq!(rig.stage().await, "confirmed");
+    // It works again, and the old one may go.
+    rig.step("revoke_old").await.unwrap();
+    assert_eq!((rig.service.with(|s| s.ended), rig.stage().await.as_str()), (1, "old_revoked"));
+}

@@ -423,3 +423,33 @@ async fn a_call_that_was_cut_off_is_told_and_never_made_again_by_itself() {
     rig.make_and_enter().await;
     assert_eq!(rig.stage().await, "staged");
 }
+
+#[tokio::test]
+async fn z_16_a_member_s_own_consumer_undoes_nothing_that_others_are_served() {
+    let rig = Rig::new(true, true).await;
+    let own = json!({ "name": "mine", "scope": "personal", "bindings": [{ "variable": "KEY", "source": "org_secret" }] });
+    rig.w.call_with(&rig.w.person("mia"), "register_consumer", own, &PersonYes).await.unwrap();
+    let new = rig.promoted().await;
+    assert_eq!(rig.run("mine").await, new);
+
+    assert_eq!(rig.report("mine", "failed").await["rotations"][0]["result"], "noted");
+
+    assert_eq!((rig.served().await, rig.stage().await.as_str()), (new, "promoted"));
+    let shown = rig.look().await;
+    assert!(shown["is_confirmed"] == false, "it stands in the way of the confirmation: {shown}");
+}
+
+#[tokio::test]
+async fn whoever_manages_it_brings_it_back_by_a_consumer_of_their_own() {
+    let rig = Rig::new(true, true).await;
+    let own = json!({ "name": "mine", "scope": "personal", "bindings": [{ "variable": "KEY", "source": "org_secret" }] });
+    let ada = rig.w.person("ada");
+    rig.w.call_with(&ada, "register_consumer", own, &PersonYes).await.unwrap();
+    rig.promoted().await;
+    crate::ops::hand_over::hand_over_to(&rig.w.app, &ada, "mine", "program").await.unwrap();
+
+    let wanted = json!({ "consumer": "mine", "outcome": "failed" });
+    let told = rig.w.call(&ada, "report_use", wanted).await.unwrap();
+
+    assert_eq!(told["rotations"][0]["result"], "rolled_back");
+}
