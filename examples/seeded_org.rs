@@ -282,13 +282,16 @@ fn plans(w: &World) -> Vec<Plan> {
     all
 }
 
+/// Which credential is used, of which scope, and its number among those of who entered it.
+type Used = (CredentialId, Scope, usize);
+
 /// Enters every value as people do; then half a year of uses, two of three of them through a consumer.
 async fn fill(w: &World, plans: Vec<Plan>, consumers: &[String], today: i64) {
     let mut by_person: BTreeMap<UserId, Vec<Plan>> = BTreeMap::new();
     for plan in plans {
         by_person.entry(plan.by.user.clone()).or_default().push(plan);
     }
-    let mut uses: BTreeMap<(i64, usize), Vec<(CredentialId, Scope, usize)>> = BTreeMap::new();
+    let mut uses: BTreeMap<(i64, usize), Vec<Used>> = BTreeMap::new();
     for plans in by_person.into_values() {
         let entries = plans.iter().map(|p| Entry {
             target: Target::New(Box::new(p.create.clone())),

@@ -9,6 +9,7 @@ use crate::inject::{self, Control, Delivery, Ended, Injected, Launch, Masking};
 use crate::ops::consumer;
 use crate::ops::hand_over::{ForConsumer, Handed, Wanting, hand_over_to, holding};
 use crate::store::SlotRecord;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
@@ -64,9 +65,10 @@ pub fn run_consumer(
         drop(runtime);
         let argv = command_of(&started, given.to_vec())?;
         let held = holding(&started.handed);
+        let versions = versions(&started.handed, watch);
         let mut bundle = Bundle {
             injected: deliver(std::mem::take(&mut started.handed)),
-            plain: std::mem::take(&mut started.plain),
+            plain: std::mem::take(&mut started.plain).into_iter().chain(versions).collect(),
             strip: ours(&slots),
             control: None,
         };
@@ -100,6 +102,16 @@ pub fn run_consumer(
         // The same one, whatever is called so by now.
         consumer.clone_from(&started.consumer.id.0);
     }
+}
+
+/// Which version of each binding a program is handed, for its reports: `UNSAID_VERSION_` and the binding's variable. Nothing
+/// where a value may be replaced while it runs, for this would go on telling the first one.
+fn versions(handed: &[Handed], watch: Option<Reaction>) -> BTreeMap<String, String> {
+    if matches!(watch, Some(Reaction::Signal(_))) {
+        return BTreeMap::new();
+    }
+    let bound = handed.iter().filter(|one| !one.binding.is_empty());
+    bound.map(|one| (format!("UNSAID_VERSION_{}", one.binding), one.version.to_string())).collect()
 }
 
 /// Whether the program was ended for being started again, and nobody told us to stop meanwhile.
@@ -195,6 +207,36 @@ pub fn command_of(started: &ForConsumer, given: Vec<OsString>) -> Result<Vec<OsS
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn handed(variable: &str, binding: &str, version: i64) -> Handed {
+        Handed {
+            variable: variable.into(),
+            label: "DB".into(),
+            value: crate::secret::SecretBytes::copied(b"v"),
+            file_name: None,
+            credential: crate::ids::CredentialId::from("one"),
+            version,
+            binding: binding.into(),
+        }
+    }
+
+    #[test]
+    fn a_program_is_told_the_version_of_each_binding_once() {
+        let all = [handed("DB_USERNAME", "DB", 3), handed("DB_PASSWORD", "DB", 3), handed("KEY", "KEY", 12)];
+
+        let told = |watch| versions(&all, watch).into_iter().collect::<Vec<_>>();
+
+        let expected = [("UNSAID_VERSION_DB", "3"), ("UNSAID_VERSION_KEY", "12")];
+        let expected = expected.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        assert_eq!(told(None), expected);
+        assert_eq!(told(Some(Reaction::Restart)), expected);
+    }
+
+    #[test]
+    fn a_program_whose_values_are_replaced_while_it_runs_is_told_no_version() {
+        assert!(versions(&[handed("KEY", "KEY", 12)], Some(Reaction::Signal(1))).is_empty());
+        assert!(versions(&[handed("KEY", "", 12)], None).is_empty());
+    }
 
     #[test]
     fn the_log_gets_the_programs_name_and_nothing_more() {

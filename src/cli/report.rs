@@ -15,9 +15,15 @@ use serde_json::{Value, json};
 While a rotation waits for its consumers, ok confirms the new value for this one, and failed brings the old one back.
 A consumer that has a token of its own says it as itself: UNSAID_TOKEN.
 
+Say which version it is about where a late word could meet a newer one: what is said of another
+version than the new one is kept in the log and changes nothing. `unsaid run --consumer` tells its
+program the versions: UNSAID_VERSION_ and the variable of the binding (not with --watch and a signal,
+where a value in a file is replaced while the program runs).
+
 Examples:
   unsaid report ok --consumer deploy
-  unsaid report failed --consumer deploy --reason 'login refused'")]
+  unsaid report failed --consumer deploy --reason 'login refused'
+  unsaid report failed --consumer deploy --credential KEY --version \"$UNSAID_VERSION_KEY\"")]
 pub struct Report {
     /// How it went
     outcome: Outcome,
@@ -27,6 +33,9 @@ pub struct Report {
     /// Only about this credential
     #[arg(long, value_name = "NAME")]
     credential: Option<String>,
+    /// About this version of the credential; the last one it was handed where nothing is said
+    #[arg(long, value_name = "N", requires = "credential", value_parser = clap::value_parser!(i64).range(1..))]
+    version: Option<i64>,
     /// Why, for the audit log
     #[arg(long)]
     reason: Option<String>,
@@ -45,7 +54,8 @@ impl Report {
             Outcome::Failed => "failed",
         };
         let arguments = json!({
-            "consumer": self.consumer, "outcome": outcome, "credential": self.credential, "reason": self.reason,
+            "consumer": self.consumer, "outcome": outcome, "credential": self.credential, "version": self.version,
+            "reason": self.reason,
         });
         let answer = session(cx).await?.call("report_use", arguments).await?;
         cx.print(&answer, told)

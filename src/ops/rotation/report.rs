@@ -3,9 +3,10 @@
 use super::evidence;
 use super::signals::{Heard, hear};
 use crate::app::App;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, invalid};
 use crate::ids::CredentialId;
 use crate::model::access::Caller;
+use crate::model::credential::Credential;
 use crate::model::event::{Event, Outcome};
 use crate::model::rotation::{RotationStage, Signal, SignalSource};
 use crate::model::text::Reason;
@@ -31,6 +32,9 @@ pub struct ReportUse {
     /// Only about this one
     #[schemars(length(max = 160))]
     pub credential: Option<String>,
+    /// About this version of that credential, whichever it was handed since
+    #[schemars(range(min = 1))]
+    pub version: Option<i64>,
     pub reason: Option<Reason>,
 }
 
@@ -47,8 +51,27 @@ pub struct Reported {
 pub struct ReportedOn {
     pub rotation: String,
     pub credential: String,
-    /// `noted`, `rolled_back`, or `not_handed`: it does not have the new one yet
+    /// `noted`, `rolled_back`, `not_handed` (it does not have the new one yet), or `other_version`: it is not about the new one
     pub result: String,
+}
+
+/// The version that is named, which there must have been: its value may be destroyed by now.
+///
+/// Fails with `invalid_input` where no credential says whose it is, and `version_not_found` where that never had it.
+fn expect_version(tx: &Reader<'_>, input: &ReportUse, c: Option<&Credential>) -> Result<Option<i64>> {
+    let Some(number) = input.version else { return Ok(None) };
+    let c = c.ok_or_else(|| {
+        invalid("a version is named, and no credential that it is of")
+            .next("Name the credential too: each counts its own versions.")
+    })?;
+    match tx.find_version(&c.org_id, &c.id, number)? {
+        Some(_) => Ok(Some(number)),
+        None => Err(Error::new(
+            Code::VersionNotFound,
+            format!("{} never had a version {number}: nothing was noted", c.label()),
+        )
+        .next("Report the version that the consumer was handed, or leave it out to mean the last one.")),
+    }
 }
 
 /// Rotations past promotion of credentials that this consumer is bound to.
@@ -57,7 +80,7 @@ fn meant(
     caller: &Caller,
     consumer: &crate::model::consumer::Consumer,
     credential: Option<&CredentialId>,
-) -> Result<Vec<(crate::model::rotation::Rotation, crate::model::credential::Credential)>> {
+) -> Result<Vec<(crate::model::rotation::Rotation, Credential)>> {
     let filter = crate::store::RotationFilter { is_open: Some(true), limit: 5000, ..Default::default() };
     let mut found = Vec::new();
     for r in tx.rotations(&caller.org, &filter)? {
@@ -77,23 +100,26 @@ fn meant(
 fn write(tx: &mut Writer<'_>, caller: &Caller, input: &ReportUse) -> Result<(Event, Reported)> {
     let who = tx.standing(caller)?;
     let named = match &input.credential {
-        Some(wanted) => Some(reach::credential(tx, caller, &who, wanted, Need::Use)?.credential.id),
+        Some(wanted) => Some(reach::credential(tx, caller, &who, wanted, Need::Use)?.credential),
         None => None,
     };
     let consumer = run_by(tx, caller, &who, &input.consumer)?;
     if !caller.consumer.is_empty() && caller.consumer != consumer.id.0 {
         return Err(Error::new(Code::NotAllowed, "this token is of another consumer"));
     }
+    let version = expect_version(tx, input, named.as_ref())?;
     let signal = match input.outcome {
         ReportedOutcome::Ok => Signal::Good,
         ReportedOutcome::Failed => Signal::Failed,
     };
     let mut told = Vec::new();
-    for (r, mut c) in meant(tx, caller, &consumer, named.as_ref())? {
+    for (r, mut c) in meant(tx, caller, &consumer, named.as_ref().map(|c| &c.id))? {
         let handed = evidence::gather(tx, &c, &r)?;
         let has_new = handed.iter().any(|bound| bound.consumer.id == consumer.id && bound.has_new());
         let (rotation, credential) = (r.id.0.clone(), c.label());
         let result = match has_new {
+            // A late word about the old one says nothing of the new one.
+            _ if version.is_some() && version != r.new_version => "other_version",
             // What it says is about the old one.
             false => "not_handed",
             true => {
@@ -110,7 +136,12 @@ fn write(tx: &mut Writer<'_>, caller: &Caller, input: &ReportUse) -> Result<(Eve
         };
         told.push(ReportedOn { rotation, credential, result: result.into() });
     }
+    let is_told = told.iter().any(|one| one.result != "other_version");
     let message = match told.len() {
+        n if n > 0 && !is_told => format!(
+            "noted what {} says, {}; the new one being another version, its rotation goes on as before",
+            consumer.name, input.outcome
+        ),
         0 => "nothing that it is bound to is being rotated: there is nothing to tell".to_owned(),
         n => format!("{n} rotations are told that {} says {}", consumer.name, input.outcome),
     };
@@ -120,6 +151,9 @@ fn write(tx: &mut Writer<'_>, caller: &Caller, input: &ReportUse) -> Result<(Eve
         .ended(Outcome::Ok, "")
         .with("said", input.outcome.to_string())
         .with("rotations", told.len());
+    if let Some((version, c)) = version.zip(named.as_ref()) {
+        event = event.with("version", version).with("credential", c.id.0.clone());
+    }
     event.object.scope = Some(consumer.scope);
     event.object.owner.clone_from(&consumer.owner_id);
     event.consumer.clone_from(&consumer.id.0);

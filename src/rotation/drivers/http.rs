@@ -3,11 +3,13 @@
 //! Only where the catalogue is sure of the addresses, and only where the configuration names the service. None of it was tried on the
 //! real services. A request is sent once: where its answer is lost, so may be the value in it, and that is told.
 use super::super::driver::{Call, Created, Driver, Ended, Fields, Made, Makes, Tested};
+use super::sibling;
 use crate::clock::{Clock, DAY_MS};
 use crate::config::Rotation;
 use crate::error::{Code, Error, Result, internal, invalid};
 use crate::ids::CredentialId;
 use crate::model::credential::Credential;
+use crate::model::rotation::Finding;
 use crate::secret::SecretBytes;
 use crate::services::Service;
 use crate::services::check::Method;
@@ -27,6 +29,9 @@ struct Contract {
     /// The header that has the key, and what stands before it there.
     header: (&'static str, &'static str),
     more: &'static [(&'static str, &'static str)],
+    /// The parameter that says where the server is: of the configuration alone, for whoever enters a value must not choose where
+    /// an administrator's key is sent. None where the catalogue has the whole address, or only the key itself is sent.
+    place: Option<&'static str>,
     makes: Option<Making>,
     ends: Option<Ending>,
 }
@@ -36,24 +41,31 @@ struct Making {
     action: &'static str,
     /// The old one works on.
     overlaps: bool,
-    /// Where the answer has the value and its id (RFC 6901).
+    /// Where the answer has the value (RFC 6901).
     value: &'static str,
-    id: &'static str,
+    /// Where it has its id, and the plain field that keeps it.
+    id: Option<(&'static str, &'static str)>,
+    /// Which address of the catalogue tells what the old one may do, where the new one is made like it by an administrator.
+    like: Option<&'static str>,
 }
 
-struct Ending {
-    /// The parameter of the address, and the plain field, that has the id of the old one.
-    id: &'static str,
+#[derive(Clone, Copy)]
+enum Ending {
+    /// By an address with its id: the parameter there, and the plain field, that has the id of the old one.
+    ById(&'static str),
+    /// By the old one itself, which takes with it whatever was made with its rights.
+    ByItself,
 }
 
-const CONTRACTS: [Contract; 4] = [
+const CONTRACTS: [Contract; 5] = [
     Contract {
         service: "gitlab",
         name: "gitlab api",
         header: ("private-token", ""),
         more: &[],
+        place: None,
         // The old one dies with it. Asked again by the old one, the service ends the whole family.
-        makes: Some(Making { action: "rotate", overlaps: false, value: "/token", id: "/id" }),
+        makes: Some(Making { action: "rotate", overlaps: false, value: "/token", id: None, like: None }),
         ends: None,
     },
     Contract {
@@ -61,24 +73,49 @@ const CONTRACTS: [Contract; 4] = [
         name: "neon api",
         header: ("authorization", "Bearer "),
         more: &[],
-        makes: Some(Making { action: "create", overlaps: true, value: "/key", id: "/id" }),
-        ends: Some(Ending { id: "key_id" }),
+        place: None,
+        makes: Some(Making {
+            action: "create",
+            overlaps: true,
+            value: "/key",
+            id: Some(("/id", "key_id")),
+            like: None,
+        }),
+        ends: Some(Ending::ById("key_id")),
     },
     Contract {
         service: "anthropic",
         name: "anthropic api",
         header: ("x-api-key", ""),
         more: &[("anthropic-version", "2023-06-01")],
+        place: None,
         makes: None,
-        ends: Some(Ending { id: "api_key_id" }),
+        ends: Some(Ending::ById("api_key_id")),
     },
     Contract {
         service: "elevenlabs",
         name: "elevenlabs api",
         header: ("xi-api-key", ""),
         more: &[],
+        place: None,
         makes: None,
-        ends: Some(Ending { id: "api_key_id" }),
+        ends: Some(Ending::ById("api_key_id")),
+    },
+    Contract {
+        service: "vault",
+        name: "vault api",
+        header: ("x-vault-token", ""),
+        more: &[],
+        place: Some("vault_host"),
+        // An orphan: the child of another would have that one's identity, and end with it.
+        makes: Some(Making {
+            action: "create_orphan",
+            overlaps: true,
+            value: "/auth/client_token",
+            id: Some(("/auth/accessor", "accessor")),
+            like: Some("lookup"),
+        }),
+        ends: Some(Ending::ByItself),
     },
 ];
 
@@ -115,6 +152,10 @@ impl Http {
         let (Some(call), Some(template)) = (call, call.and_then(|call| call.url.as_deref())) else {
             return Err(internal("the catalogue has no such address"));
         };
+        if let Some(place) = self.contract.place.filter(|place| !params.contains_key(*place)) {
+            return Err(invalid(format!("where this {} is, is not known", self.service.name))
+                .next(format!("Write {place} into the `params` of the credential in unsaid.toml.")));
+        }
         let address = self.service.fill(template, params)?;
         let url = Url::parse(&address).map_err(|_| invalid("its address cannot be used"))?;
         let (name, before) = self.contract.header;
@@ -125,6 +166,7 @@ impl Http {
         let body = more.or_else(|| call.body.clone().map(Value::Object)).unwrap_or_else(|| json!({}));
         let body = Zeroizing::new(body.to_string().into_bytes());
         let ask = match call.method {
+            Some(Method::Get) => Ask::get(url, headers),
             Some(Method::Post) => Ask::post(url, headers, "application/json", body),
             Some(Method::Delete) => Ask::delete(url, headers, "application/json", body),
             _ => return Err(internal("the catalogue names another method")),
@@ -139,10 +181,13 @@ impl Http {
         }
     }
 
-    /// The configuration's parameters, and plain fields under their own names.
+    /// The configuration's parameters, and plain fields under their own names where the server is not for them to say.
     fn params(&self, credential: &Credential, fields: &Fields) -> BTreeMap<String, String> {
         let said = self.settings.credential.get(credential.id.as_str());
         let mut params = said.map(|said| said.params.clone()).unwrap_or_default();
+        if self.contract.place.is_some() {
+            return params;
+        }
         for spec in credential.field_specs().into_iter().filter(|spec| !spec.secret) {
             if let Some((_, value)) = fields.iter().find(|(name, _)| *name == spec.name)
                 && let Some(text) = value.expose(|bytes| std::str::from_utf8(bytes).map(str::to_owned).ok())
@@ -173,8 +218,24 @@ impl Http {
         let making = self.contract.makes.as_ref().ok_or_else(|| internal("it makes nothing"))?;
         let field = key_field(call.credential)?;
         let params = self.params(call.credential, call.old);
-        let wish = self.wish(call.credential);
-        let sent = self.send(making.action, &params, &text(call.old, &field)?, Some(wish)).await?;
+        let old = text(call.old, &field)?;
+        let (key, wish) = match making.like {
+            None => (old, self.wish(call.credential)),
+            Some(look) => {
+                let admin = call.admin.ok_or_else(|| {
+                    invalid(format!("a new value of {} is made by an administrator", self.service.name)).next(
+                        "Name its credential as `admin` in unsaid.toml, or make the new value yourself.",
+                    )
+                })?;
+                let key = text(admin.1, &key_field(admin.0)?)?;
+                let wish = self.look(look, &params, &old).await?.wish().map_err(|why| {
+                    invalid(format!("{} made none: {why}", self.service.name))
+                        .next("Make a new one there yourself, and have it entered.")
+                })?;
+                (key, wish)
+            }
+        };
+        let sent = self.send(making.action, &params, &key, Some(wish)).await?;
         let Some(answered) = sent else { return Ok(Created::Unsure) };
         match answered.status {
             200..=299 => {}
@@ -189,13 +250,12 @@ impl Http {
         let Ok(mut body) = serde_json::from_slice::<Value>(&answered.body) else {
             return Ok(Created::Unsure);
         };
-        let id = body.pointer(making.id).map(|id| id.as_str().map_or(id.to_string(), str::to_owned));
+        let id = making.id.and_then(|(at, _)| body.pointer(at));
+        let id = id.map(|id| id.as_str().map_or(id.to_string(), str::to_owned));
         let Some(Value::String(value)) = body.pointer_mut(making.value) else { return Ok(Created::Unsure) };
         let new = SecretBytes::copied(value.as_bytes());
         value.zeroize();
-        let is_id = |name: &str| {
-            self.contract.ends.as_ref().is_some_and(|ending| name.eq_ignore_ascii_case(ending.id))
-        };
+        let is_id = |name: &str| making.id.is_some_and(|(_, field)| name.eq_ignore_ascii_case(field));
         let fields = call.old.iter().map(|(name, old)| {
             let kept = || old.expose(SecretBytes::copied);
             let value = match &id {
@@ -208,29 +268,110 @@ impl Http {
         Ok(Created::Made(Made { fields: fields.collect() }))
     }
 
+    /// What the service says of `key` itself. Fails where it does not say it: nothing was done then.
+    async fn look(
+        &self,
+        action: &str,
+        params: &BTreeMap<String, String>,
+        key: &Zeroizing<String>,
+    ) -> Result<sibling::Seen> {
+        let failed = |why: String| {
+            Error::new(
+                Code::Unreachable,
+                format!("{} does not tell what a value may do: {why}", self.service.name),
+            )
+        };
+        let answered = self.send(action, params, key, None).await?;
+        let answered = answered.ok_or_else(|| failed("its answer is lost".into()))?;
+        match answered.status {
+            200 => sibling::read(&answered.body).ok_or_else(|| failed("its answer is another one".into())),
+            status => Err(failed(format!("status {status}"))),
+        }
+    }
+
     async fn end(&self, call: &Call<'_>) -> Result<Ended> {
-        let ending = self.contract.ends.as_ref().ok_or_else(|| internal("it ends nothing"))?;
+        let ending = self.contract.ends.ok_or_else(|| internal("it ends nothing"))?;
         let params = self.params(call.credential, call.old);
         let new = call.new.ok_or_else(|| internal("there is no new value in use"))?;
-        let id = params.get(ending.id).filter(|id| !id.is_empty()).ok_or_else(|| {
+        let key = match ending {
+            Ending::ById(id) => self.key_for(call, new, &params, id)?,
+            Ending::ByItself => self.expect_apart(call, new, &params).await?,
+        };
+        let answered = self.send("revoke", &params, &key, None).await?;
+        Ok(match (answered.map(|answered| answered.status), ending) {
+            (Some(200..=299), _) => Ended::Confirmed,
+            // It may be gone for long.
+            (Some(404 | 408 | 410) | None, _) => Ended::Unsure,
+            // Of one that is gone, and of one that may not end itself, the same is said.
+            (Some(401 | 403), Ending::ByItself) => Ended::Unsure,
+            (Some(400..=499), _) => Ended::Refused,
+            (Some(_), _) => Ended::Unsure,
+        })
+    }
+
+    /// The key that ends the old one by its id, which the new one must not have too.
+    fn key_for(
+        &self,
+        call: &Call<'_>,
+        new: &Fields,
+        params: &BTreeMap<String, String>,
+        id_field: &str,
+    ) -> Result<Zeroizing<String>> {
+        let id = params.get(id_field).filter(|id| !id.is_empty()).ok_or_else(|| {
             invalid(format!("which key of {} is to end is not known", self.service.name))
                 .next("Keep the id of the key as a plain field beside it, or end it on the service's page.")
         })?;
-        if self.params(call.credential, new).get(ending.id) == Some(id) {
+        if self.params(call.credential, new).get(id_field) == Some(id) {
             return Err(invalid("the old value and the new one have the same id: nothing was ended"));
         }
-        let key = match call.admin {
-            Some((credential, fields)) => text(fields, &key_field(credential)?)?,
-            None => text(new, &key_field(call.credential)?)?,
+        match call.admin {
+            Some((credential, fields)) => text(fields, &key_field(credential)?),
+            None => text(new, &key_field(call.credential)?),
+        }
+    }
+
+    /// The old one, where its end is surely not the end of the new one too.
+    async fn expect_apart(
+        &self,
+        call: &Call<'_>,
+        new: &Fields,
+        params: &BTreeMap<String, String>,
+    ) -> Result<Zeroizing<String>> {
+        let field = key_field(call.credential)?;
+        let (old, new) = (text(call.old, &field)?, text(new, &field)?);
+        if *old == *new {
+            return Err(invalid("the old value and the new one are the same: nothing was ended"));
+        }
+        let look = self.looks().ok_or_else(|| internal("nothing tells what a value may do"))?;
+        match self.look(look, params, &new).await?.is_orphan() {
+            true => Ok(old),
+            false => Err(invalid(
+                "the new one was made with the rights of another, perhaps of the old one, and would end with that: nothing was \
+                 ended",
+            )
+            .next("Look at the service whose child it is, and end the old one there.")),
+        }
+    }
+
+    /// Which address of the catalogue tells about a value, where the answer is known.
+    fn looks(&self) -> Option<&'static str> {
+        self.contract.makes.as_ref().and_then(|making| making.like)
+    }
+
+    /// Asks about one value. Whatever is neither yes nor no could not be checked.
+    async fn ask(&self, action: &str, credential: &Credential, fields: &Fields) -> Result<Tested> {
+        let key = text(fields, &key_field(credential)?)?;
+        let answered = self.send(action, &self.params(credential, fields), &key, None).await?;
+        let (finding, seen) = match answered {
+            Some(answered) if answered.status == 200 => match sibling::read(&answered.body) {
+                Some(seen) => (Finding::Valid, Some(seen)),
+                None => (Finding::CouldNotCheck, None),
+            },
+            Some(answered) if answered.status == 403 => (Finding::Refused, None),
+            _ => (Finding::CouldNotCheck, None),
         };
-        let answered = self.send("revoke", &params, &key, None).await?;
-        Ok(match answered.map(|answered| answered.status) {
-            Some(200..=299) => Ended::Confirmed,
-            // It may be gone for long.
-            Some(404 | 408 | 410) | None => Ended::Unsure,
-            Some(400..=499) => Ended::Refused,
-            Some(_) => Ended::Unsure,
-        })
+        let (account, scopes) = seen.map(sibling::Seen::shown).unwrap_or_default();
+        Ok(Tested { finding, account, scopes })
     }
 }
 
@@ -264,8 +405,15 @@ impl Driver for Http {
     fn revokes(&self) -> bool {
         self.contract.ends.is_some()
     }
+    fn tests(&self) -> bool {
+        self.looks().is_some()
+    }
     fn drives(&self, credential: &Credential) -> bool {
-        key_field(credential).is_ok()
+        let said = self.settings.credential.get(credential.id.as_str());
+        let is_placed = self.contract.place.is_none_or(|place| {
+            said.is_some_and(|said| said.admin.is_some() && said.params.contains_key(place))
+        });
+        is_placed && key_field(credential).is_ok()
     }
     fn overlaps(&self, _: &Credential) -> Option<bool> {
         self.contract.makes.as_ref().map(|making| making.overlaps)
@@ -287,8 +435,11 @@ impl Driver for Http {
     fn set<'a>(&'a self, _: Call<'a>) -> BoxFuture<'a, Result<Ended>> {
         Box::pin(async { Err(internal("the service takes no value of ours")) })
     }
-    fn test<'a>(&'a self, _: &'a Credential, _: &'a Fields) -> BoxFuture<'a, Result<Tested>> {
-        Box::pin(async { Err(internal("it is tested by the catalogue's request")) })
+    fn test<'a>(&'a self, credential: &'a Credential, fields: &'a Fields) -> BoxFuture<'a, Result<Tested>> {
+        Box::pin(async move {
+            let looks = self.looks().ok_or_else(|| internal("it is tested by the catalogue's request"))?;
+            self.ask(looks, credential, fields).await
+        })
     }
     fn revoke<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Ended>> {
         Box::pin(async move { self.end(&call).await })

@@ -7,6 +7,7 @@ pub mod http;
 mod login;
 pub mod mysql;
 pub mod postgres;
+mod sibling;
 #[cfg(test)]
 mod tests;
 

@@ -377,6 +377,12 @@ impl Rig {
         self.w.call(&self.w.person("mia"), "report_use", wanted).await.unwrap()
     }
 
+    pub async fn report_of(&self, outcome: &str, version: i64) -> Result<Value> {
+        let wanted =
+            json!({ "consumer": "deploy", "outcome": outcome, "credential": self.id, "version": version });
+        self.w.call(&self.w.person("mia"), "report_use", wanted).await
+    }
+
     pub fn hours(&self, hours: i64) {
         self.w.clock.advance_ms(hours * 3_600_000);
     }

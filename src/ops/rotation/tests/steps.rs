@@ -282,6 +282,61 @@ async fn a_failure_of_who_has_the_old_value_or_after_a_day_brings_nothing_back()
 }
 
 #[tokio::test]
+async fn a_late_word_about_the_old_version_is_kept_and_is_none_about_the_new_one() {
+    let rig = Rig::new(true, true).await;
+    rig.bind("deploy").await;
+    rig.run("deploy").await;
+    let new = rig.promoted().await;
+    rig.run("deploy").await;
+    for outcome in ["failed", "ok"] {
+        let told = rig.report_of(outcome, 1).await.unwrap();
+
+        assert_eq!(told["rotations"][0]["result"], "other_version");
+        assert!(told["message"].as_str().unwrap().contains("another version"), "{told}");
+        assert_eq!((rig.served().await, rig.stage().await.as_str()), (new.clone(), "promoted"));
+        assert_eq!(rig.look().await["consumers"][0]["said_by"], "test");
+    }
+    let log = rig.w.log().await;
+    assert_eq!(log.iter().filter(|line| *line == "report_use ok").count(), 2);
+    assert!(!log.iter().any(|line| line.starts_with("rotation_signal") || line.starts_with("roll_back")));
+}
+
+#[tokio::test]
+async fn a_word_about_the_new_version_is_heard() {
+    let rig = Rig::new(true, true).await;
+    rig.bind("deploy").await;
+    rig.run("deploy").await;
+    rig.promoted().await;
+    assert_eq!(rig.report_of("failed", 2).await.unwrap()["rotations"][0]["result"], "not_handed");
+    rig.run("deploy").await;
+
+    assert_eq!(rig.report_of("ok", 2).await.unwrap()["rotations"][0]["result"], "noted");
+    assert_eq!(rig.report_of("failed", 2).await.unwrap()["rotations"][0]["result"], "rolled_back");
+
+    assert_eq!((rig.served().await, rig.stage().await.as_str()), (rig.first.clone(), "rolled_back"));
+}
+
+#[tokio::test]
+async fn a_version_that_never_was_or_is_nobodys_is_refused_and_changes_nothing() {
+    let rig = Rig::new(true, true).await;
+    rig.bind("deploy").await;
+    let new = rig.promoted().await;
+    rig.run("deploy").await;
+    for version in [3, 0, -1] {
+        let e = rig.report_of("failed", version).await.unwrap_err();
+
+        assert_eq!(e.code, Code::VersionNotFound);
+        assert!(e.message().contains(&format!("never had a version {version}")), "{}", e.message());
+    }
+    let nobodys = json!({ "consumer": "deploy", "outcome": "failed", "version": 2 });
+
+    let e = rig.w.refused(&rig.w.person("mia"), "report_use", nobodys).await;
+
+    assert_eq!(e.code, Code::InvalidInput);
+    assert_eq!((rig.served().await, rig.stage().await.as_str()), (new, "promoted"));
+}
+
+#[tokio::test]
 async fn who_may_not_run_a_consumer_says_nothing_for_it_and_no_model_does() {
     let rig = Rig::new(true, true).await;
     rig.bind("deploy").await;

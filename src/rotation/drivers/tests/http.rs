@@ -48,11 +48,11 @@ fn only_services_that_the_catalogue_is_sure_of_have_one() {
         let clock = Arc::new(FixedClock::at(NOW));
         Http::new(service, Arc::new(Wire::new(Outbound::default())), Arc::default(), clock)
     };
-    for id in ["gitlab", "neon", "anthropic", "elevenlabs"] {
+    for id in ["gitlab", "neon", "anthropic", "elevenlabs", "vault"] {
         let driver = of(id).unwrap();
         assert!(!driver.is_tried_live(&credential(id, &["TOKEN"])), "{id}");
     }
-    for id in ["vault", "openai", "postgres", "github"] {
+    for id in ["openai", "postgres", "github"] {
         assert!(of(id).is_none(), "{id}");
     }
 }
