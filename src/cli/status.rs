@@ -3,6 +3,7 @@ use super::Context;
 use super::output::{Table, at, items, line, pairs, when};
 use super::phrase::for_people;
 use crate::error::Result;
+use crate::ops::notice;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -24,6 +25,9 @@ impl Status {
         }
         answer["needs_attention"] = Value::from(rows);
         answer["canary_alerts"] = session.call("list_canaries", json!({})).await?["alerts"].take();
+        let file = session.app.config.file.clone();
+        let unsent = session.app.store.read(move |tx| notice::missing(tx, &file)).await?;
+        answer["notices"] = json!(unsent);
         cx.print(&answer, |answer| told(answer, cx))
     }
 }
@@ -41,6 +45,10 @@ fn told(me: &Value, cx: &Context) -> String {
         ("credentials", counts.join(", ")),
     ]);
     text.push_str(&super::canary::alerts(&json!({ "alerts": me["canary_alerts"] })));
+    for one in items(me, "/notices") {
+        text.push_str(&line(&format!("warning: {}", at(one, "/what"))));
+        text.push_str(&line(&format!("next: {}", at(one, "/next"))));
+    }
     let mut table = Table::new(&["NEEDS ATTENTION", "STATUS", "WHY", "NEXT"]);
     for row in items(me, "/needs_attention") {
         table.row([

@@ -186,14 +186,14 @@ pub struct Notices {
     /// An https address that notices are posted to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
-    /// The credential (id or name) whose value signs what is posted; without it nothing is.
+    /// The credential (its id, or the name of one that the org owns) whose value signs what is posted; without it nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook_secret: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mail_to: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mail_from: Option<String>,
-    /// The credential (id or name) of the mail server: type custom with SERVER, PORT, USERNAME and PASSWORD.
+    /// The credential (its id, or the name of one that the org owns) of the mail server: type custom with SERVER, PORT, USERNAME and PASSWORD.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mail_credential: Option<String>,
 }

@@ -16,6 +16,7 @@ pub mod hygiene;
 pub mod name;
 pub mod notice;
 pub mod org;
+pub mod part;
 pub mod pattern;
 pub mod probe;
 pub mod provider;

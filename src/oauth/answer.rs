@@ -1,4 +1,5 @@
 //! What a provider's answer means. Nothing of it but words we know is ever shown.
+use crate::model::part;
 use crate::secret::SecretBytes;
 use crate::services::wire::{Answered, Failure};
 use serde::Deserialize;
@@ -152,12 +153,21 @@ pub fn tokens(answered: Result<Answered, Failure>) -> Answer<Tokens> {
         if matches!(raw.expires_in, Some(..=0)) {
             return half(refresh, "its token had expired when it came");
         }
+        // What has a piece of the tokens in it is no scope, and would be shown as one.
+        let is_telling = |scope: &String| {
+            let is_in = |token: &SecretBytes| {
+                token.expose(|b| std::str::from_utf8(b).is_ok_and(|token| part::tells(token, scope)))
+            };
+            part::is_masked(scope) || is_in(&access) || refresh.as_ref().is_some_and(is_in)
+        };
+        let scopes =
+            raw.scope.and_then(scopes).map(|all| all.into_iter().filter(|s| !is_telling(s)).collect());
         Answer::Yes(Tokens {
             access,
             refresh,
             expires_in_s: raw.expires_in,
             refresh_expires_in_s: raw.refresh_token_expires_in.or(raw.refresh_expires_in).filter(|s| *s > 0),
-            scopes: raw.scope.and_then(scopes),
+            scopes,
         })
     })
 }

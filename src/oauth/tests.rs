@@ -121,6 +121,17 @@ fn scopes_are_read_however_they_are_separated_and_nothing_else_is() {
 }
 
 #[test]
+fn a_piece_of_a_token_is_no_scope() {
+    let (access, refresh) = ("Ab9x-Q7".repeat(3), "Zr8_kW5".repeat(3));
+    let said = ["repo", &access, &access[..6], &refresh[2..9], "b9x-...", &format!("x:{access}")].join(" ");
+    let body = json!({ "access_token": access, "refresh_token": refresh, "scope": said }).to_string();
+
+    let Answer::Yes(tokens) = tokens(answered(200, &body)) else { panic!("it is a yes") };
+
+    assert_eq!(tokens.scopes.unwrap(), ["repo"]);
+}
+
+#[test]
 fn o_11_the_consent_page_is_asked_with_s256_and_what_an_address_has_of_its_own_stays() {
     let challenge = Challenge::of(Zeroizing::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into()));
     // RFC 7636, appendix B.

@@ -72,6 +72,24 @@ pub fn credential(
     Ok(found)
 }
 
+/// As [`credential`], for a name that a configuration gives: by id, or among what the org owns and nothing else.
+///
+/// A name in a team or of a person is chosen by whoever leads that team, or is that person.
+pub fn configured(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    wanted: &str,
+    need: Need,
+) -> Result<Reached> {
+    let found = match by_id(tx, caller, who, wanted.trim(), false)? {
+        Some(found) => found,
+        None => by_name(tx, caller, who, wanted.trim(), false, &[Place::All(Scope::Org)])?,
+    };
+    check(&found, need)?;
+    Ok(found)
+}
+
 /// As [`credential`], in the bin too; where both exist, the one outside the bin.
 pub fn credential_or_deleted(
     tx: &Reader<'_>,
@@ -108,29 +126,53 @@ fn lookup(
     with_deleted: bool,
 ) -> Result<Reached> {
     let wanted = wanted.trim();
-    if wanted.len() == 26
-        && let Some(c) = tx.find_credential(&caller.org, &CredentialId::from(wanted))?
-    {
-        let found = reached(tx, &caller.org, who, c)?;
-        return match found.access.sees() {
-            // Whoever only uses a credential has nothing to do with the bin.
-            true if !found.credential.is_deleted() => Ok(found),
-            true if with_deleted && (found.access.manages || found.access.views) => Ok(found),
-            true if found.access.manages || found.access.views => {
-                Err(Error::new(Code::Deleted, format!("{} is in the bin", found.credential.name)))
-            }
-            _ => Err(not_found(wanted)),
-        };
+    match by_id(tx, caller, who, wanted, with_deleted)? {
+        Some(found) => Ok(found),
+        None => by_name(tx, caller, who, wanted, with_deleted, &places(who)),
     }
+}
+
+/// Nothing where `wanted` is no id of the org.
+fn by_id(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    wanted: &str,
+    with_deleted: bool,
+) -> Result<Option<Reached>> {
+    if wanted.len() != 26 {
+        return Ok(None);
+    }
+    let Some(c) = tx.find_credential(&caller.org, &CredentialId::from(wanted))? else { return Ok(None) };
+    let found = reached(tx, &caller.org, who, c)?;
+    match found.access.sees() {
+        // Whoever only uses a credential has nothing to do with the bin.
+        true if !found.credential.is_deleted() => Ok(Some(found)),
+        true if with_deleted && (found.access.manages || found.access.views) => Ok(Some(found)),
+        true if found.access.manages || found.access.views => {
+            Err(Error::new(Code::Deleted, format!("{} is in the bin", found.credential.name)))
+        }
+        _ => Err(not_found(wanted)),
+    }
+}
+
+fn by_name(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    who: &Standing,
+    wanted: &str,
+    with_deleted: bool,
+    places: &[Place],
+) -> Result<Reached> {
     let narrowed = Narrowed::parse(wanted);
-    let (key, places) = (narrowed.name.to_uppercase(), places(who));
+    let key = narrowed.name.to_uppercase();
     let reach_all = |found: Vec<Credential>| -> Result<Vec<Reached>> {
         found.into_iter().filter(|c| narrowed.fits(c)).map(|c| reached(tx, &caller.org, who, c)).collect()
     };
-    let mut live = reach_all(tx.candidates(&caller.org, &key, &places)?)?;
+    let mut live = reach_all(tx.candidates(&caller.org, &key, places)?)?;
     live.retain(|f| f.access.sees());
     let mut deleted = match live.is_empty() {
-        true => reach_all(tx.deleted_candidates(&caller.org, &key, &places)?)?,
+        true => reach_all(tx.deleted_candidates(&caller.org, &key, places)?)?,
         false => Vec::new(),
     };
     // Whoever only uses a credential has nothing to do with the bin.

@@ -5,6 +5,7 @@
 use crate::error::Result;
 use crate::ids::CredentialId;
 use crate::model::credential::Credential;
+use crate::model::part;
 use crate::model::rotation::Finding;
 use crate::secret::SecretBytes;
 use crate::services::sql::decoded;
@@ -41,6 +42,17 @@ pub fn has_secret(credential: &Credential, fields: &Fields, text: &str) -> bool 
         };
         is_secret && value.expose(is_told)
     })
+}
+
+/// Whether `text` tells a part of one of these secret fields, or is something that was masked: for what others wrote.
+pub fn tells_of(credential: &Credential, fields: &Fields, text: &str) -> bool {
+    let specs = credential.field_specs();
+    let is_told = |(name, value): &(String, SecretBytes)| {
+        let is_secret = specs.iter().find(|spec| spec.name == *name).is_none_or(|spec| spec.secret);
+        let is_part = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|secret| part::tells(secret, text));
+        is_secret && value.expose(is_part)
+    };
+    part::is_masked(text) || has_secret(credential, fields, text) || fields.iter().any(is_told)
 }
 
 /// What a call is about.

@@ -5,4 +5,4 @@ pub mod driver;
 pub mod drivers;
 pub mod engine;
 
-pub use driver::{Call, Created, Driver, Drivers, Ended, Fields, Made, Makes, Tested, has_secret};
+pub use driver::{Call, Created, Driver, Drivers, Ended, Fields, Made, Makes, Tested, has_secret, tells_of};

@@ -170,16 +170,16 @@ impl Outbound {
 
     /// A connection to `host`, by the same rules: to an address that was looked at, and to no other.
     ///
-    /// Fails with a text that may be shown. Behind a proxy there is none, for it passes HTTP on and nothing else.
+    /// Fails with a text that may be shown: it names no host, which may come out of a secret connection string. Behind a proxy there is none, for it passes HTTP on and nothing else.
     pub async fn tcp_to(&self, host: &str, port: u16) -> Result<Stream, Cow<'static, str>> {
         if self.proxy.is_some() {
             return Err("everything goes through a proxy here, which passes on no such connection".into());
         }
         let url = Url::parse(&format!("https://{host}:{port}/")).map_err(|_| "its host is no name")?;
         let found = self.addresses(&url, self.names(&url, "")).await.map_err(|e| match e.code {
-            Code::InvalidInput => Cow::from(format!(
-                "{host}:{port} is not in the public network, and `[outbound] allow` does not name it"
-            )),
+            Code::InvalidInput => {
+                Cow::from("its host is not in the public network, and `[outbound] allow` does not name it")
+            }
             _ => "its name has no address, or it is not to be reached".into(),
         })?;
         let connect = async {

@@ -2,6 +2,7 @@
 use super::preset;
 use crate::app::App;
 use crate::error::Result;
+use crate::model::part;
 use crate::model::provider::Provider;
 use crate::oauth::{Identity, identity};
 use crate::secret::SecretBytes;
@@ -67,6 +68,8 @@ pub(super) async fn ask(app: &App, p: &Provider, access: &SecretBytes) -> Result
         Ok(Answered { status: 403, .. }) => Account::Unknown("it may not be asked with these scopes"),
         Ok(Answered { status: 200..=299, is_json: true, body, .. }) => {
             match serde_json::from_slice(&body).ok().and_then(|v| identity(&v, pointer.as_deref())) {
+                // Who writes our token where a name should be is no account.
+                Some(identity) if is_telling(access, &identity) => Account::Unnamed,
                 Some(identity) => Account::Known(identity),
                 None => Account::Unnamed,
             }
@@ -74,4 +77,13 @@ pub(super) async fn ask(app: &App, p: &Provider, access: &SecretBytes) -> Result
         Ok(Answered { status: 200..=299, .. }) => Account::Unknown("its answer is no JSON"),
         Ok(_) => Account::Unknown("it answered with a failure"),
     })
+}
+
+/// Whether one of its names tells a part of the token that it was asked with.
+fn is_telling(access: &SecretBytes, identity: &Identity) -> bool {
+    let is_in = |name: &str| {
+        let is_part = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|token| part::tells(token, name));
+        part::is_masked(name) || access.expose(is_part)
+    };
+    is_in(&identity.label) || is_in(&identity.subject)
 }

@@ -1,6 +1,9 @@
 //! What `doctor` looks at outside the vault: where the settings come from, memory, swap, core dumps.
 use super::doctor::Check;
-use crate::config::Config;
+use crate::config::{Config, File};
+use crate::error::Result;
+use crate::ops::notice;
+use crate::store::Reader;
 use crate::vault::{Guarantee, guarantee};
 
 /// Each setting with its origin.
@@ -33,6 +36,15 @@ pub fn configuration(config: &Config) -> Check {
             config.places.file().display()
         ),
     )
+}
+
+/// Whether notices can go out: a line for each setting that keeps them, none where there is nowhere to send them.
+pub fn notices(tx: &Reader<'_>, file: &File) -> Result<Vec<Check>> {
+    let missing = notice::missing(tx, file)?;
+    if missing.is_empty() && !file.notices.is_empty() {
+        return Ok(vec![Check::ok("notices", "the credentials that they take are there")]);
+    }
+    Ok(missing.into_iter().map(|one| Check::warn("notices", one.what, one.next)).collect())
 }
 
 /// How this machine treats what is in memory.

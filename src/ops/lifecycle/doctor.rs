@@ -263,8 +263,15 @@ fn way(config: &Config, instance: &str, slot: &SlotRow) -> Check {
 }
 
 async fn contents(app: &App, thorough: bool) -> Vec<Check> {
-    let now = app.now();
-    let looked = app.store.read(move |tx| look(tx, now, thorough)).await;
+    let (now, file) = (app.now(), app.config.file.clone());
+    let looked = app
+        .store
+        .read(move |tx| {
+            let mut found = look(tx, now, thorough)?;
+            found.extend(checks::notices(tx, &file)?);
+            Ok(found)
+        })
+        .await;
     looked.unwrap_or_else(|e| vec![Check::fail("contents", &e)])
 }
 

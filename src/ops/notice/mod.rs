@@ -19,7 +19,9 @@ use crate::model::access::{Caller, Door};
 use crate::model::credential::{Credential, Scope};
 use crate::model::event::Event;
 use crate::model::notice::{Notice, NoticeKind, NoticeState, WARN_DAYS, Warning, Way, reached};
-use crate::store::Writer;
+use crate::ops::reach::{self, Need};
+use crate::store::{Reader, Writer};
+use serde::Serialize;
 use serde_json::json;
 
 /// How many credentials are looked at in one go.
@@ -32,6 +34,52 @@ fn sender(file: &File) -> Option<Caller> {
     let identity = &file.identity;
     let is_set = !file.notices.is_empty() && !identity.org.is_empty();
     is_set.then(|| Caller::new(identity.org.as_str().into(), identity.user.as_str().into(), Door::System))
+}
+
+/// A setting of `[notices]` without which nothing goes out, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Missing {
+    pub setting: &'static str,
+    pub what: String,
+    pub next: &'static str,
+}
+
+/// What keeps notices from going out, as far as the vault can tell: nobody hears of it otherwise.
+pub fn missing(tx: &Reader<'_>, file: &File) -> Result<Vec<Missing>> {
+    const NEXT: &str = "Name a credential of the org in unsaid.toml, best by its id: one of a team or a person is not taken by its name.";
+    let notices = &file.notices;
+    if notices.webhook.is_none() && notices.mail_to.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(caller) = sender(file) else {
+        return Ok(vec![Missing {
+            setting: "identity",
+            what: "[identity] names no org whose notices are sent".into(),
+            next: "Name the org and the user under [identity] in unsaid.toml.",
+        }]);
+    };
+    let wanted = [
+        ("webhook_secret", notices.webhook.is_some(), &notices.webhook_secret),
+        ("mail_credential", !notices.mail_to.is_empty(), &notices.mail_credential),
+    ];
+    let who = tx.standing(&caller);
+    let mut found = Vec::new();
+    for (setting, _, named) in wanted.into_iter().filter(|(_, is_used, _)| *is_used) {
+        let why = match (named, &who) {
+            (None, _) => Some("is not set".to_owned()),
+            (_, Err(_)) => Some("cannot be used by the user of [identity]".to_owned()),
+            (Some(named), Ok(who)) => match reach::configured(tx, &caller, who, named, Need::Use) {
+                Err(e) => Some(format!("cannot be used: {}", e.message())),
+                Ok(found) if tx.current_version(&found.credential)?.is_none() => {
+                    Some(format!("is {}, which has no value", found.credential.label()))
+                }
+                Ok(_) => None,
+            },
+        };
+        let what = why.map(|why| format!("{setting} of [notices] {why}: no notice goes out there"));
+        found.extend(what.map(|what| Missing { setting, what, next: NEXT }));
+    }
+    Ok(found)
 }
 
 /// Warns of every end that has come near since the last time: once for each of 30, 14, 7 and 1 days.

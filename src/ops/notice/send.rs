@@ -95,7 +95,7 @@ async fn begin(app: &App, caller: &Caller, notice: &Notice, wanted: Option<Strin
                 return tx.record_step(event, Err(why.into()));
             };
             let who = tx.standing(&asking)?;
-            let found = reach::credential(tx, &asking, &who, &wanted, Need::Use)
+            let found = reach::configured(tx, &asking, &who, &wanted, Need::Use)
                 .and_then(|found| Ok((tx.current_version(&found.credential)?, found.credential)));
             let (version, c) = match found {
                 Ok((Some(version), c)) => (version, c),

@@ -203,3 +203,107 @@ async fn the_use_of_a_canary_is_told_once_and_no_model_reads_of_it() {
     assert!(!read(w.caller("ada")).await.contains("canary"));
     assert!(read(w.person("ada")).await.contains("send_canary_notice"));
 }
+
+fn settings(w: &mut World) -> &mut File {
+    &mut Arc::get_mut(&mut w.app).expect("nothing else runs yet").config.file
+}
+
+async fn unsent(w: &World) -> Vec<&'static str> {
+    let file = w.app.config.file.clone();
+    let found = w.app.store.read(move |tx| missing(tx, &file)).await.unwrap();
+    found.into_iter().map(|one| one.setting).collect()
+}
+
+/// Deletes the org's credential that signs, and lets `place` have one of its name.
+async fn only_in(w: &World, who: &str, place: &str) -> String {
+    let gone = serde_json::json!({"credential": "HOOK_SECRET", "reason": "a test"});
+    w.call_with(&w.person("ada"), "delete_credential", gone, &crate::testing::FormYes).await.unwrap();
+    w.add(who, place, "HOOK_SECRET", "other words").await
+}
+
+#[tokio::test]
+async fn a_credential_of_the_same_name_in_a_team_or_of_a_person_silences_nothing() {
+    let (w, receiver) = world().await;
+    w.add("tom", "core", "HOOK_SECRET", "other words").await;
+    w.add("ada", "personal", "HOOK_SECRET", "more words").await;
+    ending_in(&w, "org", "KEY", 5).await;
+
+    pass(&w).await;
+
+    assert_eq!(receiver.got.lock().unwrap().len(), 1);
+    assert!(unsent(&w).await.is_empty());
+    assert!(w.log().await.iter().any(|e| e == "send_notice ok"));
+}
+
+#[tokio::test]
+async fn a_name_is_taken_from_the_org_alone_and_its_absence_is_told() {
+    for (who, place) in [("tom", "core"), ("ada", "personal")] {
+        let (w, receiver) = world().await;
+        ending_in(&w, "org", "KEY", 5).await;
+        only_in(&w, who, place).await;
+
+        pass(&w).await;
+
+        assert!(receiver.got.lock().unwrap().is_empty(), "{who} {place}");
+        assert_eq!(unsent(&w).await, ["webhook_secret"], "{who} {place}");
+        assert!(w.log().await.iter().any(|e| e == "send_notice failed"));
+    }
+}
+
+#[tokio::test]
+async fn a_scope_before_the_name_does_not_lead_out_of_the_org() {
+    for name in ["team/HOOK_SECRET", "personal/HOOK_SECRET"] {
+        let (mut w, receiver) = world().await;
+        w.add("tom", "core", "HOOK_SECRET", "other words").await;
+        w.add("ada", "personal", "HOOK_SECRET", "more words").await;
+        settings(&mut w).notices.webhook_secret = Some(name.into());
+        ending_in(&w, "org", "KEY", 5).await;
+
+        pass(&w).await;
+
+        assert!(receiver.got.lock().unwrap().is_empty(), "{name}");
+        assert_eq!(unsent(&w).await, ["webhook_secret"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_taken_wherever_it_is_if_the_user_of_identity_may_use_it() {
+    let (mut w, receiver) = world().await;
+    let id = only_in(&w, "ada", "personal").await;
+    let theirs = w.add("tom", "core", "HOOK_SECRET", "other words").await;
+    settings(&mut w).notices.webhook_secret = Some(theirs);
+    assert_eq!(unsent(&w).await, ["webhook_secret"], "an admin of the org does not use what a team has");
+    settings(&mut w).notices.webhook_secret = Some(id);
+    ending_in(&w, "org", "KEY", 5).await;
+
+    pass(&w).await;
+
+    assert_eq!(receiver.got.lock().unwrap().len(), 1);
+    assert!(unsent(&w).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_no_notice_can_be_sent_with_is_told_by_doctor_and_what_is_not_wanted_is_not() {
+    let (mut w, _) = world().await;
+    settings(&mut w).notices.mail_to = vec!["ops@example.com".into()];
+    assert_eq!(unsent(&w).await, ["mail_credential"], "it is not set");
+    settings(&mut w).notices.mail_credential = Some("NOTICE_MAIL".into());
+    assert_eq!(unsent(&w).await, ["mail_credential"], "it is not there");
+    let empty = serde_json::json!({"name": "NOTICE_MAIL", "scope": "org"});
+    w.call(&w.person("ada"), "create_credential", empty).await.unwrap();
+    assert_eq!(unsent(&w).await, ["mail_credential"], "it has no value");
+    settings(&mut w).notices.mail_to.clear();
+    assert!(unsent(&w).await.is_empty(), "no mail is sent");
+
+    settings(&mut w).notices.webhook_secret = Some("NONE".into());
+    let file = w.app.config.file.clone();
+    let told = w.app.store.read(move |tx| crate::ops::lifecycle::checks::notices(tx, &file)).await.unwrap();
+
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].level, crate::ops::lifecycle::doctor::Level::Warn);
+    assert!(told[0].what.contains("webhook_secret") && told[0].next.contains("unsaid.toml"));
+    let found = crate::ops::lifecycle::doctor::doctor(&w.app.config, w.clock.clone(), false, None).await;
+    assert!(found.iter().any(|check| check.what == told[0].what), "{found:?}");
+    settings(&mut w).notices = Default::default();
+    assert!(unsent(&w).await.is_empty(), "nothing is sent at all");
+}

@@ -3,7 +3,7 @@
 //! Started without a shell, with fixed arguments and the verb as the last one; values go in and out as JSON over pipes. It has none
 //! of our environment, its folder is `/`, what it says on standard error is dropped, and nothing of its output is logged or told
 //! but an outcome. A program that others could have changed is not started.
-use super::super::driver::{Call, Created, Driver, Ended, Fields, Made, Makes, Tested, has_secret};
+use super::super::driver::{Call, Created, Driver, Ended, Fields, Made, Makes, Tested, tells_of};
 use super::login::fresh_password;
 use crate::config::Rotated;
 use crate::error::{Code, Error, Result, invalid};
@@ -159,7 +159,7 @@ impl Own {
             !text.is_empty()
                 && text.len() <= 100
                 && !text.chars().any(char::is_control)
-                && !has_secret(credential, fields, text)
+                && !tells_of(credential, fields, text)
         };
         Ok(Tested {
             finding,

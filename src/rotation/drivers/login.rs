@@ -7,8 +7,7 @@ use crate::error::{Code, Error, Result, internal, invalid};
 use crate::model::credential::{Credential, CredentialType};
 use crate::model::rotation::Finding;
 use crate::secret::SecretBytes;
-use crate::services::sql::{Failed, Place, Tls, Why, bare};
-use url::Url;
+use crate::services::sql::{Failed, Place, Tls, Why, bare, connection_string};
 use zeroize::Zeroizing;
 
 const URLS: [&str; 4] = ["url", "dsn", "uri", "connection_string"];
@@ -187,7 +186,7 @@ fn secret(text: &str) -> SecretBytes {
 /// `url` with another user and password.
 fn with_login(url: &str, user: &str, password: &str) -> Result<SecretBytes> {
     let wrong = |_| internal("a connection string takes no password");
-    let mut url = Url::parse(url.trim()).map_err(|_| invalid("its value is no connection string"))?;
+    let mut url = connection_string(url).map_err(invalid)?;
     url.set_username(user).map_err(wrong)?;
     url.set_password(Some(password)).map_err(wrong)?;
     Ok(crate::secret::Secret::new(url.into()).into_bytes())

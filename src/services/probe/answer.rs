@@ -51,9 +51,10 @@ pub(super) fn judge(
     if !matches!(found.verdict, Verdict::Valid | Verdict::Limited) {
         return found;
     }
+    // Whole texts are compared, and cut afterwards.
     let shown = |text: String| {
         let is_its_own = subject.is_in(&text) || !catalogue.recognise(&text).is_empty();
-        (!is_its_own && !text.is_empty()).then_some(text)
+        (!is_its_own && !text.is_empty()).then(|| text.chars().take(MOST_NAME).collect::<String>())
     };
     let at = |path: &Option<String>| path.as_deref().and_then(|path| body.pointer(path));
     let header = |name: &Option<String>| {
@@ -62,7 +63,9 @@ pub(super) fn judge(
     };
     found.account = at(&check.account_id_path).and_then(name_of).and_then(shown).unwrap_or_default();
     let scopes = header(&check.scopes_header).or_else(|| at(&check.scopes_path).cloned());
-    found.scopes = scopes.map(|said| scopes_of(&said)).unwrap_or_default();
+    // A list that tells of a secret may have it in pieces, between blanks or commas.
+    let is_whole = |said: &Value| !said.as_str().is_some_and(|said| subject.is_in(said));
+    found.scopes = scopes.filter(is_whole).map(|said| scopes_of(&said)).unwrap_or_default();
     found.scopes = found.scopes.into_iter().filter_map(shown).take(MOST_SCOPES).collect();
     let left = at(&check.expires_in_path).and_then(Value::as_i64).filter(|seconds| *seconds > 0);
     found.expires_at = header(&check.expires_header)
@@ -84,15 +87,14 @@ impl BodyTest {
     }
 }
 
-/// A name as it may be shown: a line of text, not too long.
+/// A name as it may be shown: a line of text, of any length.
 fn name_of(said: &Value) -> Option<String> {
     let text = match said {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
-    let text: String =
-        text.chars().filter(|c| !c.is_control() && !is_invisible(*c)).take(MOST_NAME).collect();
+    let text: String = text.chars().filter(|c| !c.is_control() && !is_invisible(*c)).collect();
     Some(text.trim().to_owned())
 }
 
@@ -196,7 +198,11 @@ mod tests {
     fn a_name_is_one_line_without_what_is_not_seen() {
         assert_eq!(name_of(&json!(" a\n\u{202e}b\u{200b} ")).as_deref(), Some("ab"));
         assert_eq!(name_of(&json!(42)).as_deref(), Some("42"));
-        assert_eq!(name_of(&json!("x".repeat(500))).map(|n| n.len()), Some(MOST_NAME));
+        assert_eq!(
+            name_of(&json!("y".repeat(500))).map(|n| n.len()),
+            Some(500),
+            "it is cut after it was compared"
+        );
         assert_eq!(name_of(&json!({})), None);
     }
 }

@@ -2,6 +2,7 @@
 use super::super::check::Check;
 use super::super::client::Stream;
 use super::super::service::Service;
+use super::super::sql::connection_string;
 use super::subject::{Subject, missing};
 use super::{Way, Why, limits, refuses, takes};
 use crate::model::credential::CredentialType;
@@ -9,7 +10,7 @@ use crate::model::probe::Probed;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 /// Asks for TLS (PostgreSQL's protocol, "SSLRequest").
@@ -70,7 +71,7 @@ impl Place {
     }
 
     fn of_url(text: &str, port: u16) -> Result<Self, Why> {
-        let url = Url::parse(text.trim()).map_err(|_| "its value is no connection string")?;
+        let url = connection_string(text)?;
         if !url.has_host() || url.username().is_empty() {
             return Err("its connection string names no host or no user".into());
         }
@@ -177,7 +178,8 @@ impl Way<'_> {
         });
         let mut found = takes(service);
         // Inside a connection string the user is a part of the value.
-        if let Some(user) = user.filter(|user| place.has_fields && *user == *place.user) {
+        let is_named = |user: &String| place.has_fields && *user == *place.user && !subject.is_in(user);
+        if let Some(user) = user.filter(is_named) {
             found.account = user.chars().filter(|c| !c.is_control()).take(100).collect();
         }
         Ok(found)
@@ -229,6 +231,28 @@ mod tests {
             "",
         ] {
             assert!(Place::of_url(text, 1).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_ends_the_authority_is_no_host_and_is_not_told() {
+        let pieces =
+            ["Kp9@778812345/Zq", "Kp9@10.1.2.3?Zq", "Kp9@10.1.2.3#Zq", "Kp9@10.1.2.3\\Zq", "1/Kp9Zq"];
+        for piece in pieces {
+            for (before, after) in [("app:", "/app"), ("app:x@y:", ""), ("", "/app?sslmode=require")] {
+                let why =
+                    Place::of_url(&format!("postgres://{before}{piece}@db.example.com{after}"), 1).err();
+
+                let why = why.expect("it can be read in two ways");
+                assert!(!why.contains("778812345") && !why.contains("Kp9") && !why.contains("Zq"), "{why}");
+            }
+        }
+        assert!(Place::of_url("postgres://app:K@a.exa\nmple/app", 1).is_err());
+        for fine in [
+            "postgres://app:Kp9@778812345%2FZq@db.example.com/app",
+            "postgres://app:Kp9%40Zq@db.example.com/app?application_name=a%40b",
+        ] {
+            assert_eq!(Place::of_url(fine, 1).ok().unwrap().host, "db.example.com");
         }
     }
 }

@@ -137,7 +137,7 @@ impl Way<'_> {
         match self.sign_in(&place).await? {
             Ended::In => {
                 let mut found = takes(service);
-                if place.has_fields {
+                if place.has_fields && !subject.is_in(&place.user) {
                     found.account = place.user.chars().filter(|c| !c.is_control()).take(100).collect();
                 }
                 Ok(found)

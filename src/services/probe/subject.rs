@@ -5,6 +5,7 @@ use super::super::service::Service;
 use super::Why;
 use super::database::bare;
 use crate::model::credential::CredentialType;
+use crate::model::part;
 use crate::secret::SecretBytes;
 use std::collections::BTreeMap;
 use url::Url;
@@ -44,20 +45,24 @@ impl Subject {
         self.fields.iter().filter(|field| field.is_secret).filter_map(text)
     }
 
-    /// Whether `shown` has a secret part in it, or is a part of one.
+    /// Whether `shown` tells of a secret part: by [`part::tells`], or as something that somebody has masked.
+    ///
+    /// To be asked of a whole text: what was cut may have lost its second half, and the first is as bad.
     pub fn is_in(&self, shown: &str) -> bool {
-        // What is shorter is in many texts by chance, a user name above all.
-        self.secrets().any(|secret| {
-            let secret = secret.trim();
-            secret.len() >= 6 && (shown.contains(secret) || (shown.len() >= 6 && secret.contains(shown)))
-        }) && !self.is_user_name(shown)
+        if part::is_masked(shown) {
+            return true;
+        }
+        self.fields
+            .iter()
+            .filter(|field| field.is_secret && !self.is_user_name(field, shown))
+            .filter_map(text)
+            .any(|secret| part::tells(&secret, shown))
     }
 
     /// A user name is kept as a secret, and is what an account is called.
-    fn is_user_name(&self, shown: &str) -> bool {
-        let user =
-            self.fields.iter().find(|field| self.kind == CredentialType::Basic && field.name == "username");
-        user.and_then(text).is_some_and(|user| user.as_str() == shown)
+    fn is_user_name(&self, field: &Field, shown: &str) -> bool {
+        let is_user = self.kind == CredentialType::Basic && field.name == "username";
+        is_user && text(field).is_some_and(|user| user.as_str() == shown)
     }
 
     /// The field that a template's `{name}` means, without those that only `{token}` means.

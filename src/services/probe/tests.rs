@@ -277,6 +277,81 @@ fn b_23_a_service_that_echoes_the_secret_does_not_get_it_shown() {
     assert!(!format!("{refused:?}").contains("Ab9x"));
 }
 
+#[test]
+fn b_23_a_part_of_the_secret_is_shown_neither_masked_nor_cut_nor_in_pieces() {
+    let secret = secret();
+    let (head, tail) = (&secret[..8], &secret[secret.len() - 8..]);
+    for echo in [
+        format!("{head}...890"),
+        format!("{}…{}", &secret[..3], &secret[secret.len() - 3..]),
+        format!("key ****{}", &secret[secret.len() - 4..]),
+        format!("{}{secret}", "name-".repeat(19)),
+        format!("mia ({tail})"),
+        format!("{}\u{200b}{}", &secret[..4], &secret[4..8]),
+        head.to_ascii_uppercase(),
+    ] {
+        let body =
+            serde_json::json!({ "login": echo, "user_id": echo, "scopes": ["read", echo] }).to_string();
+        for kind in [CredentialType::ApiKey, CredentialType::Custom, CredentialType::File] {
+            let subject = subject(kind, &[("token", &secret, true)]);
+            let account = told("github", 200, &[], &body, &subject).account;
+            let found = told("gitlab", 200, &[], &body, &subject);
+
+            assert_eq!((account.as_str(), found.account.as_str()), ("", ""), "{echo}");
+            assert!(found.scopes.iter().all(|scope| scope == "read"), "{:?}", found.scopes);
+        }
+    }
+    let split = format!("read a,b{} {}", &secret[..3], &secret[3..6]);
+    let pair =
+        subject(CredentialType::ApiKey, &[("value", &format!("{},{}", &secret[..5], &secret[5..]), true)]);
+    let pieces = format!("read, {},{}", &secret[..5], &secret[5..9]);
+    let found = told("github", 200, &[("x-oauth-scopes", &pieces)], r#"{"login":"mia"}"#, &pair);
+    assert!(found.scopes.is_empty() && found.account == "mia", "{found:?}");
+    let found = told("github", 200, &[("x-oauth-scopes", &split)], r#"{"login":"mia"}"#, &key("abcdef0123"));
+    assert!(found.scopes.iter().any(|scope| scope == "a"), "what tells of nothing is shown");
+}
+
+#[test]
+fn the_masked_key_of_openrouter_is_no_account() {
+    let secret = format!("sk-{}-v1-{}", "or", "0a1b2c3d".repeat(8));
+    let label = format!("{}...{}", &secret[..12], &secret[secret.len() - 3..]);
+    let body = serde_json::json!({ "data": { "label": label, "usage": 1 } }).to_string();
+
+    let found = told("openrouter", 200, &[], &body, &key(&secret));
+
+    assert_eq!((found.verdict, found.account.as_str()), (Verdict::Valid, ""));
+}
+
+#[test]
+fn no_test_of_the_catalogue_takes_a_key_or_the_first_of_many_for_the_account() {
+    for service in Catalogue::embedded().services() {
+        for check in checks(service) {
+            let path = check.account_id_path.as_deref().unwrap_or_default().to_ascii_lowercase();
+            for wrong in ["label", "mask", "redacted", "hint", "token", "key", "secret"] {
+                let is_user_of_token = service.id == "mapbox" && path == "/token/user";
+                assert!(is_user_of_token || !path.contains(wrong), "{} {path}", service.id);
+            }
+            let url = check.url.as_deref().unwrap_or_default();
+            for list in ["/models", "/keys", "/indexes", "/domains", "/projects", "/events/list"] {
+                assert!(!path.contains("/0/") || !url.contains(list), "{} {path}", service.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_user_name_is_shown_as_the_account_unless_it_is_in_the_password_too() {
+    let both = |password: &str| {
+        subject(CredentialType::Basic, &[("username", "mia-of-acme", true), ("password", password, true)])
+    };
+    let body = r#"{"username":"mia-of-acme"}"#;
+
+    assert_eq!(told("bitbucket", 200, &[], body, &both("something else")).account, "mia-of-acme");
+    assert_eq!(told("bitbucket", 200, &[], body, &both("mia-of-acme-2")).account, "");
+    let longer = r#"{"username":"x mia-of-acme"}"#;
+    assert_eq!(told("bitbucket", 200, &[], longer, &both("something else")).account, "");
+}
+
 #[tokio::test]
 async fn a_value_that_looks_like_another_services_is_sent_to_neither() {
     let outbound = Outbound::default();
@@ -319,6 +394,39 @@ async fn what_is_no_http_is_bound_by_the_same_rules_of_where_it_may_go() {
             "{id} {}",
             found.message
         );
+        for told in ["127.0.0.1", "169.254", "::1", "10.0.0.1", "localhost:1"] {
+            assert!(!found.message.contains(told), "{id} {}", found.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_part_of_a_secret_connection_string_is_in_what_is_said_of_it() {
+    let outbound = Outbound::default();
+    let wire = Wire::new(outbound.clone());
+    let way = Way { catalogue: Catalogue::embedded(), wire: &wire, outbound: &outbound, now: NOW };
+    let password = "Kp9".repeat(3);
+    let texts = [
+        format!("://app:{password}@10.11.12.13:5432/ledger"),
+        format!("://app:{password}@[fd00::abcd]:5432/ledger"),
+        format!("://app:{password}@10.11.12.13/Zq@db.example.com:5432/ledger"),
+        format!("://app:{password}@10.11.12.13?Zq@db.example.com:5432/ledger"),
+    ];
+    for (id, text) in ["postgres", "mysql"].iter().flat_map(|id| texts.iter().map(move |text| (id, text))) {
+        let text = format!("{id}{text}");
+        let fields = [("HOST", "10.11.12.13", true), ("USER", "app", true), ("PASSWORD", &password, true)];
+        for subject in [
+            key(&text),
+            subject(CredentialType::Custom, &[("DATABASE_URL", &text, true)]),
+            subject(CredentialType::Custom, &fields),
+        ] {
+            let found = way.ask(&service(id), &subject).await;
+
+            assert_eq!(found.verdict, Verdict::CouldNotCheck, "{id}");
+            for told in ["10.11", "12.13", "5432", "fd00", "778812345", "Kp9", "Zq", "db.example", "ledger"] {
+                assert!(!format!("{found:?}").contains(told), "{id} {}", found.message);
+            }
+        }
     }
 }
 

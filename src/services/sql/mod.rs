@@ -52,7 +52,7 @@ pub type Rows = Vec<Vec<String>>;
 impl Place {
     /// From a connection string, as `postgres://user:password@host:5432/database?sslmode=require`.
     pub fn of_url(text: &str, port: u16) -> Result<Self, Why> {
-        let url = Url::parse(text.trim()).map_err(|_| "its value is no connection string")?;
+        let url = connection_string(text)?;
         if !url.has_host() || url.username().is_empty() {
             return Err("its connection string names no host or no user".into());
         }
@@ -105,6 +105,24 @@ impl Tls {
     }
 }
 
+/// A connection string as an address, where there is one way to read it.
+///
+/// What stands before the first `/`, `?` or `#` is the authority (RFC 3986 §3.2): with one of these in a password as it is, a
+/// piece of the password would be the host. An `@` after it tells of that.
+pub fn connection_string(text: &str) -> Result<Url, Why> {
+    let text = text.trim();
+    let (_, rest) = text.split_once("://").ok_or("its value is no connection string")?;
+    let (_, after) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+    if after.contains('@') {
+        return Err("its connection string can be read in two ways: write / ? # and @ within its parts as %2F %3F %23 and %40".into());
+    }
+    // A parser would leave these out and read on.
+    if text.contains(|c: char| c.is_control()) {
+        return Err("its value is no connection string".into());
+    }
+    Url::parse(text).map_err(|_| "its value is no connection string".into())
+}
+
 /// One host, and nothing around it: what else there is would be read by one and not by another.
 pub fn bare(host: &str) -> Result<String, Why> {
     let host = host.trim();
@@ -152,6 +170,28 @@ mod tests {
             "",
         ] {
             assert!(Place::of_url(text, 1).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_ends_the_authority_is_no_host_and_is_not_told() {
+        let pieces =
+            ["Kp9@778812345/Zq", "Kp9@10.1.2.3?Zq", "Kp9@10.1.2.3#Zq", "Kp9@10.1.2.3\\Zq", "1/Kp9Zq"];
+        for piece in pieces {
+            for (before, after) in [("app:", "/app"), ("app:x@y:", ""), ("", "/app?sslmode=require")] {
+                let why =
+                    Place::of_url(&format!("postgres://{before}{piece}@db.example.com{after}"), 1).err();
+
+                let why = why.expect("it can be read in two ways");
+                assert!(!why.contains("778812345") && !why.contains("Kp9") && !why.contains("Zq"), "{why}");
+            }
+        }
+        assert!(Place::of_url("postgres://app:K@a.exa\nmple/app", 1).is_err());
+        for fine in [
+            "postgres://app:Kp9@778812345%2FZq@db.example.com/app",
+            "postgres://app:Kp9%40Zq@db.example.com/app?application_name=a%40b",
+        ] {
+            assert_eq!(Place::of_url(fine, 1).ok().unwrap().host, "db.example.com");
         }
     }
 
