@@ -90,6 +90,7 @@ impl Operation for GetConsumer {
                 let message = match (may_run, checked.ready, bindings.len()) {
                     (false, _, _) => format!("{} may not run {}", person.login, c.name),
                     (_, _, 0) => format!("{} is bound to nothing, and gets nothing", c.name),
+                    (_, true, 1) => format!("{} is ready: one binding", c.name),
                     (_, true, n) => format!("{} is ready: {n} bindings", c.name),
                     (_, false, n) => {
                         format!(

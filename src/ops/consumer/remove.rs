@@ -70,10 +70,13 @@ impl Operation for RemoveConsumer {
                 let (_, c) = managed(tx, &asking, &input.consumer)?;
                 let bindings = tx.bindings(&c.org_id, &c.id)?.len();
                 let tokens = tx.tokens_of_consumer(&c.org_id, &c.id)?.len();
-                let mut impact =
-                    vec![format!("it loses {bindings} bindings, and cannot be started any more")];
-                if tokens > 0 {
-                    impact.push(format!("{tokens} tokens of it end at once"));
+                let many = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+                let lost = many(bindings, "binding");
+                let mut impact = vec![format!("it loses {lost}, and cannot be started any more")];
+                match tokens {
+                    0 => {}
+                    1 => impact.push("a token of it ends at once".to_owned()),
+                    n => impact.push(format!("{n} tokens of it end at once")),
                 }
                 impact.push(match last_use(tx, &c)? {
                     Some(at) => format!("it was last given a value at {at}"),

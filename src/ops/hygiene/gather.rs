@@ -35,6 +35,9 @@ pub struct Gathered {
     pub versions: Vec<Option<i64>>,
 }
 
+/// Room is made for so many credentials before they are read, at most.
+const MOST_ROOM: i64 = 1_000_000;
+
 /// A credential's id as a number: there may be hundreds of thousands of them at once.
 type Key = u128;
 
@@ -217,6 +220,11 @@ impl Rough {
         let (mut seen, places) = (HashSet::new(), reach::places(&rough.who));
         let overlaps = !rough.who.sees_all();
         let policies = Policies::read(tx, &caller.org)?;
+        // Room for all at once: a list that grows is there twice while it does.
+        let most =
+            usize::try_from(tx.count_credentials(&caller.org, &places, MOST_ROOM)?).unwrap_or_default();
+        rough.inventory.credentials.reserve_exact(most);
+        rough.versions.reserve_exact(most);
         tx.each_credential(&caller.org, &places, |mut c| {
             if overlaps && !seen.insert(c.id.clone()) {
                 return Ok(());
