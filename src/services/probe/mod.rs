@@ -1,7 +1,7 @@
 //! Asking a service whether a credential works: the one harmless request of its manifest, and what the answer means.
 //!
 //! Where a value goes is what the manifest says, and a parameter only narrows it: from the credential's own plain fields,
-//! held against the rules of [`super::fill`]. A secret never names a host of ours to call, except inside a connection
+//! held against the rules of [`fill`](mod@super::fill). A secret never names a host of ours to call, except inside a connection
 //! string, which is such a name. What comes back is a word and short texts; a body stays here.
 mod answer;
 mod assertion;
