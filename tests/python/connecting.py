@@ -21,7 +21,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -42,6 +41,7 @@ import client as oauth_client  # noqa: E402
 import faults as provider_faults  # noqa: E402
 import running  # noqa: E402
 from at_terminal import at_terminal  # noqa: E402
+from ports import free_port  # noqa: E402
 
 options = argparse.ArgumentParser()
 options.add_argument("binary")
@@ -61,12 +61,6 @@ def check(part: str, what: str, holds: object, told: object = "") -> None:
     with printing:
         failures += not holds
         print(f"{'ok  ' if holds else 'FAIL'} {part:10} {what}" + ("" if holds else f": {str(told)[:700]}"), flush=True)
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Vault:

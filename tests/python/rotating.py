@@ -22,13 +22,9 @@ from pathlib import Path
 CERTIFICATE = Path(__file__).parent.parent / "providers" / "certificate.py"
 EXAMPLE, BINARY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 import rotations  # noqa: E402
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+from ports import free_port  # noqa: E402
 
 
 def account(name: str) -> dict:

@@ -31,6 +31,7 @@ for folder in ("providers", "support"):
 sys.dont_write_bytecode = True
 
 import certificate  # noqa: E402
+from ports import free_port  # noqa: E402
 from vault import TEMPORARY, Vault, given_away, scrubbed, secret  # noqa: E402
 
 options = argparse.ArgumentParser()
@@ -50,11 +51,6 @@ def check(part: str, what: str, holds: object, told: object = "") -> None:
     global failures
     failures += not holds
     print(f"{'ok  ' if holds else 'FAIL'} {part:9} {what}" + ("" if holds else f": {scrubbed(told)[:900]}"), flush=True)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as there:
-        return there.getsockname()[1]
 
 
 class Service(http.server.ThreadingHTTPServer):
