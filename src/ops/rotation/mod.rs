@@ -146,3 +146,8 @@ fn go_back(tx: &mut Writer<'_>, c: &mut Credential, r: Rotation) -> Result<Rotat
     tx.save(&mut r)?;
     Ok(r)
 }
+
+/// A reason behind a statement, where there is one.
+fn because(why: &str) -> String {
+    if why.is_empty() { String::new() } else { format!(": {why}") }
+}

@@ -130,7 +130,7 @@ pub(super) async fn by_test(app: &App, caller: &Caller, input: AdvanceRotation) 
         Finding::Valid | Finding::Limited => {
             "the service still takes the old one: it has to be ended there".to_owned()
         }
-        _ => format!("whether the old one is dead could not be tested: {}", found.message),
+        _ => format!("whether the old one is dead could not be tested{}", super::because(&found.message)),
     };
     settle(app, caller, input, found.finding, trouble, "test").await
 }

@@ -2,7 +2,7 @@
 use super::advance::AdvanceRotation;
 use super::calls::{self, Asked};
 use super::view::{Guide, RotationAnswer};
-use super::{ADVANCE, event, signals};
+use super::{ADVANCE, because, event, signals};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;
@@ -64,7 +64,12 @@ async fn compare(
     match found.finding {
         Finding::Valid | Finding::Limited => {}
         Finding::Refused => return Ok(told(found.finding, "the service does not take the new one".into())),
-        _ => return Ok(told(found.finding, format!("the new one could not be tested: {}", found.message))),
+        _ => {
+            return Ok(told(
+                found.finding,
+                format!("the new one could not be tested{}", because(&found.message)),
+            ));
+        }
     }
     let is_limited = found.finding == Finding::Limited;
     let before = match old {
