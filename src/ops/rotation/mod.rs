@@ -42,7 +42,7 @@ use crate::model::access::{Caller, Standing};
 use crate::model::credential::Credential;
 use crate::model::event::Event;
 use crate::model::rotation::{Rotation, RotationStage};
-use crate::ops::reach::{self, Need, Reached, shown};
+use crate::ops::reach::{self, Need, Reached};
 use crate::rotation::engine;
 use crate::store::{Reader, Writer};
 
@@ -61,19 +61,14 @@ fn reach_rotation(
     need: Need,
 ) -> Result<(Rotation, Reached)> {
     let wanted = wanted.trim();
-    let not_found =
-        || Error::new(Code::RotationNotFound, format!("there is no rotation {} you can see", shown(wanted)));
     if wanted.len() == 26 {
         match tx.rotation(&caller.org, wanted) {
-            Ok(r) => {
-                let id = r.credential_id.as_str();
-                let found =
-                    reach::credential_or_deleted(tx, caller, who, id, need).map_err(|e| match e.code {
-                        Code::CredentialNotFound => not_found(),
-                        _ => e,
-                    })?;
-                return Ok((r, found));
-            }
+            Ok(r) => match reach::credential_or_deleted(tx, caller, who, r.credential_id.as_str(), need) {
+                Ok(found) => return Ok((r, found)),
+                // What may not be known answers like what does not exist: below.
+                Err(e) if e.code == Code::CredentialNotFound => {}
+                Err(e) => return Err(e),
+            },
             Err(e) if e.code == Code::RotationNotFound => {}
             Err(e) => return Err(e),
         }

@@ -508,3 +508,20 @@ async fn whoever_manages_it_brings_it_back_by_a_consumer_of_their_own() {
 
     assert_eq!(told["rotations"][0]["result"], "rolled_back");
 }
+
+#[tokio::test]
+async fn z_02_a_hidden_rotation_a_hidden_credential_and_what_does_not_exist_answer_alike() {
+    let rig = Rig::new(true, true).await;
+    let own = rig.w.add("ada", "personal", "HIDDEN", "some words").await;
+    let started = rig.call("start_rotation", json!({ "credential": own })).await.unwrap();
+    let hidden = started["rotation"]["id"].as_str().unwrap().to_owned();
+    let mut answers = Vec::new();
+    for wanted in [hidden.as_str(), own.as_str(), "01ARZ3NDEKTSV4RRFFQ69G5FAV"] {
+        let refused =
+            rig.w.refused(&rig.w.caller("mia"), "get_rotation", json!({ "rotation": wanted })).await;
+        answers.push(refused.to_json().to_string().replace(wanted, "it"));
+    }
+
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[1], answers[2]);
+}
