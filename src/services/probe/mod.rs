@@ -9,7 +9,6 @@ mod database;
 mod http;
 pub mod inside;
 mod key_file;
-mod mysql;
 mod signature;
 pub mod smtp;
 mod subject;

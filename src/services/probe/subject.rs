@@ -2,8 +2,8 @@
 use super::super::check::Check;
 use super::super::fill::{fill, placeholders};
 use super::super::service::Service;
+use super::super::sql::bare;
 use super::Why;
-use super::database::bare;
 use crate::model::credential::CredentialType;
 use crate::model::part;
 use crate::secret::SecretBytes;

@@ -453,3 +453,12 @@ async fn a_private_key_is_read_and_never_sent() {
         assert_eq!(way.ask(&service("ssh-key"), &file(text)).await.verdict, verdict);
     }
 }
+
+#[test]
+fn a_database_refuses_a_password_by_one_code_alone() {
+    // That somebody may not sign in from here, or is locked, says nothing of the password; rotations give up what is refused.
+    let verify = |id: &str| service(id).verify.clone().expect("it has a test");
+
+    assert_eq!(verify("postgres").invalid_sqlstate, ["28P01"]);
+    assert_eq!(verify("mysql").invalid_error_codes, [1045]);
+}

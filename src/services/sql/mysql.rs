@@ -134,6 +134,12 @@ impl Session {
         }
     }
 
+    /// Says goodbye (COM_QUIT), so that the server counts no connection that broke off; whether it arrives is all one.
+    pub async fn quit(mut self) {
+        self.talk.number = 0;
+        let _ = tokio::time::timeout(WHOLE, self.talk.write(&[1])).await;
+    }
+
     /// COM_QUERY: an end, an error, or columns and rows between ends.
     async fn asked(&mut self, statement: &str) -> Result<Result<Rows, Failed>, Why> {
         let mut packet = Zeroizing::new(Vec::with_capacity(statement.len() + 1));
