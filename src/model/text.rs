@@ -158,9 +158,12 @@ pub fn shown(name: &str) -> String {
     let clean: String =
         name.chars().filter(|c| c.is_alphanumeric() || "_-.:@/ ".contains(*c)).take(64).collect();
     let may_be_a_value = name.split(|c: char| !c.is_alphanumeric()).any(|run| {
-        run.len() > 26
-            && run.contains(|c: char| c.is_ascii_digit())
-            && run.contains(|c: char| c.is_ascii_alphabetic())
+        let count = |is: fn(&char) -> bool| run.chars().filter(is).count();
+        let (digits, upper, lower) =
+            (count(char::is_ascii_digit), count(char::is_ascii_uppercase), count(char::is_ascii_lowercase));
+        // Random letters change their case as often as not, and words do so where one begins.
+        let is_mixed = upper.min(lower) > run.len() / 4;
+        run.len() > 26 && (is_mixed || (digits > 0 && upper + lower > 0))
     });
     if clean.trim().is_empty() || may_be_a_value { "of that name".into() } else { clean }
 }
@@ -272,5 +275,18 @@ mod tests {
         assert!(!mixes_alphabets("paypal"));
         assert!(!mixes_alphabets("почта work Ärger Ωmega".split(' ').next().unwrap()));
         assert!(!mixes_alphabets("почта work"));
+    }
+
+    #[test]
+    fn c_20_a_long_run_that_may_be_a_value_is_not_repeated_and_a_long_name_is() {
+        for (upper, lower, digit) in [(20, 20, 0), (12, 30, 2), (30, 12, 0), (0, 30, 1), (11, 33, 0)] {
+            let part = |count: usize, of: char| std::iter::repeat_n(of, count).collect::<String>();
+            let text = part(upper, 'Q') + &part(lower, 'w') + &part(digit, '7');
+            let is_hidden = digit > 0 || upper.min(lower) > text.len() / 4;
+            assert_eq!(shown(&text) == "of that name", is_hidden, "{text}");
+        }
+        for name in ["TheServiceAccountOfTheBillingTeam", "GITHUB_TOKEN_OF_THE_PRODUCTION_ROBOT_2", "core"] {
+            assert_eq!(shown(name), name);
+        }
     }
 }
