@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::check::{Auth, Check};
+use super::fill::placeholders;
 use super::service::Service;
 use crate::error::{Result, invalid};
 
@@ -58,6 +59,21 @@ impl Placement {
         Self::Header { name: "Authorization".into(), format: "Bearer {token}".into() }
     }
 
+    /// The fields that its texts name, each once.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names = match self {
+            Self::Header { format, .. } => placeholders(format),
+            Self::Basic { username, .. } => placeholders(username),
+            Self::Query { .. } => vec!["token"],
+        };
+        if let Self::Basic { password, .. } = self {
+            names.extend(placeholders(password));
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// `None` where the secret goes into a path, a body or a signature, which the broker does not make.
     pub fn of(auth: &Auth) -> Option<Self> {
         match auth.clone() {
@@ -103,11 +119,18 @@ impl Service {
     ///
     /// Fails with `invalid_input` when a parameter is missing or does not fit.
     pub fn broker_base(&self, preset: &BrokerPreset, params: &BTreeMap<String, String>) -> Result<Url> {
-        let filled = match super::fill::placeholders(&preset.base_url).is_empty() {
+        let filled = match preset.needs().is_empty() {
             true => preset.base_url.clone(),
             false => self.fill(&preset.base_url, params)?,
         };
         base(&filled).ok_or_else(|| invalid("the service's address for the broker cannot be used"))
+    }
+}
+
+impl BrokerPreset {
+    /// The parameters of its address, each once.
+    pub fn needs(&self) -> Vec<&str> {
+        placeholders(&self.base_url)
     }
 }
 

@@ -30,7 +30,7 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
-subjectAltName = DNS:localhost, DNS:other.localhost, IP:127.0.0.1, IP:::1
+subjectAltName = DNS:localhost, DNS:other.localhost, DNS:acme.service.example, IP:127.0.0.1, IP:::1
 """
 
 
@@ -44,7 +44,7 @@ class Certificate:
 
 
 def make(folder: str | Path) -> Certificate:
-    """A new authority, and a certificate for localhost, other.localhost, 127.0.0.1 and ::1.
+    """A new authority, and a certificate for localhost, other.localhost, acme.service.example, 127.0.0.1 and ::1.
 
     Raises `RuntimeError` if there is no openssl, or if it fails.
     """

@@ -18,10 +18,12 @@ import os
 import re
 import signal
 import socket
+import socketserver
 import ssl
 import struct
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import urllib.error
@@ -704,6 +706,109 @@ def tokens() -> None:
     check(part, "no key and no token stands anywhere", not leaks, leaks)
 
 
+# --- A service that is somewhere else for everybody ---
+
+PLACED = """\
+id = "placed"
+name = "Placed"
+category = "internal"
+credential_types = ["custom", "basic"]
+confidence = "high"
+[[params]]
+name = "placed_host"
+label = "Host"
+example = "api.placed.example"
+default = "acme.service.example"
+[broker]
+base_url = "https://{placed_host}"
+paths = ["/acme/**"]
+[broker.auth]
+in = "basic"
+username = "{account}"
+password = "{token}"
+[rotation]
+overlap_possible = true
+recommended_interval_days = 30
+steps = ["Make a second key, switch, delete the first."]
+"""
+
+
+class Proxy:
+    """Connects whatever name it is asked for with one port of this machine, and tells what it was asked for."""
+
+    def __init__(self, port: int):
+        self.asked: list[str] = []
+        proxy = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += self.request.recv(1)
+                proxy.asked.append(head.split()[1].decode())
+                self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                with socket.create_connection(("127.0.0.1", port)) as there:
+                    back = threading.Thread(target=passed_on, args=(there, self.request), daemon=True)
+                    back.start()
+                    passed_on(self.request, there)
+                    back.join()
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+def passed_on(here: socket.socket, there: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := here.recv(65536):
+            there.sendall(data)
+        there.shutdown(socket.SHUT_WR)
+
+
+def places() -> None:
+    part, lent = "places", Lent("places")
+    vault, api = lent.vault, lent.api
+    (Path(TEMPORARY.name) / "places-service" / "placed.toml").write_text(PLACED)
+    proxy = Proxy(api.server.server_port)
+    settings = vault.config.read_text()
+    vault.config.write_text(settings.replace("[outbound]\n", f"[outbound]\nproxy = {json.dumps(proxy.address)}\n"))
+    key = api.keys["acme"] = secret("placed key")
+    fields = [word for field in ("SERVER:plain", "ACCOUNT:plain", "TOKEN") for word in ("--field", field)]
+
+    def enter(server: str, *more: str) -> None:
+        vault.person("set", "PLACED_KEY", *more, typed={"SERVER": server, "ACCOUNT": api.user, "TOKEN": key})
+
+    enter("acme.service.example", "--type", "custom", *fields, "--service", "placed")
+    vault.person("set", "PLACED_LOGIN", "--type", "basic", "--service", "placed", typed={"User name of": api.user, "Password of": key})
+    for name, bound in (("bot", "PLACED_KEY"), ("robot", "PLACED_LOGIN")):
+        vault.person("consumer", "add", name, "--kind", "agent", "--bind", f"{bound}=user_secret:{bound},delivery=header")
+    token = {name: vault.token(name, "create", name, "--consumer", name) for name in ("bot", "robot")}
+    with lent.broker() as at:
+        for name, bound in (("bot", "PLACED_KEY"), ("robot", "PLACED_LOGIN")):
+            before = api.let_in("acme")
+            status, body = lent.asked(f"{at}{name}/placed/acme/x", token[name])
+            check(part, f"{bound} signs in where it is", status == 200 and api.let_in("acme") == before + 1, (status, body))
+            check(part, "by its name", proxy.asked and set(proxy.asked) == {"acme.service.example:443"}, proxy.asked)
+            check(part, "and the pair that is repeated is masked", "[unsaid:" in body and not given_away(body), body)
+        counted = len(api.seen)
+        # The certificate is of another name.
+        enter("else.service.example")
+        status, body = lent.asked(at + "bot/placed/acme/x", token["bot"])
+        check(part, "another place gets nothing without a certificate of its name", status == 502 and len(api.seen) == counted, (status, body))
+        check(part, "though it was asked", proxy.asked[-1] == "else.service.example:443", proxy.asked)
+        asked = len(proxy.asked)
+        for server in ("127.0.0.1", "localhost", f"localhost:{api.server.server_port}", "a@acme.service.example", "acme.service.example/x"):
+            enter(server)
+            status, body = lent.asked(at + "bot/placed/acme/x", token["bot"])
+            check(part, f"{server} is no place", status == 400 and "SERVER" in body, (status, body))
+        check(part, "and nobody was asked", (len(api.seen), len(proxy.asked)) == (counted, asked), proxy.asked)
+    hosts = {one["details"].get("host") for one in vault.json("log", "--operation", "use")["events"] if one["outcome"] == "ok" and "ended" not in one["details"]}
+    check(part, "the log says where each use went", hosts == {"acme.service.example", "else.service.example"}, hosts)
+    leaks = vault.leaks()
+    check(part, "no key and no token stands anywhere", not leaks, leaks)
+
+
 # --- The broker of one program ---
 
 # Asks for what it was pointed at, tells how it went, and waits until its standard input closes.
@@ -944,7 +1049,7 @@ async def usage(part: str, lent: Lent, call) -> None:
 
 PARTS = {
     "servers": three_servers, "undo": undone, "repeating": repeating, "remote": remote, "starting": starting, "oauth": connected,
-    "tokens": tokens, "lent": lent_to_one, "tools": tools,
+    "tokens": tokens, "places": places, "lent": lent_to_one, "tools": tools,
 }
 
 

@@ -5,6 +5,7 @@ api.base                              http://127.0.0.1:PORT
 api.seen                              what was asked: part, method, path, whether it was let in
 """
 
+import base64
 import http.server
 import json
 import ssl
@@ -53,6 +54,8 @@ class Api:
 
     def __init__(self, keys: dict[str, str], certificate=None):
         self.keys, self.seen = keys, []
+        # Who signs in with user name and password, where that is how it is asked.
+        self.user = "robot@acme.example"
         # Whether answers have in them what they were shown.
         self.repeats = True
         api = self
@@ -89,11 +92,14 @@ class Api:
         shown = headers.get("authorization") or ""
         for part, (begin, answer) in PARTS.items():
             if path.startswith(begin):
-                is_let_in = part in self.keys and shown == f"Bearer {self.keys[part]}"
+                is_let_in = part in self.keys and shown in self.taken(self.keys[part])
                 self.seen.append(Asked(part, method, path, is_let_in, str(headers)))
                 return (200, answer(shown if self.repeats else "")) if is_let_in else (401, {"message": "401 Unauthorized"})
         self.seen.append(Asked("", method, path, False, str(headers)))
         return 404, {"message": "404 Not Found"}
+
+    def taken(self, key: str) -> list[str]:
+        return [f"Bearer {key}", "Basic " + base64.b64encode(f"{self.user}:{key}".encode()).decode()]
 
     def let_in(self, part: str) -> int:
         return sum(one.part == part and one.is_let_in for one in self.seen)

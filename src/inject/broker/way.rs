@@ -29,6 +29,11 @@ impl Route {
     pub fn new(base: Url, paths: Vec<PathPattern>) -> Result<Self> {
         Ok(Self { origin: Origin::of(base)?, paths })
     }
+
+    /// What requests go below.
+    pub fn address(&self) -> &Url {
+        &self.origin.url
+    }
 }
 
 /// What one binding may do with it. What is empty does not limit.
@@ -108,6 +113,11 @@ fn resolved(base: &Url, path: &str) -> Result<Url> {
 }
 
 impl Way {
+    /// Whether it leads where requests of `route` go.
+    pub fn goes_to(&self, route: &Route) -> bool {
+        self.route.address() == route.address()
+    }
+
     /// The service's host, for a message.
     pub fn host(&self) -> &str {
         self.route.origin.url.host_str().unwrap_or_default()

@@ -5,29 +5,32 @@
 //! the binding's.
 mod lift;
 mod rate;
+#[cfg(test)]
+mod tests;
 
 pub use lift::{LiftSuspension, Lifted};
 pub use rate::Rate;
 
 use super::echo;
-use super::hand_over::{Meant, meant, open_for_request};
+use super::hand_over::{Meant, Stated, meant, open_for_request, stated};
 use super::token::{Shown, verify};
 use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::inject::broker::{Asked, Doorkeeper, Ended, Given, Limits, Outcome, Passage, Route, Way};
 use crate::model::access::{Caller, Door};
-use crate::model::credential::Source;
+use crate::model::credential::{CredentialType, Source};
 use crate::model::event::{self, Event};
 use crate::model::token::Purpose;
 use crate::ops::connection::{Wanted, ensure_fresh};
 use crate::ops::refusal::remember;
 use crate::ops::rotation::heard_by_broker;
 use crate::secret::SecretBytes;
+use crate::services::probe::{Subject, field_for};
 use crate::services::{PathPattern, Placement, Service};
 use futures_util::future::BoxFuture;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
 /// Gives the open vault; a server opens it when it is first asked for.
 pub type Vaults = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<App>>> + Send + Sync>;
@@ -80,8 +83,15 @@ impl Keeper {
     }
 }
 
-/// The service of the catalogue, and where and how requests of it are sent.
-fn destination(app: &App, meant: &Meant) -> Result<(Arc<Route>, Placement)> {
+/// Where requests for a service go, and how they are signed.
+struct Destination {
+    route: Arc<Route>,
+    placement: Placement,
+    stated: Stated,
+}
+
+/// By the service of the catalogue; the parameters of its address by the credential.
+async fn destination(app: &App, caller: &Caller, meant: &Meant) -> Result<Destination> {
     let c = &meant.credential;
     // The binding's, which a person agreed to; never what the credential says of itself.
     let service: Arc<Service> = app.catalogue.service(&meant.binding.service)?;
@@ -89,13 +99,55 @@ fn destination(app: &App, meant: &Meant) -> Result<(Arc<Route>, Placement)> {
         invalid(format!("the catalogue does not say how {} takes its credential in a request", service.name))
             .next("Bind it with delivery env instead, or describe the service in a manifest of your own.")
     })?;
-    let base = service.broker_base(&preset, &BTreeMap::new())?;
+    let needs = preset.needs();
+    let stated =
+        if needs.is_empty() { Stated::default() } else { stated(app, caller, meant, &needs).await? };
+    let base = service.broker_base(&preset, &stated.params).map_err(|e| {
+        let names: Vec<_> = needs.iter().map(|name| field_for(name)).collect();
+        e.next(format!(
+            "Say where your {} is: with plain fields ({}) beside the key, in a credential of type custom.",
+            service.name,
+            names.join(", ")
+        ))
+    })?;
     // What the token endpoint gave is a bearer token, however the service's keys are sent (RFC 6750).
     let placement = match c.source {
         Source::OAuth => Placement::bearer(),
         Source::Manual => preset.placement,
     };
-    Ok((Arc::new(Route::new(base, preset.paths)?), placement))
+    Ok(Destination { route: Arc::new(Route::new(base, preset.paths)?), placement, stated })
+}
+
+/// The fields of an opened credential as the texts of `placement` name them, and those that no text names, for they are
+/// looked for in answers too.
+///
+/// A user name is kept as a secret. Services tell it to whoever asks who they are, so it is not looked for, unless it is
+/// itself a key by its shape.
+fn given(app: &App, subject: Subject, placement: &Placement, label: &str) -> Vec<Given> {
+    let texts = placement.names();
+    let named: Vec<_> =
+        subject.meant_by(&texts).into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
+    let is_basic = subject.kind == CredentialType::Basic;
+    let mut values = Vec::new();
+    for (at, field) in subject.fields.into_iter().enumerate() {
+        let names: Vec<_> = named.iter().filter(|(_, of)| *of == at).map(|(name, _)| name.clone()).collect();
+        let is_user = is_basic && field.name == "username" && !names.is_empty();
+        let is_secret = field.is_secret && (!is_user || is_key(app, &field.value));
+        let given = |name: String, value| Given { field: name, label: label.to_owned(), value, is_secret };
+        values.extend(
+            names.iter().skip(1).map(|name| given(name.clone(), field.value.expose(SecretBytes::copied))),
+        );
+        // Under no name that a text could have, where none means it.
+        values.push(given(names.into_iter().next().unwrap_or_default(), field.value));
+    }
+    values
+}
+
+/// Whether a value has the shape of a service's key, and not of what it calls an account.
+fn is_key(app: &App, value: &SecretBytes) -> bool {
+    let text = value
+        .expose(|bytes| std::str::from_utf8(bytes).ok().map(|text| Zeroizing::new(text.trim().to_owned())));
+    text.is_none_or(|text| app.catalogue.recognise(&text).iter().any(|found| !found.public))
 }
 
 fn limits(meant: &Meant) -> Result<Limits> {
@@ -117,16 +169,12 @@ async fn pass(
     meant: Meant,
     operation: String,
     way: Way,
-    placement: Placement,
+    (placement, stated): (Placement, Stated),
     is_renewed: bool,
 ) -> Result<Passage<Used>> {
     let host = way.host().to_owned();
-    let (fields, version) = open_for_request(&app, &caller, &meant, operation.clone(), host).await?;
-    let label = meant.credential.name.clone();
-    let values = fields
-        .into_iter()
-        .map(|f| Given { field: f.name, label: label.clone(), value: f.value, is_secret: f.is_secret })
-        .collect();
+    let (opened, version) = open_for_request(&app, &caller, &meant, &stated, operation.clone(), host).await?;
+    let values = given(&app, opened, &placement, &meant.credential.name);
     let is_renewable = meant.credential.source == Source::OAuth && !is_renewed;
     let used = Used { app, caller, meant, operation, version, is_renewed };
     Ok(Passage { way, placement, values, is_renewable, used })
@@ -160,13 +208,13 @@ impl Doorkeeper for Keeper {
         let caller = self.caller(&app, asked.token).await?;
         let decided = async {
             let meant = meant(&app, &caller, asked.consumer(), asked.service()).await?;
-            let (route, placement) = destination(&app, &meant)?;
-            let operation = asked.operation(&route);
-            let way = asked.way(&route, &Arc::new(limits(&meant)?))?;
-            Ok::<_, Error>((meant, operation, way, placement))
+            let to = destination(&app, &caller, &meant).await?;
+            let operation = asked.operation(&to.route);
+            let way = asked.way(&to.route, &Arc::new(limits(&meant)?))?;
+            Ok::<_, Error>((meant, operation, way, (to.placement, to.stated)))
         };
         match decided.await {
-            Ok((meant, operation, way, placement)) => {
+            Ok((meant, operation, way, to)) => {
                 if let Err(e) = self.rate.count(&meant.credential) {
                     if self.rate.is_news(&meant.credential, &caller.consumer) {
                         let event = Event::of("use")
@@ -178,7 +226,7 @@ impl Doorkeeper for Keeper {
                     }
                     return Err(e);
                 }
-                pass(app, caller, meant, operation, way, placement, false).await
+                pass(app, caller, meant, operation, way, to, false).await
             }
             Err(e) => {
                 // Every refusal of somebody we know leaves its event; nothing of the request but its service is in it.
@@ -201,9 +249,13 @@ impl Doorkeeper for Keeper {
             // What was let through was let through by the other one.
             return Ok(None);
         }
-        let (_, placement) = destination(&app, &meant)?;
-        let caller = used.caller.clone();
-        pass(app, caller, meant, used.operation.clone(), way.clone(), placement, true).await.map(Some)
+        let to = destination(&app, &used.caller, &meant).await?;
+        if !way.goes_to(&to.route) {
+            // It leads elsewhere since, and this way was looked at for where it led.
+            return Ok(None);
+        }
+        let (caller, to) = (used.caller.clone(), (to.placement, to.stated));
+        pass(app, caller, meant, used.operation.clone(), way.clone(), to, true).await.map(Some)
     }
 
     /// A use that failed is told; one that went well is on record already.

@@ -11,7 +11,7 @@ pub use consumer::{ForConsumer, Lent, hand_over_to};
 pub use holding::{Holding, Wanting, holding, would_hand};
 pub(super) use remote::ended;
 pub use remote::{Message, Remote, expect_ready, find_remote, open_for_message};
-pub use request::{Meant, OpenField, meant, open_for_request};
+pub use request::{Meant, Stated, meant, open_for_request, stated};
 use wish::{Asked, Wish};
 
 use super::canary;

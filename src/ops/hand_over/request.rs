@@ -6,15 +6,17 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{ConsumerId, CredentialId};
 use crate::model::access::Caller;
 use crate::model::consumer::{Binding, Consumer};
-use crate::model::credential::{Credential, CredentialType, Source};
+use crate::model::credential::{Credential, Source};
 use crate::model::event::Event;
 use crate::model::text::shown;
 use crate::ops::canary;
-use crate::ops::connection::{Wanted, ensure_fresh};
+use crate::ops::connection::{Wanted, ensure_fresh, policy, provider_of};
 use crate::ops::consumer::run_by;
-use crate::ops::credential::value::open_fields;
+use crate::ops::credential::probe::subject;
 use crate::ops::echo::expect_kept;
-use crate::secret::SecretBytes;
+use crate::services::probe::Subject;
+use crate::store::Reader;
+use std::collections::BTreeMap;
 
 /// What a request would be given, before anything is decided or recorded.
 pub struct Meant {
@@ -26,12 +28,12 @@ pub struct Meant {
     is_stale: bool,
 }
 
-/// One field, opened.
-pub struct OpenField {
-    /// As templates name it: `token` where there is one value.
-    pub name: String,
-    pub value: SecretBytes,
-    pub is_secret: bool,
+/// What the credential says of where its service is, for the parameters of the service's address.
+#[derive(Debug, Default)]
+pub struct Stated {
+    pub params: BTreeMap<String, String>,
+    /// The version that says so, where it is one of a value's own fields.
+    version: Option<i64>,
 }
 
 /// Which credential the caller's consumer adds for `service`.
@@ -75,17 +77,69 @@ pub async fn meant(app: &App, caller: &Caller, name: &str, service: &str) -> Res
         .await
 }
 
+/// Where the service of `meant` is, as far as its credential says: in the plain fields of its value, or by what a person
+/// agreed to for its provider. Nothing of it is a secret, so this is no use of the credential.
+///
+/// `needs`: the parameters of the service's address. Fails with `reauth_required` where the provider's addresses have been
+/// changed since the tokens were got, for they go nowhere else.
+pub async fn stated(app: &App, caller: &Caller, meant: &Meant, needs: &[&str]) -> Result<Stated> {
+    let (c, service) = (meant.credential.clone(), meant.binding.service.clone());
+    if c.source == Source::OAuth {
+        let params = app.store.read_here(move |tx| provider_params(tx, &c, &service)).await?;
+        return Ok(Stated { params, version: None });
+    }
+    let (org, id) = (caller.org.clone(), c.id.clone());
+    let found = app
+        .store
+        .read_here(move |tx| {
+            let c = tx.find_credential(&org, &id)?.ok_or_else(replaced)?;
+            let Some(version) = tx.current_version(&c)? else { return Ok(None) };
+            let plain = c.field_specs().into_iter().filter(|spec| !spec.secret).map(|spec| spec.name);
+            let plain: Vec<_> = plain.collect();
+            let mut fields = tx.fields(&version.id)?;
+            // What was entered as a secret stays one, whatever it is called by now.
+            fields.retain(|f| !f.is_secret && plain.contains(&f.name));
+            Ok(Some((c, version, fields)))
+        })
+        .await?;
+    // That there is none is for the hand-over to say.
+    let Some((c, version, fields)) = found else { return Ok(Stated::default()) };
+    let plain = subject(app, &c, &version, fields)?;
+    let param = |name: &&str| Some(((*name).to_owned(), plain.part(name)?.trim().to_owned()));
+    Ok(Stated { params: needs.iter().filter_map(param).collect(), version: Some(version.number) })
+}
+
+/// What a person agreed to for the provider of a connection, where it is one of `service`.
+fn provider_params(tx: &Reader<'_>, c: &Credential, service: &str) -> Result<BTreeMap<String, String>> {
+    let provider = provider_of(tx, c)?;
+    let is_same = tx.connection(&c.org_id, &c.id)?.is_some_and(|found| found.policy == policy(&provider));
+    if !is_same {
+        return Err(Error::new(
+            Code::ReauthRequired,
+            format!("the addresses of {} were changed since {} was connected", provider.name, c.name),
+        )
+        .next(format!("Connect it anew: `unsaid connect {}`.", c.name)));
+    }
+    Ok(if provider.service == service { provider.params.into_iter().collect() } else { BTreeMap::new() })
+}
+
+fn replaced() -> Error {
+    Error::new(Code::Changed, "the value was replaced while the request was read").next("Ask again.")
+}
+
 /// Records the use and commits it, then opens the value.
 ///
-/// `operation`: method and path template; `host`: where it goes. Fails with `changed_meanwhile` where the binding means
-/// another credential by now, and with `credential_suspended` where the service has sent it back too often.
+/// `operation`: method and path template; `host`: where it goes, by what `stated` says. Fails with `changed_meanwhile`
+/// where the binding means another credential by now, or the value is another than the one that said where it goes, and
+/// with `credential_suspended` where the service has sent it back too often.
 pub async fn open_for_request(
     app: &App,
     caller: &Caller,
     meant: &Meant,
+    stated: &Stated,
     operation: String,
     host: String,
-) -> Result<(Vec<OpenField>, i64)> {
+) -> Result<(Subject, i64)> {
     if meant.is_stale {
         let id = &meant.credential.id;
         if let Err(e) = ensure_fresh(app, caller, &caller.org, id, Wanted::ForUse).await {
@@ -95,12 +149,15 @@ pub async fn open_for_request(
     }
     let (asking, consumer, agreed, expected) =
         (caller.clone(), meant.consumer.id.clone(), meant.binding.clone(), meant.credential.id.clone());
-    let (told_operation, told_host) = (operation.clone(), host.clone());
+    let (told_operation, told_host, said_by) = (operation.clone(), host.clone(), stated.version);
     let file = app.config.file.clone();
     let chosen = app
         .store
         .write(caller, move |tx| {
             let chosen = again(tx, &asking, &consumer, &agreed, &expected)?;
+            if said_by.is_some_and(|number| number != chosen.version.number) {
+                return Err(replaced());
+            }
             expect_kept(tx, &chosen.credential, &agreed.service)?;
             tx.count_use(&chosen.credential.id, true)?;
             let alarm = canary::watch(tx, &asking, &chosen.credential, ("broker", &told_host), &file)?;
@@ -121,10 +178,9 @@ pub async fn open_for_request(
     };
     alarm.iter().for_each(|alarm| canary::alert(app, alarm));
     let sealed = std::mem::take(&mut chosen.fields);
-    match open_fields(&app.vault(), &chosen.credential, &chosen.version, sealed) {
-        Ok(fields) => Ok((named(&chosen.credential, fields), chosen.version.number)),
+    match subject(app, &chosen.credential, &chosen.version, sealed) {
+        Ok(opened) => Ok((opened, chosen.version.number)),
         Err(e) => {
-            let e = e.detail("table", "field").detail("id", chosen.version.id.0.clone());
             remember(app, caller, failed, &e).await;
             Err(e)
         }
@@ -137,7 +193,7 @@ fn used(c: &Credential, b: &Binding, operation: &str, host: &str) -> Event {
 
 /// The same binding, as it is in this transaction.
 fn again(
-    tx: &crate::store::Reader<'_>,
+    tx: &Reader<'_>,
     caller: &Caller,
     consumer: &ConsumerId,
     agreed: &Binding,
@@ -164,18 +220,4 @@ pub(super) fn expect_of_service(c: &Credential, b: &Binding) -> Result<()> {
         )
         .next("Bind it anew for its own service: `unsaid consumer bind`.")),
     }
-}
-
-/// Fields as templates name them: where there is one value it is the `token`.
-fn named(c: &Credential, fields: Vec<(String, SecretBytes)>) -> Vec<OpenField> {
-    let specs = c.field_specs();
-    let is_single = matches!(c.kind, CredentialType::ApiKey | CredentialType::OAuth) || fields.len() == 1;
-    fields
-        .into_iter()
-        .map(|(name, value)| OpenField {
-            is_secret: specs.iter().any(|spec| spec.name == name && spec.secret),
-            name: if is_single { "token".to_owned() } else { name },
-            value,
-        })
-        .collect()
 }

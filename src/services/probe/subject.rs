@@ -25,9 +25,11 @@ pub struct Subject {
 }
 
 /// What a user name is called, by the services.
-const USER_NAMES: [&str; 11] = [
+const USER_NAMES: [&str; 13] = [
     "username",
     "user",
+    "login",
+    "account",
     "email",
     "client_id",
     "account_sid",
@@ -106,6 +108,17 @@ impl Subject {
                 left.next().filter(|_| left.next().is_none())
             }
         }
+    }
+
+    /// The place of the field that each of `placeholders` means, `token` among them; what nothing says is left out.
+    pub fn meant_by<'a>(&self, placeholders: &[&'a str]) -> Vec<(&'a str, usize)> {
+        let others: Vec<_> = placeholders.iter().copied().filter(|name| *name != "token").collect();
+        let place = |field: &Field| self.fields.iter().position(|f| f.name == field.name);
+        let meant = |name: &'a str| {
+            let field = if name == "token" { self.token(&others) } else { self.named(name) };
+            Some((name, field.and_then(place)?))
+        };
+        placeholders.iter().filter_map(|name| meant(name)).collect()
     }
 
     /// A part by its name, as text.
@@ -207,6 +220,11 @@ impl<'a> Values<'a> {
 }
 
 pub(super) fn missing(name: &str) -> Why {
-    let field = if name.ends_with("host") { "SERVER".to_owned() } else { name.to_ascii_uppercase() };
+    let field = field_for(name);
     format!("its {name} is not known; keep it as a plain field {field} of type custom beside the key").into()
+}
+
+/// What the field is called that says the parameter `name`: a program could never be given one called a host.
+pub fn field_for(name: &str) -> String {
+    if name.ends_with("host") { "SERVER".to_owned() } else { name.to_ascii_uppercase() }
 }

@@ -1,6 +1,7 @@
 //! Connections at a provider that a test answers for: what is kept, what is refused, and what the log says of it.
 mod ends;
 mod held;
+mod lent;
 mod refusals;
 
 use super::*;

@@ -1,0 +1,200 @@
+//! Where requests go by what a credential says, and what of it is looked for in answers.
+use super::*;
+use crate::ops::credential::value::{Target, enter_value};
+use crate::ops::hand_over::hand_over_to;
+use crate::testing::{PersonYes, World};
+use serde_json::{Value, json};
+
+/// A consumer of mia's own that is lent KEY for `service`; `fields` with what is entered in each, secret where it is none
+/// of `plain`.
+struct Lent {
+    w: World,
+    fields: Vec<&'static str>,
+    service: &'static str,
+}
+
+impl Lent {
+    async fn of(kind: &str, service: &'static str, fields: &[(&'static str, &str)], plain: &[&str]) -> Self {
+        let w = World::new().await;
+        let mut ask = json!({"name": "KEY", "type": kind, "scope": "personal", "service": service});
+        if kind == "custom" {
+            let spec = |(name, _): &(&str, &str)| json!({"name": name, "secret": !plain.contains(name)});
+            ask["fields"] = fields.iter().map(spec).collect::<Vec<Value>>().into();
+        }
+        w.call(&w.person("mia"), "create_credential", ask).await.expect("it is made");
+        let lent = Self { w, fields: fields.iter().map(|(name, _)| *name).collect(), service };
+        lent.enter(&fields.iter().map(|(_, value)| *value).collect::<Vec<_>>()).await;
+        let bindings = json!([{"variable": "KEY", "delivery": "header", "service": service}]);
+        let bot = json!({"name": "bot", "bindings": bindings});
+        lent.w
+            .call_with(&lent.w.person("mia"), "register_consumer", bot, &PersonYes)
+            .await
+            .expect("it is bound");
+        lent
+    }
+
+    async fn enter(&self, values: &[&str]) {
+        let copied =
+            |(name, value): (&&str, &&str)| ((*name).to_owned(), SecretBytes::copied(value.as_bytes()));
+        let values = self.fields.iter().zip(values).map(copied).collect();
+        let target = Target::Existing("KEY".into());
+        enter_value(&self.w.app, &self.w.person("mia"), target, values, String::new())
+            .await
+            .expect("entered");
+    }
+
+    async fn meant(&self) -> (Caller, Meant) {
+        let started = hand_over_to(&self.w.app, &self.w.person("mia"), "bot", "sh").await.expect("it starts");
+        let meant = meant(&self.w.app, &started.caller, "bot", self.service).await.expect("it is meant");
+        (started.caller, meant)
+    }
+
+    /// Where a request goes, or what is wrong.
+    async fn goes(&self) -> Result<String> {
+        let (caller, meant) = self.meant().await;
+        destination(&self.w.app, &caller, &meant).await.map(|to| to.route.address().to_string())
+    }
+
+    /// Each field as the service's texts name it, with its value, and whether it is looked for.
+    async fn added(&self) -> Vec<(String, String, bool)> {
+        let (caller, meant) = self.meant().await;
+        let to = destination(&self.w.app, &caller, &meant).await.expect("it goes somewhere");
+        let host = "acme.example".to_owned();
+        let opened = open_for_request(&self.w.app, &caller, &meant, &to.stated, "GET /".into(), host).await;
+        let (opened, _) = opened.expect("it is opened");
+        let text = |g: &Given| g.value.expose(|value| String::from_utf8_lossy(value).into_owned());
+        let given = given(&self.w.app, opened, &to.placement, "KEY");
+        given.iter().map(|g| (g.field.clone(), text(g), g.is_secret)).collect()
+    }
+}
+
+fn key() -> String {
+    crate::ids::fresh()
+}
+
+fn one(name: &str, value: &str, is_secret: bool) -> (String, String, bool) {
+    (name.into(), value.into(), is_secret)
+}
+
+#[tokio::test]
+async fn an_address_is_filled_in_by_the_plain_fields_beside_the_key() {
+    for (service, field, value, address) in [
+        ("databricks", "SERVER", "acme.cloud.databricks.com", "https://acme.cloud.databricks.com/"),
+        ("elastic", "SERVER", "es.acme.example:9243", "https://es.acme.example:9243/"),
+        ("zendesk", "SUBDOMAIN", "acme", "https://acme.zendesk.com/"),
+        // Its manifest has a default.
+        ("gitlab", "SERVER", "git.acme.example", "https://git.acme.example/"),
+    ] {
+        let key = key();
+        let fields = [("TOKEN", key.as_str()), (field, value), ("EMAIL", "mia@acme.example")];
+        let lent = Lent::of("custom", service, &fields, &[field, "EMAIL"]).await;
+
+        assert_eq!(lent.goes().await.expect("it goes"), address, "{service}");
+
+        let added = lent.added().await;
+        assert!(added.contains(&one("token", &key, true)), "{service}");
+        assert!(added.contains(&one("", value, false)), "{service}");
+    }
+    let lent = Lent::of("api_key", "gitlab", &[("value", &key())], &[]).await;
+    assert_eq!(lent.goes().await.expect("by its default"), "https://gitlab.com/");
+}
+
+#[tokio::test]
+async fn b_01_a_field_that_is_no_host_takes_the_key_nowhere_and_nothing_is_opened() {
+    for value in [
+        "localhost",
+        "127.0.0.1",
+        "0x7f.1",
+        "a@evil.example",
+        "evil.example/x",
+        "evil.example#",
+        "evil.example?x=",
+        "evil.example\\@",
+        "[::1]",
+        "https://evil.example",
+        "evil.example:0",
+        "..",
+    ] {
+        let key = key();
+        let fields = [("TOKEN", key.as_str()), ("SERVER", value)];
+        let lent = Lent::of("custom", "databricks", &fields, &["SERVER"]).await;
+
+        let refused = lent.goes().await.expect_err(value);
+
+        assert_eq!(refused.code, Code::InvalidInput, "{value}");
+        assert!(!refused.to_json().to_string().contains("evil"), "{value}");
+        assert!(!lent.w.log().await.iter().any(|line| line.starts_with("use ")), "{value}");
+    }
+    // Below the vendor's own domain nothing but a label of it can be said.
+    for value in ["evil.example/", "acme.evil.example#", "x@y", "a b"] {
+        let key = key();
+        let fields = [("TOKEN", key.as_str()), ("SUBDOMAIN", value), ("EMAIL", "mia@acme.example")];
+        let lent = Lent::of("custom", "zendesk", &fields, &["SUBDOMAIN", "EMAIL"]).await;
+        assert_eq!(lent.goes().await.expect_err(value).code, Code::InvalidInput, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_secret_or_missing_names_no_host_and_the_error_says_what_to_do() {
+    let (first, second) = (key(), "acme.cloud.databricks.com");
+    for (fields, plain) in [
+        (vec![("TOKEN", first.as_str()), ("SERVER", second)], vec![]),
+        (vec![("TOKEN", first.as_str()), ("PLACE", second)], vec!["PLACE"]),
+    ] {
+        let lent = Lent::of("custom", "databricks", &fields, &plain).await;
+        let e = lent.goes().await.expect_err("nothing says where");
+        assert!(e.code == Code::InvalidInput && e.next_step().contains("(SERVER)"), "{e:?}");
+        assert!(e.message().contains("workspace_host"), "{e:?}");
+    }
+    let lent = Lent::of("api_key", "databricks", &[("value", &first)], &[]).await;
+    assert_eq!(lent.goes().await.expect_err("a key alone").code, Code::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_value_goes_only_where_its_own_version_says() {
+    let (old, new) = (key(), key());
+    let fields = [("TOKEN", old.as_str()), ("SERVER", "old.example")];
+    let lent = Lent::of("custom", "databricks", &fields, &["SERVER"]).await;
+    let (caller, meant) = lent.meant().await;
+    let to = destination(&lent.w.app, &caller, &meant).await.expect("it goes");
+
+    lent.enter(&[&new, "new.example"]).await;
+    let opened =
+        open_for_request(&lent.w.app, &caller, &meant, &to.stated, "GET /".into(), "old.example".into())
+            .await;
+
+    assert_eq!(opened.err().map(|e| e.code), Some(Code::Changed));
+    assert_eq!(lent.goes().await.expect("it goes"), "https://new.example/");
+    let log = lent.w.log().await;
+    assert!(log.contains(&"use refused changed_meanwhile".to_owned()), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_user_name_and_a_password_go_where_the_service_wants_them() {
+    let (password, user) = (key(), ["AC", &"0123456789abcdef".repeat(2)].concat());
+    for (service, name, user) in [
+        ("twilio", "account_sid", user.as_str()),
+        ("bitbucket", "email", "mia@acme.example"),
+        ("mixpanel", "service_account", "acme.a1b2c3.mp-service-account"),
+    ] {
+        let fields = [("username", user), ("password", password.as_str())];
+        let lent = Lent::of("basic", service, &fields, &[]).await;
+
+        let mut added = lent.added().await;
+        added.sort();
+
+        let mut expected = [one(name, user, false), one("token", &password, true)];
+        expected.sort();
+        assert_eq!(added, expected, "{service}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_name_that_is_a_key_by_its_shape_is_looked_for() {
+    let user = ["ghp_", &"a1B2c3D4e5F6g7H8i9".repeat(2)].concat();
+    let password = key();
+    let fields = [("username", user.as_str()), ("password", password.as_str())];
+    let lent = Lent::of("basic", "bitbucket", &fields, &[]).await;
+
+    assert!(lent.added().await.contains(&one("email", &user, true)));
+}
