@@ -300,27 +300,29 @@ impl Rough {
         });
     }
 
-    /// Adds what lies beside, and puts all in the order of ids.
+    /// Adds what lies beside: one list after the other, each gone before the next is taken over.
     fn with(self, beside: Beside, known: &Known) -> Gathered {
         let Self { mut inventory, versions, .. } = self;
+        let Beside { prints, last_uses, uses, lately } = beside;
+        for s in &mut inventory.credentials {
+            s.last_used_at = at(&last_uses, key(s.id.as_str())).last().map(|(_, last)| *last);
+        }
+        drop(last_uses);
         let mut unfilled = Vec::new();
         for (n, s) in inventory.credentials.iter_mut().enumerate() {
-            let k = key(s.id.as_str());
-            s.last_used_at = at(&beside.last_uses, k).last().map(|(_, last)| *last);
-            s.uses = at(&beside.uses, k).iter().map(|(_, used)| used.clone()).collect();
             let (version, is_fingerprinted) = versions[n];
             let is_current = |(_, print): &&(Key, Print)| Some(print.version) == version;
-            let prints: Vec<&Print> =
-                at(&beside.prints, k).iter().filter(is_current).map(|(_, print)| print).collect();
-            if prints.is_empty() {
+            let of_it = at(&prints, key(s.id.as_str())).iter().filter(is_current);
+            let of_it: Vec<&Print> = of_it.map(|(_, print)| print).collect();
+            if of_it.is_empty() {
                 if is_fingerprinted {
                     unfilled.push(s.id.clone());
                 }
                 continue;
             }
-            s.is_weak = prints.iter().any(|print| print.unmasked.is_weak);
-            s.prints = prints.iter().filter_map(|print| print.unmasked.print).collect();
-            if let Some(seen) = prints.into_iter().find(|print| !print.services.is_empty()) {
+            s.is_weak = of_it.iter().any(|print| print.unmasked.is_weak);
+            s.prints = of_it.iter().filter_map(|print| print.unmasked.print).collect();
+            if let Some(seen) = of_it.into_iter().find(|print| !print.services.is_empty()) {
                 if s.service.is_empty() {
                     s.named_after = known.named_after(&s.name).into();
                 }
@@ -328,8 +330,12 @@ impl Rough {
                     (seen.services.clone(), seen.kind.clone(), seen.is_live);
             }
         }
+        drop(prints);
+        for s in &mut inventory.credentials {
+            s.uses = at(&uses, key(s.id.as_str())).iter().map(|(_, used)| used.clone()).collect();
+        }
         for party in &mut inventory.consumers {
-            let (ok, failed) = beside.lately.get(party.id.as_str()).copied().unwrap_or_default();
+            let (ok, failed) = lately.get(party.id.as_str()).copied().unwrap_or_default();
             (party.ok_lately, party.failed_lately) = (ok, failed);
         }
         let versions = versions.into_iter().map(|(version, _)| version).collect();
