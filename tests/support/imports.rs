@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use unsaid::error::Result;
 use unsaid::import::{Batch, Format};
 use unsaid::model::credential::{CredentialType, Scope};
-use unsaid::ops::credential::value::{Entered, open_fields};
+use unsaid::ops::credential::sealing::open_fields;
+use unsaid::ops::credential::value::Entered;
 use unsaid::ops::import::{Into, OnClash, Plan, Wish, import, plan, read};
 use unsaid::store::{ListFilter, Place};
 

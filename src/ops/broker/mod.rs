@@ -12,10 +12,10 @@ pub use lift::{LiftSuspension, Lifted};
 pub use rate::Rate;
 
 use super::echo;
-use super::hand_over::{Meant, Stated, meant, open_for_request, stated};
-use super::token::{Shown, verify};
+use super::hand_over::{Meant, Opened, Stated, meant, meant_now, open_for_request, stated};
+use super::token::{Known, Shown, settle};
 use crate::app::App;
-use crate::error::{Code, Error, Result, invalid};
+use crate::error::{Code, Error, Result, internal, invalid};
 use crate::inject::broker::{Asked, Doorkeeper, Ended, Given, Limits, Outcome, Passage, Route, Way};
 use crate::model::access::{Caller, Door};
 use crate::model::credential::{CredentialType, Source};
@@ -59,22 +59,38 @@ pub struct Used {
     meant: Meant,
     operation: String,
     version: i64,
+    /// A rotation waits to hear how it went.
+    is_awaited: bool,
     /// It is a second attempt already.
     is_renewed: bool,
 }
 
 impl Keeper {
-    async fn caller(&self, app: &App, token: &SecretBytes) -> Result<Caller> {
+    /// Who asks, and which credential is meant for them: both as of one moment.
+    async fn asked(&self, app: &App, asked: &Asked<'_>) -> Result<(Caller, Result<Meant>)> {
+        let (name, service) = (asked.consumer().to_owned(), asked.service().to_owned());
+        let fresh_ms = app.config.file.oauth.fresh_ms();
         match &self.lets {
             Let::Tokens => {
-                let shown = token.expose(|bytes| std::str::from_utf8(bytes).ok().map(Shown::new));
+                let shown = asked.token.expose(|bytes| std::str::from_utf8(bytes).ok().map(Shown::new));
                 let none = || Error::new(Code::TokenInvalid, "the token is not valid");
                 let shown = shown.ok_or_else(none)??;
-                Ok(verify(app, shown, Purpose::Consumer, Door::Http).await?.caller)
+                let looked = app.store.read_here(move |tx| {
+                    let known = Known::of(tx, &shown, Purpose::Consumer)?;
+                    let caller = known.as_ref().filter(|known| known.is_good()).map(|k| k.caller(Door::Http));
+                    let meant = caller.map(|caller| meant_now(tx, &caller, &name, &service, fresh_ms));
+                    Ok((known, meant))
+                });
+                let (known, meant) = looked.await?;
+                let caller = settle(app, known, Purpose::Consumer, Door::Http).await?.caller;
+                let meant = meant.ok_or_else(|| internal("a token is good and was not looked at"))?;
+                Ok((caller, meant))
             }
-            Let::One { token: ours, caller } if ours == token => {
+            Let::One { token: ours, caller } if ours == asked.token => {
                 // One request, one id in the log.
-                Ok(Caller { request: crate::ids::fresh(), ..(**caller).clone() })
+                let caller = Caller { request: crate::ids::fresh(), ..(**caller).clone() };
+                let meant = meant(app, &caller, &name, &service).await;
+                Ok((caller, meant))
             }
             Let::One { .. } => {
                 Err(Error::new(Code::TokenInvalid, "the token is not the one of this program"))
@@ -173,10 +189,11 @@ async fn pass(
     is_renewed: bool,
 ) -> Result<Passage<Used>> {
     let host = way.host().to_owned();
-    let (opened, version) = open_for_request(&app, &caller, &meant, &stated, operation.clone(), host).await?;
-    let values = given(&app, opened, &placement, &meant.credential.name);
+    let Opened { value, version, is_awaited } =
+        open_for_request(&app, &caller, &meant, &stated, operation.clone(), host).await?;
+    let values = given(&app, value, &placement, &meant.credential.name);
     let is_renewable = meant.credential.source == Source::OAuth && !is_renewed;
-    let used = Used { app, caller, meant, operation, version, is_renewed };
+    let used = Used { app, caller, meant, operation, version, is_awaited, is_renewed };
     Ok(Passage { way, placement, values, is_renewable, used })
 }
 
@@ -189,6 +206,9 @@ impl Keeper {
             (Outcome::Answered | Outcome::Aborted, Some(401)) => false,
             _ => return,
         };
+        if !used.is_awaited {
+            return;
+        }
         let (app, caller, version) = (used.app.clone(), used.caller.clone(), used.version);
         let (credential, consumer) = (used.meant.credential.id.clone(), used.meant.consumer.id.clone());
         self.endings.spawn(async move {
@@ -205,9 +225,9 @@ impl Doorkeeper for Keeper {
 
     async fn admit(&self, asked: &Asked<'_>) -> Result<Passage<Used>> {
         let app = (self.vaults)().await?;
-        let caller = self.caller(&app, asked.token).await?;
+        let (caller, meant) = self.asked(&app, asked).await?;
         let decided = async {
-            let meant = meant(&app, &caller, asked.consumer(), asked.service()).await?;
+            let meant = meant?;
             let to = destination(&app, &caller, &meant).await?;
             let operation = asked.operation(&to.route);
             let way = asked.way(&to.route, &Arc::new(limits(&meant)?))?;

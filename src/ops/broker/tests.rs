@@ -61,7 +61,7 @@ impl Lent {
         let to = destination(&self.w.app, &caller, &meant).await.expect("it goes somewhere");
         let host = "acme.example".to_owned();
         let opened = open_for_request(&self.w.app, &caller, &meant, &to.stated, "GET /".into(), host).await;
-        let (opened, _) = opened.expect("it is opened");
+        let opened = opened.expect("it is opened").value;
         let text = |g: &Given| g.value.expose(|value| String::from_utf8_lossy(value).into_owned());
         let given = given(&self.w.app, opened, &to.placement, "KEY");
         given.iter().map(|g| (g.field.clone(), text(g), g.is_secret)).collect()

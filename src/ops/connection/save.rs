@@ -6,7 +6,7 @@ use crate::model::connection::{Connection, ConnectionState, GrantKind, due_after
 use crate::model::credential::{Credential, SealedField, Stage, Version};
 use crate::model::provider::Provider;
 use crate::oauth::Tokens;
-use crate::ops::credential::value::{field_tag, key_context, open_fields, retire};
+use crate::ops::credential::sealing::{field_tag, key_context, open_fields, retire};
 use crate::secret::SecretBytes;
 use crate::store::{Reader, Writer};
 use crate::vault::Vault;

@@ -517,7 +517,7 @@ async fn lent(w: &World, who: &str) -> Result<String, Code> {
     let started = hand_over_to(&w.app, &w.person(who), "bot", "sh").await.map_err(|e| e.code)?;
     let meant =
         crate::ops::hand_over::meant(&w.app, &started.caller, "bot", "github").await.map_err(|e| e.code)?;
-    let (opened, _) = crate::ops::hand_over::open_for_request(
+    let opened = crate::ops::hand_over::open_for_request(
         &w.app,
         &started.caller,
         &meant,
@@ -527,7 +527,7 @@ async fn lent(w: &World, who: &str) -> Result<String, Code> {
     )
     .await
     .map_err(|e| e.code)?;
-    Ok(opened.fields[0].value.expose(|v| String::from_utf8_lossy(v).into_owned()))
+    Ok(opened.value.fields[0].value.expose(|v| String::from_utf8_lossy(v).into_owned()))
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ pub mod probe;
 mod probe_tests;
 pub mod purge;
 pub mod restore;
+pub mod sealing;
 pub mod set_value;
 pub mod share;
 pub mod test;

@@ -2,7 +2,7 @@
 //!
 //! Where the value goes is what the catalogue says of the credential's own service, and nothing that a caller says. What
 //! comes back is a verdict and short texts.
-use super::value::open_fields;
+use super::sealing::open_fields;
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result};

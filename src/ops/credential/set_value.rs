@@ -1,6 +1,6 @@
 //! `set_credential_value`: tells where a person enters the value. It never takes one.
 use super::create::entered_by_hand;
-use super::value::expect_manual;
+use super::sealing::expect_manual;
 use crate::app::App;
 use crate::error::Result;
 use crate::model::access::Caller;

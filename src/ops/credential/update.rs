@@ -1,6 +1,6 @@
 //! `update_credential`: changes what describes a credential, or moves it. Never its value.
 use super::create::{self, described, same_name};
-use super::value;
+use super::sealing;
 use super::view::Names;
 use crate::app::App;
 use crate::clock::Millis;
@@ -295,7 +295,7 @@ impl Operation for UpdateCredential {
                 let mut c = plan.after.clone();
                 c.updated_at = now;
                 if plan.moves() {
-                    value::move_versions(tx, &vault, &plan.before.credential, &c)?;
+                    sealing::move_versions(tx, &vault, &plan.before.credential, &c)?;
                     if c.scope == Scope::Personal {
                         for grant in &plan.before.grants {
                             tx.remove::<Grant>(&[grant.id.as_str()])?;

@@ -9,7 +9,7 @@ use crate::model::access::{Caller, GranteeKind};
 use crate::model::credential::{Credential, CredentialType, Scope};
 use crate::model::entry::{EntryLink, EntryPurpose};
 use crate::ops::credential::create::{described, same_name};
-use crate::ops::credential::value::{MOST_FILE_BYTES, MOST_VALUE_BYTES};
+use crate::ops::credential::sealing::{MOST_FILE_BYTES, MOST_VALUE_BYTES};
 use crate::ops::credential::view::Names;
 use crate::ops::people_only;
 use crate::ops::reach::{self, Need};

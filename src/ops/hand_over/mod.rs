@@ -11,13 +11,13 @@ pub use consumer::{ForConsumer, Lent, hand_over_to};
 pub use holding::{Holding, Wanting, holding, would_hand};
 pub(super) use remote::ended;
 pub use remote::{Message, Remote, expect_ready, find_remote, open_for_message};
-pub use request::{Meant, Stated, meant, open_for_request, stated};
+pub use request::{Meant, Opened, Stated, meant, meant_now, open_for_request, stated};
 use wish::{Asked, Wish};
 
 use super::canary;
 use super::connection::{Wanted, ensure_fresh};
 use super::consumer::Found;
-use super::credential::value::open_fields;
+use super::credential::sealing::open_fields;
 use super::echo::expect_kept;
 use super::reach;
 use super::refusal::remember;

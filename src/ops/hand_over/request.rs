@@ -14,6 +14,7 @@ use crate::ops::connection::{Wanted, ensure_fresh, policy, provider_of};
 use crate::ops::consumer::run_by;
 use crate::ops::credential::probe::subject;
 use crate::ops::echo::expect_kept;
+use crate::ops::rotation::is_awaited;
 use crate::services::probe::Subject;
 use crate::store::Reader;
 use std::collections::BTreeMap;
@@ -44,37 +45,44 @@ pub struct Stated {
 pub async fn meant(app: &App, caller: &Caller, name: &str, service: &str) -> Result<Meant> {
     let (asking, name, service) = (caller.clone(), name.to_owned(), service.to_owned());
     let fresh_ms = app.config.file.oauth.fresh_ms();
-    app.store
-        .read_here(move |tx| {
-            let who = tx.standing(&asking)?;
-            let c = run_by(tx, &asking, &who, &asking.consumer)?;
-            if c.name_key != name.to_ascii_lowercase() && c.id.as_str() != name {
-                return Err(Error::new(Code::ConsumerNotFound, "this token is of another consumer"));
-            }
-            for b in tx.bindings(&asking.org, &c.id)? {
-                if !b.is_brokered() || b.service != service {
-                    continue;
-                }
-                let wish = Wish::bound(c.clone(), b.clone());
-                let mut found = wish.look(tx, &asking, &who)?;
-                let Some(winner) = found.resolved.winner else { return Err(wish.problem(&found)) };
-                let credential = found.candidates.swap_remove(winner);
-                expect_of_service(&credential, &b)?;
-                let connection = match credential.source {
-                    Source::OAuth => tx.connection(&credential.org_id, &credential.id)?,
-                    Source::Manual => None,
-                };
-                let is_stale = connection.as_ref().is_some_and(|c| !c.is_fresh(tx.now(), fresh_ms));
-                let generation = connection.map_or(0, |c| c.generation);
-                return Ok(Meant { consumer: c, binding: b, credential, generation, is_stale });
-            }
-            Err(Error::new(
-                Code::Unresolved,
-                format!("{} is bound to nothing that the broker adds for {}", c.name, shown(&service)),
-            )
-            .next("Bind a credential of that service with delivery header: `unsaid consumer bind`."))
-        })
-        .await
+    app.store.read_here(move |tx| meant_now(tx, &asking, &name, &service, fresh_ms)).await
+}
+
+/// As [`meant`], in this transaction. `fresh_ms`: how much of its life a connection's token must have left.
+pub fn meant_now(
+    tx: &Reader<'_>,
+    caller: &Caller,
+    name: &str,
+    service: &str,
+    fresh_ms: i64,
+) -> Result<Meant> {
+    let who = tx.standing(caller)?;
+    let c = run_by(tx, caller, &who, &caller.consumer)?;
+    if c.name_key != name.to_ascii_lowercase() && c.id.as_str() != name {
+        return Err(Error::new(Code::ConsumerNotFound, "this token is of another consumer"));
+    }
+    for b in tx.bindings(&caller.org, &c.id)? {
+        if !b.is_brokered() || b.service != service {
+            continue;
+        }
+        let wish = Wish::bound(c.clone(), b.clone());
+        let mut found = wish.look(tx, caller, &who)?;
+        let Some(winner) = found.resolved.winner else { return Err(wish.problem(&found)) };
+        let credential = found.candidates.swap_remove(winner);
+        expect_of_service(&credential, &b)?;
+        let connection = match credential.source {
+            Source::OAuth => tx.connection(&credential.org_id, &credential.id)?,
+            Source::Manual => None,
+        };
+        let is_stale = connection.as_ref().is_some_and(|c| !c.is_fresh(tx.now(), fresh_ms));
+        let generation = connection.map_or(0, |c| c.generation);
+        return Ok(Meant { consumer: c, binding: b, credential, generation, is_stale });
+    }
+    Err(Error::new(
+        Code::Unresolved,
+        format!("{} is bound to nothing that the broker adds for {}", c.name, shown(service)),
+    )
+    .next("Bind a credential of that service with delivery header: `unsaid consumer bind`."))
 }
 
 /// Where the service of `meant` is, as far as its credential says: in the plain fields of its value, or by what a person
@@ -127,6 +135,14 @@ fn replaced() -> Error {
     Error::new(Code::Changed, "the value was replaced while the request was read").next("Ask again.")
 }
 
+/// What one request is given, on record already.
+pub struct Opened {
+    pub value: Subject,
+    pub version: i64,
+    /// A rotation waits to hear how this version does.
+    pub is_awaited: bool,
+}
+
 /// Records the use and commits it, then opens the value.
 ///
 /// `operation`: method and path template; `host`: where it goes, by what `stated` says. Fails with `changed_meanwhile`
@@ -139,7 +155,7 @@ pub async fn open_for_request(
     stated: &Stated,
     operation: String,
     host: String,
-) -> Result<(Subject, i64)> {
+) -> Result<Opened> {
     if meant.is_stale {
         let id = &meant.credential.id;
         if let Err(e) = ensure_fresh(app, caller, &caller.org, id, Wanted::ForUse).await {
@@ -165,11 +181,12 @@ pub async fn open_for_request(
                 chosen.binding.as_ref().ok_or_else(|| crate::error::internal("a bound use has a binding"))?;
             let mut event = used(&chosen.credential, binding, &told_operation, &told_host);
             event.object.version = Some(chosen.version.number);
-            tx.record_step(event, (chosen, alarm))
+            let is_awaited = is_awaited(tx, &asking.org, &chosen.credential.id, chosen.version.number)?;
+            tx.record_step(event, (chosen, alarm, is_awaited))
         })
         .await;
     let failed = used(&meant.credential, &meant.binding, &operation, &host);
-    let (mut chosen, alarm) = match chosen {
+    let (mut chosen, alarm, is_awaited) = match chosen {
         Ok(chosen) => chosen,
         Err(e) => {
             remember(app, caller, failed, &e).await;
@@ -179,7 +196,7 @@ pub async fn open_for_request(
     alarm.iter().for_each(|alarm| canary::alert(app, alarm));
     let sealed = std::mem::take(&mut chosen.fields);
     match subject(app, &chosen.credential, &chosen.version, sealed) {
-        Ok(opened) => Ok((opened, chosen.version.number)),
+        Ok(value) => Ok(Opened { value, version: chosen.version.number, is_awaited }),
         Err(e) => {
             remember(app, caller, failed, &e).await;
             Err(e)

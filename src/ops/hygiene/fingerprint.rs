@@ -10,7 +10,7 @@ use crate::model::credential::{Credential, CredentialType, Source, Version};
 use crate::model::event::Event;
 use crate::model::hygiene::kept::Fingerprint;
 use crate::model::hygiene::strength::{Strength, strength};
-use crate::ops::credential::value::open_fields;
+use crate::ops::credential::sealing::open_fields;
 use crate::secret::SecretBytes;
 use crate::services::{Catalogue, Sensitivity};
 use crate::store::Writer;

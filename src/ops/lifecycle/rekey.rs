@@ -29,7 +29,7 @@ use crate::model::provider::Provider;
 use crate::model::rotation::{Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy};
 use crate::model::token::Token;
 use crate::ops::connection::consent_context;
-use crate::ops::credential::value::key_context;
+use crate::ops::credential::sealing::key_context;
 use crate::ops::provider::{key_context as provider_context, next_context};
 use crate::ops::{people_only, reach};
 use crate::store::entity::Entity;

@@ -17,7 +17,7 @@ use crate::ids::OrgId;
 use crate::model::access::{Caller, Door};
 use crate::model::credential::{Credential, Version};
 use crate::model::event::Event;
-use crate::ops::credential::value::open_fields;
+use crate::ops::credential::sealing::open_fields;
 use crate::secret::Secret;
 use crate::store::entity::Entity;
 use crate::store::{Reader, make_folder};

@@ -13,7 +13,7 @@ use crate::model::event::{Event, Outcome};
 use crate::model::rotation::{CallState, Finding, Rotation, RotationCall, Way};
 use crate::ops::canary;
 use crate::ops::credential::probe::{Verdict, is_asked, probe};
-use crate::ops::credential::value::open_fields;
+use crate::ops::credential::sealing::open_fields;
 use crate::rotation::{Driver, Fields, engine, has_secret};
 use crate::store::{Reader, Writer};
 use std::sync::Arc;

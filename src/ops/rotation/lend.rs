@@ -9,7 +9,7 @@ use crate::model::access::Caller;
 use crate::model::credential::{Credential, Source, Version};
 use crate::model::rotation::Rotation;
 use crate::ops::canary;
-use crate::ops::credential::value::open_fields;
+use crate::ops::credential::sealing::open_fields;
 use crate::ops::reach::{self, Need};
 use crate::rotation::{Call, Driver, Fields};
 use crate::store::Reader;

@@ -11,9 +11,10 @@ use crate::model::access::Caller;
 use crate::model::credential::{Credential, Stage, Version};
 use crate::model::event::Outcome;
 use crate::model::rotation::{CallState, Finding, Rotation, RotationCall, RotationStage, Way};
-use crate::ops::credential::value::store_made;
+use crate::ops::credential::sealing::{Sealer, Values};
 use crate::rotation::{Created, Driver, Ended, Fields, Makes, engine};
 use crate::secret::SecretBytes;
+use crate::vault::Vault;
 use std::sync::Arc;
 
 /// What a call is made about: the rotation as it was found, its credential, and the version in use.
@@ -105,7 +106,7 @@ async fn by_us(
         let of = tx.find_credential(&asking.org, &of.id)?.ok_or_else(|| {
             Error::new(Code::CredentialNotFound, "the credential was purged while its new value was made")
         })?;
-        let version = store_made(tx, &keys.vault(), guide.catalogue, &asking, &of, &copy)?;
+        let version = kept(tx, &keys.vault(), guide, &asking, &of, &copy)?;
         Ok((super::stage_value(tx, &asking, &of, r, version)?, Some(version)))
     };
     let call = claim(app, caller, &input, (&r, &c), &driver, "set", sealed).await?;
@@ -137,6 +138,19 @@ async fn by_us(
     }
 }
 
+/// Seals a value that nobody typed beside the one in use. Returns the version's number.
+fn kept(
+    tx: &mut crate::store::Writer<'_>,
+    vault: &Vault,
+    guide: &Guide,
+    caller: &Caller,
+    c: &Credential,
+    made: &Fields,
+) -> Result<i64> {
+    let sealer = Sealer { vault, catalogue: guide.catalogue, caller };
+    sealer.keep_pending(tx, c, Values { fields: made, file_name: "" })
+}
+
 /// Seals what the service made as the new value, with the end of the call that made it. It is kept even where somebody has
 /// ended the rotation meanwhile, or took their yes back: the service may take no other any more.
 async fn stage(
@@ -154,7 +168,7 @@ async fn stage(
             let c = tx.find_credential(&asking.org, &r.credential_id)?.ok_or_else(|| {
                 Error::new(Code::CredentialNotFound, "the credential was purged while its new value was made")
             })?;
-            let version = store_made(tx, &keys.vault(), guide.catalogue, &asking, &c, &made)?;
+            let version = kept(tx, &keys.vault(), &guide, &asking, &c, &made)?;
             let (r, done) = match r.takes_value() {
                 true => (
                     super::stage_value(tx, &asking, &c, r, version)?,

@@ -32,7 +32,7 @@ pub use get::{GetRotation, RotationDetail};
 pub use list::{ListRotations, RotationPage};
 pub use policy::SetRotationPolicy;
 pub use report::{ReportUse, Reported};
-pub(in crate::ops) use signals::{heard_by_broker, heard_by_test};
+pub(in crate::ops) use signals::{heard_by_broker, heard_by_test, is_awaited};
 pub(in crate::ops) use standing::{Policies, report as status_of, report_with as status_with};
 pub use start::{StartRotation, Started};
 pub use view::{RotationAnswer, RotationRow};

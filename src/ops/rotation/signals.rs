@@ -136,6 +136,16 @@ pub(in crate::ops) fn heard_by_test(
     Ok(vec![event("rotation_signal", c, &r).with("source", "test").with("finding", finding.to_string())])
 }
 
+/// Whether a rotation waits to hear how this version does.
+pub(in crate::ops) fn is_awaited(
+    tx: &Reader<'_>,
+    org: &OrgId,
+    id: &CredentialId,
+    version: i64,
+) -> Result<bool> {
+    Ok(about(tx, org, id, version)?.is_some())
+}
+
 /// A service answered a request that the broker had signed with `version`: it takes it, or it does not.
 pub(in crate::ops) async fn heard_by_broker(
     app: &App,

@@ -8,7 +8,7 @@ use crate::ids::CredentialId;
 use crate::model::access::{Caller, Standing, access};
 use crate::model::credential::{Credential, CredentialType, Scope, SealedField, Stage, Version};
 use crate::model::event::Event;
-use crate::ops::credential::value::open_fields;
+use crate::ops::credential::sealing::open_fields;
 use crate::ops::reach::{self, Need};
 use crate::secret::SecretBytes;
 use crate::store::{ListFilter, Reader};

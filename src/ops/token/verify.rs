@@ -5,6 +5,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{OrgId, TokenId};
 use crate::model::Word;
 use crate::model::access::{Caller, Door};
+use crate::model::consumer::ConsumerToken;
 use crate::model::event::{Event, Outcome};
 use crate::model::token::{Purpose, Token, is_well_formed};
 use crate::ops::{Limits, Toolset};
@@ -37,30 +38,61 @@ pub struct Verified {
     pub is_assured: bool,
 }
 
+/// A token that there is, good or not.
+pub(in crate::ops) struct Known {
+    token: Token,
+    /// Why it is not good.
+    why: Option<&'static str>,
+    held: Option<ConsumerToken>,
+}
+
+impl Known {
+    /// What was shown, as things stand in this transaction; `None` for a token that there is not.
+    pub fn of(tx: &Reader<'_>, shown: &Shown, purpose: Purpose) -> Result<Option<Self>> {
+        let Some(token) = tx.token_by_hash(&shown.0)? else { return Ok(None) };
+        let why = refused(tx, &token, purpose)?;
+        let held = match purpose {
+            Purpose::Consumer => tx.consumer_of_token(&token.org_id, &token.id)?,
+            _ => None,
+        };
+        Ok(Some(Self { token, why, held }))
+    }
+
+    pub fn is_good(&self) -> bool {
+        self.why.is_none()
+    }
+
+    /// Who calls by it, if it is good.
+    pub fn caller(&self, door: Door) -> Caller {
+        let token = &self.token;
+        let mut caller = Caller::new(token.org_id.clone(), token.user_id.clone(), door);
+        // By id: a label is its maker's text, and the log is kept for good.
+        caller.client = format!("(token {})", token.id);
+        caller.token.clone_from(&token.id.0);
+        caller.consumer = self.held.as_ref().map_or(String::new(), |held| held.consumer_id.0.clone());
+        caller
+    }
+}
+
 /// What is behind the token, for a caller by `door`.
 ///
 /// Fails with `token_invalid`, and one and the same message whatever is wrong with it; the log keeps which known token
 /// it was. Whether a user is still enabled is asked here too, so that a door need not.
 pub async fn verify(app: &App, shown: Shown, purpose: Purpose, door: Door) -> Result<Verified> {
-    let Shown(hash) = shown;
-    let found = app
-        .store
-        .read_here(move |tx| {
-            let Some(token) = tx.token_by_hash(&hash)? else { return Ok(None) };
-            let why = refused(tx, &token, purpose)?;
-            let held = match purpose {
-                Purpose::Consumer => tx.consumer_of_token(&token.org_id, &token.id)?,
-                _ => None,
-            };
-            Ok(Some((token, why, held)))
-        })
-        .await?;
-    let Some((token, why, held)) = found else { return Err(invalid()) };
-    let mut caller = Caller::new(token.org_id.clone(), token.user_id.clone(), door);
-    // By id: a label is its maker's text, and the log is kept for good.
-    caller.client = format!("(token {})", token.id);
-    caller.token.clone_from(&token.id.0);
-    caller.consumer = held.map_or(String::new(), |held| held.consumer_id.0);
+    let found = app.store.read_here(move |tx| Known::of(tx, &shown, purpose)).await?;
+    settle(app, found, purpose, door).await
+}
+
+/// As [`verify`], of what was looked up already.
+pub(in crate::ops) async fn settle(
+    app: &App,
+    found: Option<Known>,
+    purpose: Purpose,
+    door: Door,
+) -> Result<Verified> {
+    let Some(known) = found else { return Err(invalid()) };
+    let caller = known.caller(door);
+    let Known { token, why, .. } = known;
     match why {
         None => Ok(Verified {
             limits: Limits {
