@@ -1,4 +1,5 @@
-//! What people are told without asking: that a credential ends, that its service refuses it, that a canary was used.
+//! What people are told without asking: that a credential ends, that its service refuses it, that a canary was used,
+//! that a rotation went back by itself.
 use super::canary::NOTICED;
 use crate::clock::{DAY_MS, Millis};
 use crate::ids::{CredentialId, NoticeId, OrgId};
@@ -7,7 +8,11 @@ use crate::ids::{CredentialId, NoticeId, OrgId};
 pub const WARN_DAYS: [i64; 4] = [30, 14, 7, 1];
 
 words! {
-    NoticeKind { Expiring = "credential.expiring", Refused = "credential.refused", CanaryUsed = "canary.used" }
+    NoticeKind {
+        Expiring = "credential.expiring", Refused = "credential.refused", CanaryUsed = "canary.used",
+        /// A new value failed, and the old one is served again.
+        WentBack = "rotation.went_back"
+    }
 }
 
 words! {
@@ -23,7 +28,7 @@ impl NoticeKind {
     /// The operation of the events of its sending.
     pub fn operation(self) -> &'static str {
         match self {
-            Self::Expiring | Self::Refused => "send_notice",
+            Self::Expiring | Self::Refused | Self::WentBack => "send_notice",
             // That one is sent at the moment of a use tells which credential is a canary.
             Self::CanaryUsed => NOTICED,
         }

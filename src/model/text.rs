@@ -157,15 +157,19 @@ pub fn shown(name: &str) -> String {
     }
     let clean: String =
         name.chars().filter(|c| c.is_alphanumeric() || "_-.:@/ ".contains(*c)).take(64).collect();
-    let may_be_a_value = name.split(|c: char| !c.is_alphanumeric()).any(|run| {
+    if clean.trim().is_empty() || may_be_a_value(name) { "of that name".into() } else { clean }
+}
+
+/// Whether a long run of letters and digits in `text` may be a value: random text, and no words.
+pub fn may_be_a_value(text: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric()).any(|run| {
         let count = |is: fn(&char) -> bool| run.chars().filter(is).count();
         let (digits, upper, lower) =
             (count(char::is_ascii_digit), count(char::is_ascii_uppercase), count(char::is_ascii_lowercase));
         // Random letters change their case as often as not, and words do so where one begins.
         let is_mixed = upper.min(lower) > run.len() / 4;
         run.len() > 26 && (is_mixed || (digits > 0 && upper + lower > 0))
-    });
-    if clean.trim().is_empty() || may_be_a_value { "of that name".into() } else { clean }
+    })
 }
 
 /// Whether a word of `text` mixes Latin letters with Greek or Cyrillic ones, as look-alike names do

@@ -8,6 +8,8 @@ use url::Url;
 
 use super::service::{Param, Service};
 use crate::error::{Result, invalid};
+use crate::model::suspicion::{Kind, PLAIN};
+use crate::model::text::may_be_a_value;
 
 /// The address that `template` becomes with `params`; `{name}` is replaced by the parameter of that name.
 ///
@@ -112,7 +114,10 @@ fn bare_host(name: &str, value: &str) -> Result<String> {
     let host_fits =
         host.len() <= 253 && host.split('.').all(label) && !is_local && !(is_number && host.contains('.'));
     let port_fits = port.is_none_or(|p| p.parse::<u16>().is_ok_and(|n| n > 0) && !p.starts_with(['+', '0']));
-    if host_fits && port_fits { Ok(value.to_ascii_lowercase()) } else { Err(refused()) }
+    // A host of one label is a short name; a value in the wrong field would go to a resolver, and into the log.
+    let is_random = |text: &str| PLAIN.check_text(text, Kind::FreeText).is_some() || may_be_a_value(text);
+    let may_be_a_value = !host.contains('.') && is_random(host);
+    if host_fits && port_fits && !may_be_a_value { Ok(value.to_ascii_lowercase()) } else { Err(refused()) }
 }
 
 /// `value` with everything encoded that has a meaning in an address (RFC 3986 §2.3 lists what has none).

@@ -20,6 +20,8 @@ use crate::inject::broker::{Asked, Doorkeeper, Ended, Given, Limits, Outcome, Pa
 use crate::model::access::{Caller, Door};
 use crate::model::credential::{CredentialType, Source};
 use crate::model::event::{self, Event};
+use crate::model::suspicion::Kind;
+use crate::model::text::may_be_a_value;
 use crate::model::token::Purpose;
 use crate::ops::connection::{Wanted, ensure_fresh};
 use crate::ops::refusal::remember;
@@ -137,8 +139,8 @@ async fn destination(app: &App, caller: &Caller, meant: &Meant) -> Result<Destin
 /// The fields of an opened credential as the texts of `placement` name them, and those that no text names, for they are
 /// looked for in answers too.
 ///
-/// A user name is kept as a secret. Services tell it to whoever asks who they are, so it is not looked for, unless it is
-/// itself a key by its shape.
+/// A user name is kept as a secret. Services tell it to whoever asks who they are, so it is not looked for where it is
+/// plainly no more than that.
 fn given(app: &App, subject: Subject, placement: &Placement, label: &str) -> Vec<Given> {
     let texts = placement.names();
     let named: Vec<_> =
@@ -148,7 +150,7 @@ fn given(app: &App, subject: Subject, placement: &Placement, label: &str) -> Vec
     for (at, field) in subject.fields.into_iter().enumerate() {
         let names: Vec<_> = named.iter().filter(|(_, of)| *of == at).map(|(name, _)| name.clone()).collect();
         let is_user = is_basic && field.name == "username" && !names.is_empty();
-        let is_secret = field.is_secret && (!is_user || is_key(app, &field.value));
+        let is_secret = field.is_secret && !(is_user && is_mere_name(app, &field.value, &names));
         let given = |name: String, value| Given { field: name, label: label.to_owned(), value, is_secret };
         values.extend(
             names.iter().skip(1).map(|name| given(name.clone(), field.value.expose(SecretBytes::copied))),
@@ -159,11 +161,20 @@ fn given(app: &App, subject: Subject, placement: &Placement, label: &str) -> Vec
     values
 }
 
-/// Whether a value has the shape of a service's key, and not of what it calls an account.
-fn is_key(app: &App, value: &SecretBytes) -> bool {
+/// Whether a user name is nothing but one: by its shape in the catalogue, or because nothing about it is like a secret.
+/// What the service itself calls a key is none.
+fn is_mere_name(app: &App, value: &SecretBytes, names: &[String]) -> bool {
     let text = value
         .expose(|bytes| std::str::from_utf8(bytes).ok().map(|text| Zeroizing::new(text.trim().to_owned())));
-    text.is_none_or(|text| app.catalogue.recognise(&text).iter().any(|found| !found.public))
+    let Some(text) = text.filter(|_| !names.iter().any(|name| name.contains("key") || name == "token"))
+    else {
+        return false;
+    };
+    let found = app.catalogue.recognise(&text);
+    match found.is_empty() {
+        true => app.detector.check_text(&text, Kind::FreeText).is_none() && !may_be_a_value(&text),
+        false => found.iter().all(|found| found.public),
+    }
 }
 
 fn limits(meant: &Meant) -> Result<Limits> {

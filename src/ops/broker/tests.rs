@@ -137,17 +137,87 @@ async fn b_01_a_field_that_is_no_host_takes_the_key_nowhere_and_nothing_is_opene
 #[tokio::test]
 async fn what_is_secret_or_missing_names_no_host_and_the_error_says_what_to_do() {
     let (first, second) = (key(), "acme.cloud.databricks.com");
-    for (fields, plain) in [
-        (vec![("TOKEN", first.as_str()), ("SERVER", second)], vec![]),
-        (vec![("TOKEN", first.as_str()), ("PLACE", second)], vec!["PLACE"]),
-    ] {
-        let lent = Lent::of("custom", "databricks", &fields, &plain).await;
+    let secret = [("TOKEN", first.as_str()), ("SERVER", second)];
+    let lent = Lent::of("custom", "databricks", &secret, &[]).await;
+    assert!(lent.goes().await.expect_err("a secret says it").message().contains("kept as a secret"));
+    for field in ["PLACE", "SERVERS"] {
+        let fields = [("TOKEN", first.as_str()), (field, second)];
+        let lent = Lent::of("custom", "databricks", &fields, &[field]).await;
         let e = lent.goes().await.expect_err("nothing says where");
         assert!(e.code == Code::InvalidInput && e.next_step().contains("(SERVER)"), "{e:?}");
         assert!(e.message().contains("workspace_host"), "{e:?}");
     }
     let lent = Lent::of("api_key", "databricks", &[("value", &first)], &[]).await;
     assert_eq!(lent.goes().await.expect_err("a key alone").code, Code::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_field_that_says_where_and_is_a_secret_is_not_overlooked_for_the_manifests_default() {
+    for field in ["SERVER", "GITLAB_SERVER"] {
+        let key = key();
+        let fields = [("TOKEN", key.as_str()), (field, "git.acme.example")];
+        let lent = Lent::of("custom", "gitlab", &fields, &[]).await;
+
+        let e = lent.goes().await.expect_err("not to gitlab.com");
+
+        assert!(e.code == Code::InvalidInput && e.message().contains(field), "{e:?}");
+        assert!(!e.to_json().to_string().contains("git.acme"));
+    }
+}
+
+#[tokio::test]
+async fn c_21_a_key_in_the_field_of_the_host_is_no_host_and_is_not_repeated() {
+    for key in ["aB3dE5gH7jK9mN1pQ3sT5vW7", "0123456789abcdef0123456789abcdef", "glpat-aB3dE5gH7jK9mN1pQ3sT"]
+    {
+        let fields = [("TOKEN", "git.acme.example"), ("SERVER", key)];
+        let lent = Lent::of("custom", "gitlab", &fields, &["SERVER"]).await;
+
+        let e = lent.goes().await.expect_err("a value");
+
+        assert!(!e.to_json().to_string().to_lowercase().contains(&key[..10].to_lowercase()), "{e:?}");
+        assert!(!lent.w.log().await.iter().any(|line| line.starts_with("use ok")));
+    }
+}
+
+#[tokio::test]
+async fn c_30_a_plain_field_is_no_key_though_it_is_called_so() {
+    let (shown, hidden) = (key(), key());
+    let fields = [("TOKEN", shown.as_str()), ("NOTE", hidden.as_str())];
+    let lent = Lent::of("custom", "gitlab", &fields, &["TOKEN"]).await;
+
+    let added = lent.added().await;
+
+    assert!(!added.iter().any(|(name, _, _)| name == "token"), "neither is sent");
+}
+
+#[tokio::test]
+async fn who_says_anew_where_a_secret_is_sent_enters_it_again() {
+    let key = key();
+    let fields = [("TOKEN", key.as_str()), ("SERVER", "acme.example"), ("EMAIL", "mia@acme.example")];
+    let lent = Lent::of("custom", "databricks", &fields, &["SERVER", "EMAIL"]).await;
+    let enter = async |values: &[(&str, &str)]| {
+        let copied =
+            |(name, value): &(&str, &str)| ((*name).to_owned(), SecretBytes::copied(value.as_bytes()));
+        let values = values.iter().map(copied).collect();
+        let (caller, target) = (lent.w.person("mia"), Target::Existing("KEY".into()));
+        enter_value(&lent.w.app, &caller, target, values, String::new()).await
+    };
+
+    for moved in
+        [vec![("SERVER", "evil.example")], vec![("SERVER", "evil.example"), ("EMAIL", "x@y.example")]]
+    {
+        let e = enter(&moved).await.expect_err("the key would go there");
+        assert!(e.code == Code::InvalidInput && e.message().contains("SERVER"), "{e:?}");
+        assert_eq!(lent.goes().await.expect("as before"), "https://acme.example/");
+    }
+    // What does not say where, the same place again, and the key by itself.
+    for kept in
+        [vec![("EMAIL", "bob@acme.example")], vec![("SERVER", "acme.example")], vec![("TOKEN", &*key)]]
+    {
+        enter(&kept).await.expect("nothing is moved");
+    }
+    enter(&[("SERVER", "new.example"), ("TOKEN", &key)]).await.expect("by who has it");
+    assert_eq!(lent.goes().await.expect("it goes"), "https://new.example/");
 }
 
 #[tokio::test]
@@ -197,4 +267,14 @@ async fn a_user_name_that_is_a_key_by_its_shape_is_looked_for() {
     let lent = Lent::of("basic", "bitbucket", &fields, &[]).await;
 
     assert!(lent.added().await.contains(&one("email", &user, true)));
+    // Nor is what the service itself calls a key, or what nobody would call a name.
+    for (service, name, user) in [
+        ("amplitude", "api_key", "plainword"),
+        ("bitbucket", "email", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
+        ("mixpanel", "service_account", "aB3dE5gH7jK9mN1pQ3sT5vW7xY9z"),
+    ] {
+        let fields = [("username", user), ("password", password.as_str())];
+        let lent = Lent::of("basic", service, &fields, &[]).await;
+        assert!(lent.added().await.contains(&one(name, user, true)), "{service}");
+    }
 }

@@ -104,7 +104,7 @@ async fn one(app: &App, c: &Credential) -> Result<()> {
             if is_refused && !was_refused {
                 notice::queue(tx, &settings, &c, NoticeKind::Refused, None)?;
             }
-            for told in rotation::heard_by_test(tx, &mut c, version.number, verdict)? {
+            for told in rotation::heard_by_test(tx, &mut c, version.number, verdict, &settings)? {
                 tx.note(told)?;
             }
             tx.record_step(event, ())

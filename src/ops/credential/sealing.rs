@@ -11,6 +11,7 @@ use crate::ops::hygiene::fingerprint;
 use crate::secret::SecretBytes;
 use crate::services::Catalogue;
 use crate::services::probe::inside::ending;
+use crate::services::probe::says_where;
 use crate::store::Writer;
 use crate::vault::{Context, Vault};
 
@@ -107,6 +108,41 @@ impl Sealer<'_> {
         next.insert(tx)
     }
 
+    /// A secret stays where it was entered for: who says anew where it is sent enters it again, which only a person can who
+    /// has it.
+    fn expect_same_place(
+        &self,
+        tx: &Writer<'_>,
+        credential: &Credential,
+        values: Values<'_>,
+        kept: &[(String, SecretBytes)],
+    ) -> Result<()> {
+        let specs = credential.field_specs();
+        let is_secret = |name: &str| specs.iter().any(|spec| spec.name == name && spec.secret);
+        if !kept.iter().any(|(name, _)| is_secret(name)) {
+            return Ok(());
+        }
+        let service = self.catalogue.find_service(&credential.service);
+        let says_where = |name: &str| !is_secret(name) && says_where(service.as_deref(), name);
+        let new: Vec<_> = values.fields.iter().filter(|(name, _)| says_where(name)).collect();
+        let Some(current) = tx.current_version(credential)?.filter(|_| !new.is_empty()) else {
+            return Ok(());
+        };
+        let mut old = tx.fields(&current.id)?;
+        old.retain(|field| new.iter().any(|(name, _)| *name == field.name));
+        let old = open_fields(self.vault, credential, &current, old)?;
+        let is_kept =
+            |(name, value): &&(String, SecretBytes)| old.iter().any(|(n, v)| n == name && v == value);
+        match new.into_iter().find(|entered| !is_kept(entered)) {
+            None => Ok(()),
+            Some((name, _)) => Err(invalid(format!(
+                "{name} says where {} is sent, and its secret fields would stay as they are",
+                credential.name
+            ))
+            .next("Enter its secret fields again with it: nothing was stored.")),
+        }
+    }
+
     /// The next version of `credential` with its sealed fields, not stored yet.
     fn seal(&self, tx: &mut Writer<'_>, credential: &Credential, values: Values<'_>) -> Result<Next> {
         let vault = self.vault;
@@ -133,6 +169,7 @@ impl Sealer<'_> {
             let context = key_context(vault.instance(), credential, &version);
             let (key, wrapped) = vault.new_data_key(&context)?;
             let kept = kept_fields(tx, vault, credential, &specs, values.fields)?;
+            self.expect_same_place(tx, credential, values, &kept)?;
             let all = || {
                 values
                     .fields

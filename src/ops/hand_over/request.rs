@@ -2,7 +2,7 @@
 use super::wish::Wish;
 use super::{Chosen, choose, remember};
 use crate::app::App;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, invalid};
 use crate::ids::{ConsumerId, CredentialId};
 use crate::model::access::Caller;
 use crate::model::consumer::{Binding, Consumer};
@@ -15,9 +15,12 @@ use crate::ops::consumer::run_by;
 use crate::ops::credential::probe::subject;
 use crate::ops::echo::expect_kept;
 use crate::ops::rotation::is_awaited;
-use crate::services::probe::Subject;
+use crate::secret::SecretBytes;
+use crate::services::probe::{Field, Subject};
+use crate::services::{Catalogue, fill};
 use crate::store::Reader;
 use std::collections::BTreeMap;
+use url::Url;
 
 /// What a request would be given, before anything is decided or recorded.
 pub struct Meant {
@@ -33,8 +36,19 @@ pub struct Meant {
 #[derive(Debug, Default)]
 pub struct Stated {
     pub params: BTreeMap<String, String>,
-    /// The version that says so, where it is one of a value's own fields.
-    version: Option<i64>,
+    by: By,
+}
+
+/// Who says where.
+#[derive(Clone, Copy, Debug, Default)]
+enum By {
+    /// The manifest alone.
+    #[default]
+    Nobody,
+    /// This version, in its own fields.
+    Version(i64),
+    /// The provider of the connection.
+    Provider,
 }
 
 /// Which credential the caller's consumer adds for `service`.
@@ -89,12 +103,14 @@ pub fn meant_now(
 /// agreed to for its provider. Nothing of it is a secret, so this is no use of the credential.
 ///
 /// `needs`: the parameters of the service's address. Fails with `reauth_required` where the provider's addresses have been
-/// changed since the tokens were got, for they go nowhere else.
+/// changed since the tokens were got, for they go nowhere else; with `invalid_input` where those addresses are not the
+/// ones that its parameters make, and where a field that should say where is a secret.
 pub async fn stated(app: &App, caller: &Caller, meant: &Meant, needs: &[&str]) -> Result<Stated> {
     let (c, service) = (meant.credential.clone(), meant.binding.service.clone());
     if c.source == Source::OAuth {
-        let params = app.store.read_here(move |tx| provider_params(tx, &c, &service)).await?;
-        return Ok(Stated { params, version: None });
+        let catalogue = app.catalogue;
+        let params = app.store.read_here(move |tx| provider_params(tx, catalogue, &c, &service)).await?;
+        return Ok(Stated { params, by: By::Provider });
     }
     let (org, id) = (caller.org.clone(), c.id.clone());
     let found = app
@@ -112,13 +128,35 @@ pub async fn stated(app: &App, caller: &Caller, meant: &Meant, needs: &[&str]) -
         .await?;
     // That there is none is for the hand-over to say.
     let Some((c, version, fields)) = found else { return Ok(Stated::default()) };
-    let plain = subject(app, &c, &version, fields)?;
-    let param = |name: &&str| Some(((*name).to_owned(), plain.part(name)?.trim().to_owned()));
-    Ok(Stated { params: needs.iter().filter_map(param).collect(), version: Some(version.number) })
+    let mut seen = subject(app, &c, &version, fields)?;
+    let opened: Vec<_> = seen.fields.iter().map(|field| field.name.clone()).collect();
+    // The others by their names alone: a field that is kept as a secret is not overlooked for it.
+    let names = c.field_specs().into_iter().map(|spec| spec.name).filter(|name| !opened.contains(name));
+    seen.fields.extend(names.map(|name| Field {
+        name,
+        value: SecretBytes::new(Vec::new()),
+        is_secret: true,
+    }));
+    let mut params = BTreeMap::new();
+    for need in needs {
+        let Some(field) = seen.field(need) else { continue };
+        let text = seen.part(need).filter(|_| !field.is_secret).ok_or_else(|| {
+            invalid(format!("{} of {} says where it is sent, and is kept as a secret", field.name, c.name))
+                .next("Make it anew with that field plain: an address is no secret, and nothing secret names one.")
+        })?;
+        params.insert((*need).to_owned(), text.trim().to_owned());
+    }
+    Ok(Stated { params, by: By::Version(version.number) })
 }
 
-/// What a person agreed to for the provider of a connection, where it is one of `service`.
-fn provider_params(tx: &Reader<'_>, c: &Credential, service: &str) -> Result<BTreeMap<String, String>> {
+/// What a person agreed to for the provider of a connection, where it is one of `service` and all of its addresses are
+/// those that its parameters make: what else it says of itself decided nothing that anybody was shown.
+fn provider_params(
+    tx: &Reader<'_>,
+    catalogue: &Catalogue,
+    c: &Credential,
+    service: &str,
+) -> Result<BTreeMap<String, String>> {
     let provider = provider_of(tx, c)?;
     let is_same = tx.connection(&c.org_id, &c.id)?.is_some_and(|found| found.policy == policy(&provider));
     if !is_same {
@@ -128,7 +166,28 @@ fn provider_params(tx: &Reader<'_>, c: &Credential, service: &str) -> Result<BTr
         )
         .next(format!("Connect it anew: `unsaid connect {}`.", c.name)));
     }
-    Ok(if provider.service == service { provider.params.into_iter().collect() } else { BTreeMap::new() })
+    let params: BTreeMap<_, _> = provider.params.iter().cloned().collect();
+    let mut all = params.clone();
+    all.insert("client_id".into(), provider.client_id.clone());
+    let makes = |template: &str, address: &str| {
+        let made = fill(template, &all).ok().and_then(|made| Url::parse(&made).ok());
+        made.is_some_and(|made| made.as_str() == address)
+    };
+    let manifest = catalogue.service(service)?;
+    let is_made = provider.service == service
+        && provider.is_preset
+        && manifest.oauth.as_ref().is_some_and(|preset| {
+            makes(&preset.authorization_url, &provider.endpoints.authorization_url)
+                && makes(&preset.token_url, &provider.endpoints.token_url)
+        });
+    match is_made {
+        true => Ok(params),
+        false => Err(invalid(format!(
+            "the addresses of {} are its own, and do not say where {} is reached",
+            provider.name, manifest.name
+        ))
+        .next("Set the provider up by the service and its params alone, or bind with delivery env.")),
+    }
 }
 
 fn replaced() -> Error {
@@ -165,13 +224,19 @@ pub async fn open_for_request(
     }
     let (asking, consumer, agreed, expected) =
         (caller.clone(), meant.consumer.id.clone(), meant.binding.clone(), meant.credential.id.clone());
-    let (told_operation, told_host, said_by) = (operation.clone(), host.clone(), stated.version);
+    let (told_operation, told_host, said_by) = (operation.clone(), host.clone(), stated.by);
+    let (said, catalogue) = (stated.params.clone(), app.catalogue);
     let file = app.config.file.clone();
     let chosen = app
         .store
         .write(caller, move |tx| {
             let chosen = again(tx, &asking, &consumer, &agreed, &expected)?;
-            if said_by.is_some_and(|number| number != chosen.version.number) {
+            let is_as_said = match said_by {
+                By::Nobody => true,
+                By::Version(number) => number == chosen.version.number,
+                By::Provider => provider_params(tx, catalogue, &chosen.credential, &agreed.service)? == said,
+            };
+            if !is_as_said {
                 return Err(replaced());
             }
             expect_kept(tx, &chosen.credential, &agreed.service)?;

@@ -1,4 +1,5 @@
-//! Telling people without being asked: which credentials end soon, which one its service refuses, which canary was used.
+//! Telling people without being asked: which credentials end soon, which one its service refuses, which canary was used,
+//! which rotation went back by itself.
 //!
 //! A notice has names and dates in it and never a value. It waits in the database until it was taken, so that one that a
 //! crash or a dead network cut off goes out later. What is personal is told to nobody else: it is in its owner's status.
@@ -208,6 +209,10 @@ fn next(c: &Credential, kind: NoticeKind) -> String {
         NoticeKind::Refused => {
             format!("Its service does not take it. Make a new one there, then run `{}`.", c.set_command())
         }
+        NoticeKind::WentBack => format!(
+            "The new value failed, and the old one is served again. See why with `unsaid rotate --status {}`.",
+            c.id
+        ),
         NoticeKind::CanaryUsed => {
             "Nothing should use it. Run `unsaid canary list` to see who did.".to_owned()
         }

@@ -229,6 +229,7 @@ fn message(notice: &Notice, from: &str, to: &[String], now: Millis) -> std::resu
     let name = plain(at("/credential/name"));
     let subject = match (notice.kind, at("/days_left").as_str()) {
         (NoticeKind::Refused, _) => format!("{name} is refused by its service"),
+        (NoticeKind::WentBack, _) => format!("the new value of {name} failed, and the old one is back"),
         (NoticeKind::CanaryUsed, _) => format!("the canary {name} was used"),
         (NoticeKind::Expiring, "1") => format!("{name} ends within a day"),
         (NoticeKind::Expiring, days) => format!("{name} ends in {days} days"),

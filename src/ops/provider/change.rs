@@ -95,7 +95,9 @@ impl UpdateOauthProvider {
             after.endpoints = resolved.endpoints;
             after.params = resolved.params;
             after.is_preset = resolved.is_preset;
-            needs_person |= resolved.needs_person && after.endpoints != before.endpoints;
+            // The parameters say where the broker sends its tokens, too.
+            needs_person |= resolved.needs_person
+                && (after.endpoints != before.endpoints || after.params != before.params);
         }
         // A secret for a client that no longer sends one, or for another address, is destroyed.
         let voids_secret = before.has_secret()

@@ -3,6 +3,7 @@
 use super::evidence;
 use super::signals::{Heard, hear};
 use crate::app::App;
+use crate::config::File;
 use crate::error::{Code, Error, Result, invalid};
 use crate::ids::CredentialId;
 use crate::model::access::Caller;
@@ -97,7 +98,7 @@ fn meant(
     Ok(found)
 }
 
-fn write(tx: &mut Writer<'_>, caller: &Caller, input: &ReportUse) -> Result<(Event, Reported)> {
+fn write(tx: &mut Writer<'_>, caller: &Caller, input: &ReportUse, file: &File) -> Result<(Event, Reported)> {
     let who = tx.standing(caller)?;
     let named = match &input.credential {
         Some(wanted) => Some(reach::credential(tx, caller, &who, wanted, Need::Use)?.credential),
@@ -124,7 +125,7 @@ fn write(tx: &mut Writer<'_>, caller: &Caller, input: &ReportUse) -> Result<(Eve
             false => "not_handed",
             true => {
                 let (heard, events) =
-                    hear(tx, caller, &mut c, r, &consumer.id, (signal, SignalSource::Report))?;
+                    hear(tx, caller, &mut c, r, &consumer.id, (signal, SignalSource::Report), file)?;
                 for event in events {
                     tx.note(event)?;
                 }
@@ -171,10 +172,10 @@ impl Operation for ReportUse {
 
     async fn run(self, app: &App, caller: &Caller) -> Result<Reported> {
         people_only(caller)?;
-        let asking = caller.clone();
+        let (asking, file) = (caller.clone(), app.config.file.clone());
         app.store
             .write(caller, move |tx| {
-                let (event, output) = write(tx, &asking, &self)?;
+                let (event, output) = write(tx, &asking, &self, &file)?;
                 tx.record(event, output)
             })
             .await

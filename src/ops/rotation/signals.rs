@@ -1,13 +1,16 @@
 //! What is heard of the new value while the old one is kept: a failure brings the old one back in the same transaction.
 use super::{event, go_back};
 use crate::app::App;
+use crate::config::File;
 use crate::error::{Code, Error, Result};
 use crate::ids::{ConsumerId, CredentialId, OrgId};
 use crate::model::access::{Caller, Door};
 use crate::model::credential::{Credential, Scope};
 use crate::model::event::{Event, Outcome};
+use crate::model::notice::NoticeKind;
 use crate::model::probe::Verdict;
 use crate::model::rotation::{Finding, Rotation, RotationConsumer, RotationStage, Signal, SignalSource};
+use crate::ops::notice;
 use crate::ops::reach::{self, Need};
 use crate::rotation::engine;
 use crate::store::{Reader, Writer};
@@ -41,6 +44,7 @@ pub(super) fn hear(
     r: Rotation,
     consumer: &ConsumerId,
     (signal, source): (Signal, SignalSource),
+    file: &File,
 ) -> Result<(Heard, Vec<Event>)> {
     let version = r.new_version.unwrap_or_default();
     tx.put_signal(&mut RotationConsumer {
@@ -59,7 +63,7 @@ pub(super) fn hear(
     noted.consumer.clone_from(&consumer.0);
     if signal == Signal::Failed
         && answers_for(tx, caller, c, consumer)?
-        && let Some(back) = fall_back(tx, c, r, &source.to_string())?
+        && let Some(back) = fall_back(tx, c, r, &source.to_string(), file)?
     {
         return Ok((Heard::RolledBack, vec![noted, back]));
     }
@@ -81,12 +85,14 @@ fn answers_for(tx: &Reader<'_>, caller: &Caller, c: &Credential, consumer: &Cons
     Ok(reach::credential(tx, caller, &who, c.id.as_str(), Need::Manage).is_ok())
 }
 
-/// Brings the old value back where a failure of the new one may do that by itself. Returns the event.
+/// Brings the old value back where a failure of the new one may do that by itself, and puts that on its way to where the
+/// configuration has notices sent. Returns the event.
 pub(super) fn fall_back(
     tx: &mut Writer<'_>,
     c: &mut Credential,
     r: Rotation,
     why: &str,
+    file: &File,
 ) -> Result<Option<Event>> {
     let is_served = c.current_version.is_some() && c.current_version == r.new_version;
     let may = is_served && r.new_version.is_some_and(|version| r.falls_back_on(version, tx.now()));
@@ -97,6 +103,7 @@ pub(super) fn fall_back(
     let mut back = go_back(tx, c, r)?;
     back.trouble = "the new one failed in use, and the old one is served again".into();
     tx.save(&mut back)?;
+    notice::queue(tx, file, c, NoticeKind::WentBack, None)?;
     Ok(Some(
         event("roll_back_rotation", c, &back)
             .ended(Outcome::Ok, "")
@@ -116,6 +123,7 @@ pub(in crate::ops) fn heard_by_test(
     c: &mut Credential,
     version: i64,
     verdict: Verdict,
+    file: &File,
 ) -> Result<Vec<Event>> {
     let Some(r) = about(tx, &c.org_id, &c.id, version)? else { return Ok(Vec::new()) };
     let (finding, trouble) = match verdict {
@@ -124,7 +132,7 @@ pub(in crate::ops) fn heard_by_test(
         Verdict::Limited | Verdict::CouldNotCheck => return Ok(Vec::new()),
     };
     if finding == Finding::Refused
-        && let Some(back) = fall_back(tx, c, r.clone(), "test")?
+        && let Some(back) = fall_back(tx, c, r.clone(), "test", file)?
     {
         return Ok(vec![back]);
     }
@@ -168,12 +176,13 @@ pub(in crate::ops) async fn heard_by_broker(
     }
     let plain = Caller { idempotency: None, approval: None, door: Door::System, ..caller.clone() };
     let (by, id, of) = (caller.clone(), credential.clone(), consumer.clone());
+    let file = app.config.file.clone();
     let heard = app.store.write(&plain, move |tx| {
         let found = about(tx, &by.org, &id, version)?.zip(tx.find_credential(&by.org, &id)?);
         let Some((r, mut c)) = found else {
             return Err(Error::new(Code::NothingToDo, "its rotation has ended meanwhile"));
         };
-        let (_, events) = hear(tx, &by, &mut c, r, &of, (signal, SignalSource::Broker))?;
+        let (_, events) = hear(tx, &by, &mut c, r, &of, (signal, SignalSource::Broker), &file)?;
         record_all(tx, events)
     });
     match heard.await {

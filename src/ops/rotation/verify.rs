@@ -125,7 +125,7 @@ async fn settle(
     before: Rotation,
     compared: Compared,
 ) -> Result<RotationAnswer> {
-    let (asking, guide) = (caller.clone(), Guide::of(app));
+    let (asking, guide, file) = (caller.clone(), Guide::of(app), app.config.file.clone());
     app.store
         .write(caller, move |tx| {
             let meant = input.meant(tx, &guide, &asking)?;
@@ -139,7 +139,7 @@ async fn settle(
             if is_served && compared.finding == Finding::Refused {
                 let mut r = meant.r;
                 r.owner = asking.user.clone();
-                let back = signals::fall_back(tx, &mut c, r.clone(), "test")?;
+                let back = signals::fall_back(tx, &mut c, r.clone(), "test", &file)?;
                 let (r, done) = match back {
                     Some(back) => {
                         tx.note(back)?;

@@ -15,7 +15,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-pub use subject::{Field, Subject, field_for};
+pub use subject::{Field, Subject, field_for, says_where};
 
 use super::catalogue::Catalogue;
 use super::check::{Auth, Check, Protocol};

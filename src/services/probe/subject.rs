@@ -76,15 +76,18 @@ impl Subject {
         if self.kind == CredentialType::Basic && USER_NAMES.contains(&name) {
             return self.fields.iter().find(|field| field.name == "username");
         }
+        let ending_in = |end: &str| {
+            let mut ending = self.fields.iter().filter(|f| f.name.to_ascii_lowercase().ends_with(end));
+            ending.next().filter(|_| ending.next().is_none())
+        };
         // A field that a program would find as NAME_HOST cannot be: see the reserved names.
-        if name.ends_with("host")
-            && let Some(server) = self.fields.iter().find(|field| field.name.eq_ignore_ascii_case("server"))
-        {
-            return Some(server);
+        if name.ends_with("host") {
+            let server = self.fields.iter().find(|field| field.name.eq_ignore_ascii_case("server"));
+            if let Some(server) = server.or_else(|| ending_in("_server")) {
+                return Some(server);
+            }
         }
-        let end = format!("_{}", name.to_ascii_lowercase());
-        let mut ending = self.fields.iter().filter(|f| f.name.to_ascii_lowercase().ends_with(&end));
-        ending.next().filter(|_| ending.next().is_none())
+        ending_in(&format!("_{}", name.to_ascii_lowercase()))
     }
 
     /// The field that is the key itself, where the other placeholders are `others`.
@@ -99,7 +102,8 @@ impl Subject {
                     .map(|field| field.name.as_str())
                     .collect();
                 if let Some(token) = self.fields.iter().find(|f| f.name.eq_ignore_ascii_case("token")) {
-                    return Some(token);
+                    // What is plain is shown to everybody: it is no key.
+                    return Some(token).filter(|token| token.is_secret);
                 }
                 let mut left = self
                     .fields
@@ -119,6 +123,11 @@ impl Subject {
             Some((name, field.and_then(place)?))
         };
         placeholders.iter().filter_map(|name| meant(name)).collect()
+    }
+
+    /// The field that a template's `{name}` means.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.named(name)
     }
 
     /// A part by its name, as text.
@@ -222,6 +231,23 @@ impl<'a> Values<'a> {
 pub(super) fn missing(name: &str) -> Why {
     let field = field_for(name);
     format!("its {name} is not known; keep it as a plain field {field} of type custom beside the key").into()
+}
+
+/// Whether a plain field of that name decides which host a value of `service` is sent to.
+pub fn says_where(service: Option<&Service>, field: &str) -> bool {
+    let field = field.to_ascii_lowercase();
+    if ["server", "host", "domain", "url", "endpoint"].iter().any(|word| field.ends_with(word)) {
+        return true;
+    }
+    let Some(service) = service else { return false };
+    let checks = service.verify.iter().chain(&service.verify_alternatives);
+    let addresses = checks.flat_map(|check| check.url.iter().chain(&check.address)).cloned();
+    let base = service.broker().map(|preset| preset.base_url);
+    addresses.chain(base).any(|template| {
+        let host = template.split_once("//").map_or(template.as_str(), |(_, rest)| rest);
+        let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+        placeholders(host).iter().any(|name| field == *name || field.ends_with(&format!("_{name}")))
+    })
 }
 
 /// What the field is called that says the parameter `name`: a program could never be given one called a host.

@@ -154,3 +154,33 @@ async fn a_credential_without_a_value_has_nothing_to_rotate_and_one_never_rotate
 
     assert_eq!((refused.code, never.code), (Code::ValueMissing, Code::NothingToDo));
 }
+
+#[tokio::test]
+async fn going_back_by_itself_is_told_to_where_notices_go_and_going_back_by_hand_is_not() {
+    let mut file = crate::config::File::default();
+    file.identity.org = "acme".into();
+    file.identity.user = "user-acme-ada".into();
+    file.notices.webhook = Some("https://hooks.example.com/unsaid".into());
+    let rig = Rig::with(file, true, true).await;
+    let waiting = async || {
+        let org = rig.w.org.clone();
+        rig.w.app.store.read(move |tx| tx.notices_due(&org, tx.now(), 10)).await.unwrap()
+    };
+    rig.bind("deploy").await;
+    rig.promoted().await;
+    rig.call("abort_rotation", json!({ "rotation": rig.id })).await.unwrap();
+    assert_eq!(rig.served().await, rig.first);
+    assert!(waiting().await.is_empty());
+
+    let new = rig.promoted().await;
+    assert_eq!(rig.run("deploy").await, new);
+    rig.report("deploy", "failed").await;
+
+    assert_eq!(rig.served().await, rig.first);
+    let told = waiting().await;
+    assert_eq!(told.len(), 1);
+    let body: Value = serde_json::from_str(&told[0].body).unwrap();
+    assert_eq!((&body["type"], &body["credential"]["name"]), (&json!("rotation.went_back"), &json!("KEY")));
+    assert!(body["next"].as_str().unwrap().contains("unsaid rotate --status"));
+    assert!(!told[0].body.contains(&new) && !told[0].body.contains(&rig.first));
+}

@@ -267,7 +267,11 @@ fn drivers(service: &Arc<Service>) -> Arc<Drivers> {
 impl Rig {
     /// By hand on its pages, or by its driver.
     pub async fn new(overlaps: bool, is_manual: bool) -> Self {
-        let (w, service) = (World::new().await, Service::new(overlaps, is_manual));
+        Self::with(crate::config::File::default(), overlaps, is_manual).await
+    }
+
+    pub async fn with(file: crate::config::File, overlaps: bool, is_manual: bool) -> Self {
+        let (w, service) = (World::with(file).await, Service::new(overlaps, is_manual));
         let mut rig = Self { w, service, id: String::new(), first: String::new() };
         rig.reopen();
         rig.add("KEY").await;
