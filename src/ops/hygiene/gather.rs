@@ -54,9 +54,19 @@ fn key(id: &str) -> Key {
 struct Beside {
     prints: Vec<(Key, Print)>,
     last_uses: Vec<(Key, Millis)>,
-    uses: Vec<(Key, UsedFrom)>,
+    uses: Vec<(Key, Use)>,
+    /// What the numbers of users and consumers stand for.
+    texts: Vec<Arc<str>>,
     /// Uses of the last week by consumer: successful, failed.
     lately: HashMap<Arc<str>, (i64, i64)>,
+}
+
+/// Uses by one person through one consumer, by their numbers.
+struct Use {
+    user: u32,
+    consumer: u32,
+    ok: u32,
+    last_at: Millis,
 }
 
 struct Print {
@@ -151,7 +161,6 @@ impl Beside {
     fn count_uses(&mut self, tx: &Reader<'_>, caller: &Caller, now: Millis) -> Result<()> {
         let (window, lately) = (now.plus_days(-WINDOW_DAYS), now.plus_days(-LATELY_DAYS));
         let mut numbers = Numbers::default();
-        let mut counted: HashMap<(Key, u32, u32), (i64, Millis)> = HashMap::new();
         let mut of_week: HashMap<u32, (i64, i64)> = HashMap::new();
         tx.each_use(&caller.org, &caller.user, window, |u| {
             let (user, consumer) = (numbers.of(u.user), numbers.of(u.consumer));
@@ -161,20 +170,25 @@ impl Beside {
                 *failed += i64::from(u.has_failed);
             }
             if u.is_ok {
-                let (ok, last_at) = counted.entry((key(u.credential), user, consumer)).or_insert((0, u.at));
-                *ok += 1;
-                *last_at = u.at.max(*last_at);
+                let used = Use { user, consumer, ok: 1, last_at: u.at };
+                self.uses.push((key(u.credential), used));
             }
             Ok(())
         })?;
-        let text = |n: u32| numbers.all[n as usize].clone();
-        self.lately = of_week.into_iter().map(|(n, counts)| (text(n), counts)).collect();
-        self.uses.reserve_exact(counted.len());
-        self.uses.extend(counted.into_iter().map(|((k, user, consumer), (ok, last_at))| {
-            (k, UsedFrom { user: text(user), consumer: text(consumer), ok, last_at })
-        }));
-        self.uses
-            .sort_unstable_by(|(a, x), (b, y)| (a, &x.user, &x.consumer).cmp(&(b, &y.user, &y.consumer)));
+        self.lately =
+            of_week.into_iter().map(|(n, counts)| (numbers.all[n as usize].clone(), counts)).collect();
+        self.texts = numbers.all;
+        let place = |(k, used): &(Key, Use)| (*k, used.user, used.consumer);
+        self.uses.sort_unstable_by_key(place);
+        self.uses.dedup_by(|next, first| {
+            let is_same = place(next) == place(first);
+            if is_same {
+                first.1.ok = first.1.ok.saturating_add(next.1.ok);
+                first.1.last_at = first.1.last_at.max(next.1.last_at);
+            }
+            is_same
+        });
+        self.uses.shrink_to_fit();
         Ok(())
     }
 }
@@ -275,7 +289,7 @@ impl Rough {
             scope: c.scope,
             owner: texts.of(&c.owner_id),
             service: texts.of(&c.service),
-            account: c.account.as_str().into(),
+            account: texts.of(&c.account),
             environment: c.environment,
             has_vague_description: is_vague_description(&c.description, &c.name, &c.service),
             status: report.status,
@@ -303,7 +317,7 @@ impl Rough {
     /// Adds what lies beside: one list after the other, each gone before the next is taken over.
     fn with(self, beside: Beside, known: &Known) -> Gathered {
         let Self { mut inventory, versions, .. } = self;
-        let Beside { prints, last_uses, uses, lately } = beside;
+        let Beside { prints, last_uses, uses, texts, lately } = beside;
         for s in &mut inventory.credentials {
             s.last_used_at = at(&last_uses, key(s.id.as_str())).last().map(|(_, last)| *last);
         }
@@ -332,7 +346,15 @@ impl Rough {
         }
         drop(prints);
         for s in &mut inventory.credentials {
-            s.uses = at(&uses, key(s.id.as_str())).iter().map(|(_, used)| used.clone()).collect();
+            let named = |(_, used): &(Key, Use)| UsedFrom {
+                user: texts[used.user as usize].clone(),
+                consumer: texts[used.consumer as usize].clone(),
+                ok: used.ok.into(),
+                last_at: used.last_at,
+            };
+            s.uses = at(&uses, key(s.id.as_str())).iter().map(named).collect();
+            // The order in which they were seen says nothing.
+            s.uses.sort_by(|a, b| (&a.user, &a.consumer).cmp(&(&b.user, &b.consumer)));
         }
         for party in &mut inventory.consumers {
             let (ok, failed) = lately.get(party.id.as_str()).copied().unwrap_or_default();
