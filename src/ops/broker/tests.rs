@@ -2,6 +2,7 @@
 use super::*;
 use crate::ops::credential::value::{Target, enter_value};
 use crate::ops::hand_over::hand_over_to;
+use crate::services::probe::says_where;
 use crate::testing::{PersonYes, World};
 use serde_json::{Value, json};
 
@@ -218,6 +219,65 @@ async fn who_says_anew_where_a_secret_is_sent_enters_it_again() {
     }
     enter(&[("SERVER", "new.example"), ("TOKEN", &key)]).await.expect("by who has it");
     assert_eq!(lent.goes().await.expect("it goes"), "https://new.example/");
+}
+
+#[test]
+fn a_field_that_is_part_of_a_host_is_known_by_its_service_and_by_all_where_that_is_none() {
+    let catalogue = crate::services::Catalogue::embedded();
+    for (service, field, is_one) in [
+        ("datadog", "SITE", true),
+        ("", "SITE", true),
+        ("", "MY_SITE", true),
+        ("no-such-service", "SUBDOMAIN", true),
+        ("zendesk", "SUBDOMAIN", true),
+        ("stripe", "SITE", false),
+        ("", "EMAIL", false),
+        ("smtp", "PORT", true),
+        ("stripe", "PORT", false),
+        ("stripe", "API_URL", true),
+    ] {
+        assert_eq!(says_where(catalogue, service, field), is_one, "{service} {field}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_comes_after_it_was_asked_where_it_goes_is_not_sent_to_the_default() {
+    let key = key();
+    let fields = [("TOKEN", key.as_str()), ("SERVER", "git.acme.example")];
+    let lent = Lent::of("custom", "gitlab", &fields, &["SERVER"]).await;
+    let (caller, meant) = lent.meant().await;
+    let gone = |tx: &mut crate::store::Writer<'_>, c: &crate::model::credential::Credential| {
+        let mut c = tx.find_credential(&c.org_id, &c.id)?.expect("there");
+        let had = c.current_version.take();
+        tx.save(&mut c)?;
+        Ok::<_, Error>(had)
+    };
+    let c = meant.credential.clone();
+    let store = &lent.w.app.store;
+    let had = store
+        .write(&lent.w.person("mia"), move |tx| {
+            let had = gone(tx, &c)?;
+            tx.record_step(Event::of("test"), had)
+        })
+        .await
+        .expect("as before its first value");
+    let stated = stated(&lent.w.app, &caller, &meant, &["host"]).await.expect("nothing is stated");
+    assert!(stated.params.is_empty());
+    let c = meant.credential.clone();
+    store
+        .write(&lent.w.person("mia"), move |tx| {
+            let mut c = tx.find_credential(&c.org_id, &c.id)?.expect("there");
+            c.current_version = had;
+            tx.save(&mut c)?;
+            tx.record_step(Event::of("test"), ())
+        })
+        .await
+        .expect("the value comes");
+
+    let opened =
+        open_for_request(&lent.w.app, &caller, &meant, &stated, "GET /".into(), "gitlab.com".into()).await;
+
+    assert_eq!(opened.err().map(|e| e.code), Some(Code::Changed));
 }
 
 #[tokio::test]

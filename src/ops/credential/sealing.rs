@@ -122,8 +122,8 @@ impl Sealer<'_> {
         if !kept.iter().any(|(name, _)| is_secret(name)) {
             return Ok(());
         }
-        let service = self.catalogue.find_service(&credential.service);
-        let says_where = |name: &str| !is_secret(name) && says_where(service.as_deref(), name);
+        let says_where =
+            |name: &str| !is_secret(name) && says_where(self.catalogue, &credential.service, name);
         let new: Vec<_> = values.fields.iter().filter(|(name, _)| says_where(name)).collect();
         let Some(current) = tx.current_version(credential)?.filter(|_| !new.is_empty()) else {
             return Ok(());

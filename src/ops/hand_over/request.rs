@@ -126,8 +126,10 @@ pub async fn stated(app: &App, caller: &Caller, meant: &Meant, needs: &[&str]) -
             Ok(Some((c, version, fields)))
         })
         .await?;
-    // That there is none is for the hand-over to say.
-    let Some((c, version, fields)) = found else { return Ok(Stated::default()) };
+    // That there is none is for the hand-over to say; one that comes until then has not been asked where it goes.
+    let Some((c, version, fields)) = found else {
+        return Ok(Stated { params: BTreeMap::new(), by: By::Version(0) });
+    };
     let mut seen = subject(app, &c, &version, fields)?;
     let opened: Vec<_> = seen.fields.iter().map(|field| field.name.clone()).collect();
     // The others by their names alone: a field that is kept as a secret is not overlooked for it.

@@ -1,4 +1,5 @@
 //! The credential that is tested, as templates name its parts.
+use super::super::catalogue::Catalogue;
 use super::super::check::Check;
 use super::super::fill::{fill, placeholders};
 use super::super::service::Service;
@@ -233,21 +234,27 @@ pub(super) fn missing(name: &str) -> Why {
     format!("its {name} is not known; keep it as a plain field {field} of type custom beside the key").into()
 }
 
-/// Whether a plain field of that name decides which host a value of `service` is sent to.
-pub fn says_where(service: Option<&Service>, field: &str) -> bool {
+/// Whether a plain field of that name decides which host a value of `service` is sent to; where that is none of the
+/// catalogue, a value of any service.
+pub fn says_where(catalogue: &Catalogue, service: &str, field: &str) -> bool {
     let field = field.to_ascii_lowercase();
     if ["server", "host", "domain", "url", "endpoint"].iter().any(|word| field.ends_with(word)) {
         return true;
     }
-    let Some(service) = service else { return false };
-    let checks = service.verify.iter().chain(&service.verify_alternatives);
-    let addresses = checks.flat_map(|check| check.url.iter().chain(&check.address)).cloned();
-    let base = service.broker().map(|preset| preset.base_url);
-    addresses.chain(base).any(|template| {
-        let host = template.split_once("//").map_or(template.as_str(), |(_, rest)| rest);
-        let host = host.split(['/', '?', '#']).next().unwrap_or_default();
-        placeholders(host).iter().any(|name| field == *name || field.ends_with(&format!("_{name}")))
-    })
+    let has_it = |service: &Service| {
+        let checks = service.verify.iter().chain(&service.verify_alternatives);
+        let addresses = checks.flat_map(|check| check.url.iter().chain(&check.address)).cloned();
+        let base = service.broker().map(|preset| preset.base_url);
+        addresses.chain(base).any(|template| {
+            let host = template.split_once("//").map_or(template.as_str(), |(_, rest)| rest);
+            let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+            placeholders(host).iter().any(|name| field == *name || field.ends_with(&format!("_{name}")))
+        })
+    };
+    match catalogue.find_service(service) {
+        Some(service) => has_it(&service),
+        None => catalogue.services().any(|service| has_it(service)),
+    }
 }
 
 /// What the field is called that says the parameter `name`: a program could never be given one called a host.
