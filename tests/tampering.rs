@@ -498,7 +498,7 @@ async fn a_token_whose_row_was_changed_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn r_17_a_binding_a_command_or_a_token_that_was_changed_in_the_database_starts_nothing() {
+async fn r_17_t_08_a_binding_a_command_or_a_token_that_was_changed_in_the_database_starts_nothing() {
     let w = World::new().await;
     let mia = w.person("mia");
     w.add("mia", "personal", "A_KEY", "value one").await;
