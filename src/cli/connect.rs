@@ -106,7 +106,10 @@ impl Connect {
                     begun.ticket
                 ));
                 note("waiting for you to consent there; with a browser elsewhere, stop and add --no-browser");
-                wait(app, caller, &begun).await
+                let done = wait(app, caller, &begun).await;
+                // The browser is told, too, before this program ends.
+                pages.finish().await;
+                done
             }
             Err(e) => {
                 note(&format!(

@@ -15,6 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
@@ -33,6 +34,8 @@ pub struct LocalPages {
     running: Listening,
     /// Where browsers come back to after a consent: each on a port of its own, which a provider knows.
     backs: Mutex<Vec<(String, Listening)>>,
+    /// What serves, until it has.
+    servings: TaskTracker,
 }
 
 /// A listener, while there is one.
@@ -52,7 +55,25 @@ impl LocalPages {
     pub fn new(app: &Arc<App>) -> Result<Self> {
         let mut key = Zeroizing::new([0u8; 32]);
         getrandom::fill(&mut key[..]).map_err(|_| internal("the operating system gave no random bytes"))?;
-        Ok(Self { app: Arc::downgrade(app), key, running: Arc::default(), backs: Mutex::default() })
+        Ok(Self {
+            app: Arc::downgrade(app),
+            key,
+            running: Arc::default(),
+            backs: Mutex::default(),
+            servings: TaskTracker::new(),
+        })
+    }
+
+    /// Stops every listener, once the answers on their way are sent: for a program that ends.
+    pub async fn finish(&self) {
+        let backs = self.backs.lock().await;
+        for listening in backs.iter().map(|(_, running)| running).chain([&self.running]) {
+            if let Some(over) = listening.lock().await.take() {
+                over.stop.cancel();
+            }
+        }
+        self.servings.close();
+        self.servings.wait().await;
     }
 
     async fn start(&self) -> Result<Running> {
@@ -99,7 +120,7 @@ impl LocalPages {
         let stop = CancellationToken::new();
         let serving =
             serve(listener, guarded(router(site), guard), stop.clone(), std::future::ready(()), GRACE);
-        tokio::spawn(serving);
+        self.servings.spawn(serving);
         Ok(Running { base: base.unwrap_or(address.base), wanted: Instant::now(), stop })
     }
 }
