@@ -424,16 +424,21 @@ fn a_wrap_binds_to_the_place_that_was_said() {
     let (runtime, shell) = (runtime(), Shell::new());
     let server = echoing(&runtime);
     shell.ok(&["team", "create", "core"], "");
-    for (scope, source) in [("personal", "user_secret"), ("team:core", "team_secret"), ("org", "org_secret")]
-    {
+    // A client starts its server by the bare name, so each has one that no other place has.
+    for (scope, source, name) in [
+        ("personal", "user_secret", "api"),
+        ("team:core", "team_secret", "api-2"),
+        ("org", "org_secret", "api-3"),
+    ] {
         let file = config_of(&shell, &server, json!({ "X-Session": "sesame-open-hunter2" }));
         wrap(&shell, &file, scope);
-        let place = scope.split(':').next().unwrap();
-        let shown = shell.ok(&["consumer", "show", &format!("{place}/api"), "--json"], "");
+        assert!(std::fs::read_to_string(&file).unwrap().contains(&format!("\"{name}\"")));
+        let shown = shell.ok(&["consumer", "show", name, "--json"], "");
         let shown: Value = serde_json::from_str(&shown).unwrap();
 
         assert_eq!(shown["checks"][0]["source"], source, "{shown}");
         assert_ne!(shown["checks"][0]["source"], "auto");
+        assert_eq!(shown["scope"], scope.split(':').next().unwrap());
     }
 }
 

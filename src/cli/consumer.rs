@@ -292,6 +292,8 @@ async fn set(cx: &Context, session: &Session, consumer: &str, variables: &[Strin
                 name,
                 scope: Some(scope),
                 team: (scope == Scope::Team).then(|| at(b, "/team")).filter(|team| !team.is_empty()),
+                account: Some(at(b, "/account")).filter(|account| !account.is_empty()),
+                environment: at(b, "/environment").parse().ok(),
                 ..CreateCredential::default()
             })),
         };

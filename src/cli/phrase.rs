@@ -3,10 +3,7 @@
 /// A tool in a sentence, and the command that does the same.
 const STEPS: [(&str, &str); 38] = [
     (", or call create_credential and give its link.", "."),
-    (
-        "Create it with create_credential (type oauth,",
-        "Create it with `unsaid connect` (an OAuth connection,",
-    ),
+    (", or create_credential with type oauth; then connect it.", "; then connect it with `unsaid connect`."),
     ("Call audit_credentials to see the findings there are, or run", "See the findings there are with"),
     ("Call list_consumers", "Run `unsaid consumer list`"),
     ("Call get_consumer", "Run `unsaid consumer show NAME`"),

@@ -23,6 +23,7 @@ pub struct Move<'a> {
 
 /// What is there already.
 pub struct Taken {
+    /// Names of consumers anywhere.
     pub consumers: Vec<String>,
     /// Names of credentials in that place.
     pub credentials: Vec<String>,
@@ -56,7 +57,8 @@ impl Taken {
 }
 
 pub async fn taken(session: &super::Session, place: &Place) -> Result<Taken> {
-    let consumers = all(session, "list_consumers", "/consumers", json!({ "scope": place.scope })).await?;
+    // Of every place: a client starts its server by the bare name.
+    let consumers = all(session, "list_consumers", "/consumers", json!({})).await?;
     let consumers = consumers.iter().map(|row| at(row, "/name")).collect();
     let (mut credentials, mut others) = (Vec::new(), Vec::new());
     for row in all(session, "list_credentials", "/credentials", json!({ "limit": 100 })).await? {

@@ -2,6 +2,7 @@
 //!
 //! A pass goes by pages of the primary key within one transaction: every row's MAC is checked, and no more than a page
 //! of whole rows is held at a time.
+use super::audit::IS_FOR_USE;
 use super::entity::{Entity, entity};
 use super::link::Value;
 use super::{ListFilter, Place, Reader, Usage, Writer};
@@ -182,7 +183,7 @@ impl Reader<'_> {
     ) -> Result<()> {
         let sql = format!(
             "SELECT seq, object_id, user_id, consumer, outcome, at FROM audit WHERE org_id = $1 AND seq > $2 AND at >= $3 \
-             AND operation = 'use' AND (scope <> 'personal' OR owner = $4) ORDER BY seq LIMIT {AT_ONCE}"
+             AND operation = 'use' AND {IS_FOR_USE} AND (scope <> 'personal' OR owner = $4) ORDER BY seq LIMIT {AT_ONCE}"
         );
         let mut after = self.audit_head(org)?.map_or(0, |(seq, _)| seq) - MOST_EVENTS;
         loop {
@@ -210,10 +211,16 @@ impl Reader<'_> {
 
     /// What of the org's and its teams one person used, ever.
     pub fn uses_by(&self, org: &OrgId, user: &UserId) -> Result<Vec<UsedBy>> {
-        let sql = "SELECT object_id, user_id, consumer, sum(outcome = 'ok'), sum(outcome IN ('failed', 'refused')), \
-             max(at) FROM audit WHERE user_id = $2 AND org_id = $1 AND operation = 'use' AND scope <> 'personal' \
-             GROUP BY object_id, user_id, consumer";
-        self.conn().query(sql, &[text(org.as_str()), text(user.as_str())])?.into_iter().map(used_by).collect()
+        let sql = format!(
+            "SELECT object_id, user_id, consumer, sum(outcome = 'ok'), sum(outcome IN ('failed', 'refused')), \
+             max(at) FROM audit WHERE user_id = $2 AND org_id = $1 AND operation = 'use' AND {IS_FOR_USE} \
+             AND scope <> 'personal' GROUP BY object_id, user_id, consumer"
+        );
+        self.conn()
+            .query(&sql, &[text(org.as_str()), text(user.as_str())])?
+            .into_iter()
+            .map(used_by)
+            .collect()
     }
 
     pub fn fingerprints_of(&self, org: &OrgId, version: &str) -> Result<Vec<Fingerprint>> {

@@ -1,4 +1,5 @@
 //! Rotations, what their consumers said, the calls they made, campaigns and policies.
+use super::audit::IS_FOR_USE;
 use super::entity::{Entity, entity};
 use super::link::Value;
 use super::{Reader, Writer};
@@ -161,9 +162,11 @@ impl Reader<'_> {
 
     /// The credentials that this person was handed or entered, ever.
     pub fn touched_by(&self, org: &OrgId, user: &UserId) -> Result<HashSet<String>> {
-        let sql = "SELECT DISTINCT object_id FROM audit WHERE user_id = $2 AND org_id || '' = $1 \
-                   AND object_kind = 'credential' AND outcome = 'ok' AND operation IN ('use', 'enter_value')";
-        let rows = self.conn().query(sql, &[text(org.as_str()), text(user.as_str())])?;
+        let sql = format!(
+            "SELECT DISTINCT object_id FROM audit WHERE user_id = $2 AND org_id || '' = $1 AND {IS_FOR_USE} \
+             AND object_kind = 'credential' AND outcome = 'ok' AND operation IN ('use', 'enter_value')"
+        );
+        let rows = self.conn().query(&sql, &[text(org.as_str()), text(user.as_str())])?;
         rows.into_iter().map(|mut row| row.text()).collect()
     }
 }

@@ -154,8 +154,8 @@ impl Counted {
                 before_seq = Some(row.seq);
                 let failed = !matches!(row.outcome.as_str(), "ok" | "started");
                 let details: serde_json::Value = serde_json::from_str(&row.details).unwrap_or_default();
-                // Who looks for a leak does not use what was leaked.
-                if details["operation"] == "scan" {
+                // Who looks for a leak does not use what was leaked, nor who asks whether it works.
+                if details["operation"] == "scan" || details["operation"] == "test" {
                     continue;
                 }
                 // How a use ended that has its own event, further back: it is no second use.

@@ -3,7 +3,7 @@ use super::resolve::{self, look};
 use crate::error::{Code, Result};
 use crate::model::access::{Caller, Standing};
 use crate::model::consumer::{Binding, BindingSource, Consumer, Delivery};
-use crate::model::credential::Scope;
+use crate::model::credential::{Environment, Scope};
 use crate::model::resolution::Considered;
 use crate::ops::echo::expect_kept;
 use crate::store::Reader;
@@ -36,6 +36,13 @@ pub struct BindingCheck {
     pub credential: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub team: String,
+    /// Which one is looked for; told, and left out of the schema, which every model reads.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(skip)]
+    pub account: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub environment: Option<Environment>,
     pub delivery: Delivery,
     pub required: bool,
     pub state: BindingState,
@@ -127,6 +134,8 @@ fn check_one(
             (BindingSource::TeamSecret, true, Scope::Team) => c.owner_id.clone(),
             _ => b.team_id.clone(),
         },
+        account: b.account.clone(),
+        environment: b.environment,
         delivery: b.delivery,
         required: b.is_required,
         state: BindingState::Plain,
@@ -215,19 +224,8 @@ fn check_one(
         _ => BindingState::Missing,
     };
     one.why = e.message().to_owned();
-    one.next = match (one.state, b.source) {
-        (BindingState::Missing, BindingSource::OrgSecret) => {
-            format!("Ask an admin to add it: `unsaid set {} --scope org`.", b.wanted())
-        }
-        (BindingState::Missing, BindingSource::TeamSecret) => {
-            format!("Ask an owner of the team to add it: `unsaid set {} --scope team:NAME`.", b.wanted())
-        }
-        (BindingState::Missing, BindingSource::OAuth) => {
-            format!("Create it with create_credential (type oauth, name {}), then connect it.", b.wanted())
-        }
-        (BindingState::Missing, _) => {
-            format!("Enter it with `unsaid set {}`, or call create_credential and give its link.", b.wanted())
-        }
+    one.next = match one.state {
+        BindingState::Missing => resolve::add(b, &one.team),
         _ => e.next_step().to_owned(),
     };
     Ok(one)

@@ -4,7 +4,7 @@ use crate::ids::CredentialId;
 use crate::model::access::{Caller, Standing, access};
 use crate::model::consumer::{Binding, BindingSource, Consumer};
 use crate::model::credential::{Credential, Scope, Source};
-use crate::model::resolution::{Narrowing, Resolved, resolve};
+use crate::model::resolution::{Narrowing, Resolved, Verdict, resolve};
 use crate::ops::reach;
 use crate::store::Reader;
 
@@ -124,7 +124,8 @@ pub(in crate::ops) fn problem(b: &Binding, found: &Found) -> Error {
     use crate::model::resolution::Problem as P;
     let (message, next) =
         crate::ops::credential::explain::advice(b.wanted(), &found.resolved, &found.narrowing);
-    let is_seen = found.candidates.iter().any(|_| true);
+    // One of another account or environment is not what was asked for, and no reason to say that it may not be used.
+    let is_seen = found.resolved.considered.iter().any(|one| one.verdict == Verdict::NotUsable);
     let code = match found.resolved.problem {
         Some(P::Ambiguous) => Code::AmbiguousName,
         Some(P::AmbiguousTeam) => Code::AmbiguousTeam,
@@ -138,5 +139,36 @@ pub(in crate::ops) fn problem(b: &Binding, found: &Found) -> Error {
         Code::NotAllowed => format!("{}: there is one, and you may not use it", b.wanted()),
         _ => message,
     };
+    let next = match code {
+        Code::Unresolved => add(b, ""),
+        _ => next,
+    };
     Error::new(code, message).next(next)
+}
+
+/// How to add what `b` looks for, where it looks for it. `team`: whose it would be, where the binding does not say.
+pub(in crate::ops) fn add(b: &Binding, team: &str) -> String {
+    let team = if b.team_id.is_empty() { team } else { &b.team_id };
+    let mut command = format!("unsaid set {}", b.wanted());
+    match b.source {
+        BindingSource::OrgSecret => command.push_str(" --scope org"),
+        BindingSource::TeamSecret if team.is_empty() => command.push_str(" --scope team:NAME"),
+        BindingSource::TeamSecret => command.push_str(&format!(" --scope team:{team}")),
+        BindingSource::OAuth => command.push_str(" --type oauth --provider NAME"),
+        _ => {}
+    }
+    if !b.account.is_empty() {
+        command.push_str(&format!(" --account '{}'", b.account.replace('\'', "'\\''")));
+    }
+    if let Some(environment) = b.environment {
+        command.push_str(&format!(" --env {environment}"));
+    }
+    match b.source {
+        BindingSource::OrgSecret => format!("Ask an admin to add it: `{command}`."),
+        BindingSource::TeamSecret => format!("Ask an owner of the team to add it: `{command}`."),
+        BindingSource::OAuth => {
+            format!("Create it with `{command}`, or create_credential with type oauth; then connect it.")
+        }
+        _ => format!("Enter it with `{command}`, or call create_credential and give its link."),
+    }
 }

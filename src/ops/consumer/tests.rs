@@ -157,6 +157,37 @@ async fn get_consumer_says_what_wins_and_why_and_what_is_missing_and_how_to_add_
 }
 
 #[tokio::test]
+async fn one_of_another_account_or_environment_is_missing_and_the_next_step_says_which_is_meant() {
+    let w = World::new().await;
+    value(&w, "mia", "personal", "KEY", "mias").await;
+    let bindings = json!([
+        {"variable": "A_KEY", "credential": "KEY", "source": "user_secret", "account": "it's me"},
+        {"variable": "B_KEY", "source": "user_secret", "environment": "staging"},
+        {"variable": "C_KEY", "source": "team_secret", "team": "core"},
+        {"variable": "D_KEY", "source": "oauth"},
+    ]);
+    github(&w, "mia", "personal", bindings).await;
+
+    let seen = w.call(&w.caller("mia"), "get_consumer", json!({"consumer": "github"})).await.unwrap();
+
+    let checks = seen["checks"].as_array().unwrap();
+    let core = w.team("core");
+    for (n, expected) in [
+        (0, "`unsaid set KEY --account 'it'\\''s me'`".to_owned()),
+        (1, "`unsaid set B_KEY --env staging`".to_owned()),
+        (2, format!("`unsaid set C_KEY --scope team:{core}`")),
+        (3, "`unsaid set D_KEY --type oauth --provider NAME`".to_owned()),
+    ] {
+        assert_eq!(checks[n]["state"], "missing", "{}", checks[n]);
+        assert!(checks[n]["next"].as_str().unwrap().contains(&expected), "{}", checks[n]);
+    }
+    assert!(checks[0]["why"].as_str().unwrap().contains("of the account its me"), "{}", checks[0]);
+    let e = hand_over_to(&w.app, &w.person("mia"), "github", "npx").await.map(|_| ()).unwrap_err();
+    assert_eq!(e.code, Code::Unresolved);
+    assert!(!e.message().contains("may not use it"), "{e:?}");
+}
+
+#[tokio::test]
 async fn an_admin_who_looks_for_somebody_else_learns_nothing_of_what_is_personal() {
     let w = World::new().await;
     value(&w, "mia", "personal", "KEY", "mias").await;

@@ -128,7 +128,7 @@ async fn admit(
             tx.keep_probe(&mut probe)?;
             let mut alarm = None;
             if event.operation == "use" {
-                tx.count_use(&c.id, true)?;
+                // In the log it is a use, for the value is opened; nobody used it.
                 alarm = canary::watch(tx, &asking, &c, ("test", ""), &file)?;
             }
             let mut event = event.on(&c);

@@ -71,7 +71,7 @@ async fn a_test_tells_the_account_is_kept_and_has_its_use_in_the_log_before_it()
     let shown = shown(&w).await;
     assert_eq!(shown["configuration"]["last_test"]["verdict"], "valid");
     assert_eq!(shown["configuration"]["last_test"]["version"], 1);
-    assert_eq!((&shown["status"]["status"], &shown["configuration"]["uses"]), (&json!("active"), &json!(1)));
+    assert_eq!((&shown["status"]["status"], &shown["configuration"]["uses"]), (&json!("active"), &json!(0)));
     assert!(w.chain_is_whole().await);
 }
 
@@ -226,4 +226,33 @@ async fn a_test_of_a_canary_raises_its_alert_and_is_never_begun_by_itself() {
     assert_eq!(log[log.len() - 3..], ["canary_used ok", "use ok", "test_credential ok"]);
     let alerts = w.call(&w.person("ada"), "list_canaries", json!({})).await.unwrap();
     assert_eq!((&alerts["alerts"][0]["how"], &alerts["alerts"][0]["user"]), (&json!("test"), &json!("mia")));
+}
+
+#[tokio::test]
+async fn who_tests_it_or_scans_for_it_has_not_used_it() {
+    let (w, _) = world(200).await;
+    for _ in 0..6 {
+        test(&w, "mia").await;
+        w.clock.advance_ms(60_000);
+    }
+    let used = crate::model::event::Event::of("use").with("operation", "scan");
+    let (org, name) = (w.org.clone(), shown(&w).await["id"].as_str().unwrap().to_owned());
+    w.app
+        .store
+        .write(&w.person("mia"), move |tx| {
+            let c = tx.find_credential(&org, &crate::ids::CredentialId(name))?.unwrap();
+            tx.record_step(used.on(&c), ())
+        })
+        .await
+        .unwrap();
+
+    let shown = shown(&w).await;
+    let audit = w.call(&w.caller("ada"), "audit_credentials", json!({})).await.unwrap();
+    let usage = w.call(&w.caller("ada"), "get_usage", json!({"credential": "GITHUB_TOKEN"})).await.unwrap();
+    let leaver = w.call(&w.caller("ada"), "plan_offboarding", json!({"user": "mia"})).await.unwrap();
+
+    assert_eq!((&shown["configuration"]["uses"], &usage["uses"]), (&json!(0), &json!(0)));
+    assert!(audit["by_kind"].get("scope_too_wide").is_none(), "{audit}");
+    let rotates = leaver["steps"].as_array().unwrap().iter().any(|step| step["action"] == "rotate");
+    assert!(!rotates, "{leaver}");
 }

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::Word;
-use crate::model::access::Caller;
+use crate::model::access::{Caller, Door};
 use crate::model::credential::Scope;
 use crate::model::event::Event;
 use crate::model::hygiene::kept::Acceptance;
@@ -95,7 +95,9 @@ impl Operation for AuditCredentials {
         let made = make(app, caller, asked).await?;
         let by = caller.clone();
         let accepted = app.store.read(move |tx| tx.acceptances(&by.org)).await?;
-        made.page(&self, &narrowed, &accepted, after)
+        // A person at a terminal reads it whole: no model's window is filled, and each page would be a report of its own.
+        let budget = if caller.door == Door::Cli { usize::MAX } else { BUDGET };
+        made.page(&self, &narrowed, &accepted, after, budget)
     }
 }
 
@@ -256,6 +258,7 @@ impl Made {
         narrowed: &Narrowed,
         accepted: &HashMap<String, Acceptance>,
         after: Option<(FindingKind, String)>,
+        budget: usize,
     ) -> Result<AuditReport> {
         let inventory = &self.gathered.inventory;
         let compared = self.memory.compared(&self.now);
@@ -303,7 +306,7 @@ impl Made {
             bytes += serde_json::to_string(&one)
                 .map_err(|e| crate::error::internal("a finding is not JSON").because(e))?
                 .len();
-            if bytes > BUDGET && !report.findings.is_empty() {
+            if bytes > budget && !report.findings.is_empty() {
                 is_full = true;
                 report.next_cursor.clone_from(&last);
                 continue;

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashSet};
 /// The most rotations of one campaign.
 pub const MOST: usize = 500;
 /// How many credentials are looked at for one.
-const MOST_SCANNED: usize = 20_000;
+const MOST_SCANNED: usize = 1_000_000;
 /// How many that are left out are told with why.
 const MOST_TOLD: usize = 20;
 
