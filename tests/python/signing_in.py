@@ -58,10 +58,10 @@ def once() -> None:
         try:
             sign_in(url)
         except (psycopg.Error, pymysql.Error) as e:
-            refused, why = refused + 1, type(e).__name__
+            refused, why = refused + 1, f"{type(e).__name__} {getattr(e, 'sqlstate', None) or e.args[:1]}"
             report(url)
         else:
-            told = {"at": began, "as": urlsplit(url).username, "refused": refused, "seconds": time.time() - began, "in": True}
+            told = {"at": began, "as": urlsplit(url).username, "refused": refused, "seconds": time.time() - began, "in": True, "why": why}
             break
         if time.time() - began > PATIENCE:
             told = {"at": began, "as": "", "refused": refused, "seconds": time.time() - began, "in": False, "why": why}
