@@ -7,16 +7,15 @@ use super::client_file::{ClientFile, backups, forget, newest, undo};
 use super::output::{Table, line, note, put};
 use super::place::Place;
 use super::terminal::{Terminal, needs_terminal};
-use super::wrap_into::{Move, Taken, entry, free, name_for, plain_headers, sends, taken};
+use super::wrap_into::{Move, Named, Renamed, Taken, entry, free, name_for, plain_headers, sends, taken};
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::consumer::{BindingSource, ConsumerKind, Delivery};
 use crate::model::credential::Scope;
-use crate::model::name::CredentialName;
 use crate::ops::consumer::{GivenBinding, RegisterConsumer, check_all, register_all};
 use crate::ops::credential::value::enter_many;
 use crate::services::agents;
 use crate::wrap::{self, Client, Config, Fate, FoundServer, Knowledge, PlannedValue, Rewrite, ServerKind};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What is asked for.
@@ -38,6 +37,7 @@ struct Job<'a> {
     consumer: String,
     input: RegisterConsumer,
     remove_env: Vec<String>,
+    named: Vec<Named>,
 }
 
 impl Wrap {
@@ -63,14 +63,25 @@ impl Wrap {
         let known = Knowledge { servers: app.servers, catalogue: app.catalogue, detector: &app.detector };
         let config = file.bytes().expose(|bytes| wrap::read(bytes, client, &known))?;
         let place = self.place(&config)?;
-        let taken = taken(&session, &place).await?;
-        let (jobs, moves) = self.plan(&config, &place, &taken)?;
+        let mut renamed = Renamed::default();
+        self.names.iter().try_for_each(|pair| renamed.add(pair))?;
+        let taken = taken(&session, &place, &config, &renamed).await?;
+        let (mut jobs, mut moves) = self.plan(&config, &place, &taken, &renamed)?;
         tell_plan(&config, &jobs)?;
         if jobs.is_empty() {
-            return Err(Error::new(
-                Code::NothingToDo,
-                format!("there is no plaintext in {} that can be moved", self.file.display()),
-            ));
+            return Err(nothing_moves(&self.file, &config));
+        }
+        // Who says where by an option is not asked; there are options for names too.
+        if self.names.is_empty() && self.scope.is_none() && !self.dry_run {
+            while let Some(other) = other_names(&moves)? {
+                match other_plan(&other, |renamed| self.plan(&config, &place, &taken, renamed)) {
+                    Ok(planned) => {
+                        (jobs, moves) = planned;
+                        tell_plan(&config, &jobs)?;
+                    }
+                    Err(e) => note(&format!("{}. {}", e.message(), e.next_step())),
+                }
+            }
         }
         let rewrites: Vec<_> = jobs.iter().map(|job| rewrite(job, program)).collect();
         let inputs: Vec<_> = jobs.iter().map(|job| job.input.clone()).collect();
@@ -103,9 +114,11 @@ impl Wrap {
         if !terminal.passes_challenge()? {
             return Err(Error::new(Code::ChallengeFailed, "the challenge was not typed as shown"));
         }
-        let entries = moves.iter().map(|one| entry(one, &place)).collect();
+        let entries: Vec<_> = moves.iter().map(|one| entry(one, &place)).collect();
         let names: Vec<_> = moves.iter().map(|one| one.name.clone()).collect();
-        enter_many(app, &session.caller, entries).await?;
+        if !entries.is_empty() {
+            enter_many(app, &session.caller, entries).await?;
+        }
         let kept = |e: Error| {
             let e2 = format!(
                 "{} is unchanged; these credentials are in the vault already: {}. Put right what is named, then run `unsaid consumer add` for them, or delete them and run this again.",
@@ -168,8 +181,8 @@ impl Wrap {
         config: &'a Config,
         place: &Place,
         taken: &Taken,
-    ) -> Result<(Vec<Job<'a>>, Vec<Move<'a>>)> {
-        let renamed = self.renamed()?;
+        renamed: &Renamed,
+    ) -> Result<Planned<'a>> {
         let plan = config.plan();
         let mut consumers = taken.consumers.clone();
         let (mut jobs, mut moves): (Vec<Job<'_>>, Vec<Move<'_>>) = (Vec::new(), Vec::new());
@@ -191,7 +204,7 @@ impl Wrap {
             let remote = if is_remote { Some(server.remote()?) } else { None };
             if let Some(launch) = launch.as_ref().filter(|launch| !launch.placeholders.is_empty()) {
                 note(&format!(
-                    "{}: left as it is: it takes {} as an argument, which every program of this machine can read",
+                    "{}: left as it is, with its other values: it takes {} as an argument, which every program of this machine can read",
                     planned.name,
                     launch.placeholders.join(", ")
                 ));
@@ -201,14 +214,15 @@ impl Wrap {
                 consumers.iter().any(|c: &String| c.eq_ignore_ascii_case(name))
             });
             consumers.push(consumer.clone());
-            let (mut bindings, mut remove_env) = (Vec::new(), Vec::new());
+            let (mut bindings, mut remove_env, mut all) = (Vec::new(), Vec::new(), Vec::new());
             for value in server.movable() {
                 let variable = value.credential_name().unwrap_or_default().to_owned();
                 if value.fate == Fate::Moves {
                     remove_env.push(variable.clone());
                 }
-                let asked = renamed.get(&variable).cloned().unwrap_or_else(|| variable.clone());
-                let name = name_for(&asked, value, &consumer, &mut moves, taken)?;
+                let named = name_for(server, value, &consumer, &mut moves, taken, renamed)?;
+                let name = named.name.clone();
+                all.push(named);
                 // Of this place and no other: without it nothing that has its name goes where the file says.
                 let source = match place.scope {
                     Scope::Personal => BindingSource::UserSecret,
@@ -237,18 +251,43 @@ impl Wrap {
                 bindings: Some(bindings),
                 ..RegisterConsumer::default()
             };
-            jobs.push(Job { server, consumer, input, remove_env });
+            jobs.push(Job { server, consumer, input, remove_env, named: all });
         }
+        let known = jobs.iter().flat_map(|job| &job.named).filter(|one| !one.is_there);
+        let known: BTreeSet<_> = known.flat_map(|one| [one.variable.as_str(), &one.proposed]).collect();
+        renamed.expect_known(&known.into_iter().collect::<Vec<_>>())?;
         Ok((jobs, moves))
     }
+}
 
-    fn renamed(&self) -> Result<BTreeMap<String, String>> {
-        let mut all = BTreeMap::new();
-        for pair in &self.names {
-            let (from, to) = pair.split_once('=').ok_or_else(|| invalid("--name is written FROM=TO"))?;
-            all.insert(from.to_owned(), CredentialName::parse(to)?.to_string());
-        }
-        Ok(all)
+/// The servers to change, and the values that move.
+type Planned<'a> = (Vec<Job<'a>>, Vec<Move<'a>>);
+
+/// What a person would rather call what moves; nothing where the names are as they want them.
+fn other_names(moves: &[Move<'_>]) -> Result<Option<String>> {
+    let Some(terminal) = Terminal::open().filter(|_| !moves.is_empty()) else { return Ok(None) };
+    let answer = terminal.answer("Other names in the vault? FROM=TO FROM=TO …, or Enter to keep these: ")?;
+    Ok(Some(answer).filter(|answer| !answer.trim().is_empty()))
+}
+
+fn other_plan<'a>(other: &str, plan: impl Fn(&Renamed) -> Result<Planned<'a>>) -> Result<Planned<'a>> {
+    let mut renamed = Renamed::default();
+    other.split_whitespace().try_for_each(|pair| renamed.add(pair))?;
+    plan(&renamed)
+}
+
+/// Why no server can be started by `unsaid mcp`, and what there is to do.
+fn nothing_moves(file: &Path, config: &Config) -> Error {
+    let left = left_over(config, &[]);
+    let nothing = |why: &str| {
+        Error::new(Code::NothingToDo, format!("there is no plaintext in {} {why}", file.display()))
+    };
+    match left.is_empty() {
+        true => nothing("to move").next("Nothing needs to be done."),
+        false => nothing("that can be moved").next(format!(
+            "It still holds plaintext of {}: see above why it stays, and take it out by hand.",
+            left.join(", ")
+        )),
     }
 }
 
@@ -278,7 +317,7 @@ fn tell_plan(config: &Config, jobs: &[Job<'_>]) -> Result<()> {
     let names = |values: &[PlannedValue]| values.iter().map(|v| v.name.clone()).collect::<Vec<_>>();
     for planned in &plan.servers {
         let job = jobs.iter().find(|job| job.server.index == planned.server);
-        let (mut moves, mut plain) = (names(&planned.moves), names(&planned.plain));
+        let (mut moves, mut plain) = (moved(&planned.moves, job), names(&planned.plain));
         let mut stays = names(&planned.stays);
         match job {
             Some(_) => {
@@ -302,6 +341,19 @@ fn tell_plan(config: &Config, jobs: &[Job<'_>]) -> Result<()> {
         planned.notes.iter().for_each(|text| note(&format!("{}: {text}", planned.name)));
     }
     Ok(())
+}
+
+/// What moves, each with the credential it becomes, where that has another name.
+fn moved(values: &[PlannedValue], job: Option<&Job<'_>>) -> Vec<String> {
+    let told = |value: &PlannedValue| {
+        let of_value = |one: &&Named| value.credential.as_deref() == Some(one.variable.as_str());
+        match job.iter().flat_map(|job| &job.named).find(of_value) {
+            Some(one) if one.is_there => format!("{} (in the vault already, as {})", value.name, one.name),
+            Some(one) if one.name != value.name => format!("{} as {}", value.name, one.name),
+            _ => value.name.clone(),
+        }
+    };
+    values.iter().map(told).collect()
 }
 
 /// The servers whose secrets stay in the file, for whichever reason.

@@ -5,12 +5,13 @@
 use crate::app::App;
 use crate::error::Result;
 use crate::ids::{CredentialId, OrgId};
-use crate::model::access::{Caller, Door};
+use crate::model::access::{Caller, Door, access};
 use crate::model::credential::{Credential, CredentialType, Source, Version};
 use crate::model::event::Event;
 use crate::model::hygiene::kept::Fingerprint;
 use crate::model::hygiene::strength::{Strength, strength};
 use crate::ops::credential::sealing::open_fields;
+use crate::ops::people_only;
 use crate::secret::SecretBytes;
 use crate::services::{Catalogue, Sensitivity};
 use crate::store::Writer;
@@ -196,6 +197,48 @@ pub async fn fill(app: &App, caller: &Caller, credentials: Vec<CredentialId>) ->
             .await?;
     }
     Ok(())
+}
+
+/// Of each pair, whether the credential's current value is this text. Compared by fingerprints: nothing is opened, and a value
+/// that few guesses reach is never told. For people, of what they may use.
+///
+/// Fails with `people_only`. What is not there, or may not be used, is not the same.
+pub async fn are_same(
+    app: &App,
+    caller: &Caller,
+    pairs: Vec<(CredentialId, SecretBytes)>,
+) -> Result<Vec<bool>> {
+    people_only(caller)?;
+    let (asking, vault) = (caller.clone(), app.vault());
+    app.store
+        .read(move |tx| {
+            let who = tx.standing(&asking)?;
+            let active = vault.active_version(&asking.org)?;
+            let is_same = |(id, value): &(CredentialId, SecretBytes)| -> Result<bool> {
+                let Some(c) = tx.find_credential(&asking.org, id)?.filter(|c| !c.is_deleted()) else {
+                    return Ok(false);
+                };
+                let specs = c.field_specs();
+                let [field] = specs.as_slice() else { return Ok(false) };
+                let (Some(kind), Some(version)) =
+                    (kind_of(c.kind, &field.name, field.secret), tx.current_version(&c)?)
+                else {
+                    return Ok(false);
+                };
+                if !access(&who, &c, &tx.grants_on(&asking.org, &c.id)?).uses {
+                    return Ok(false);
+                }
+                let print = value.expose(|bytes| of(&vault, &asking.org, kind, bytes))?;
+                for kept in tx.fingerprints_of(&asking.org, version.id.as_str())? {
+                    if unmask(&vault, active, &kept)?.and_then(|seen| seen.print) == Some(print) {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            };
+            pairs.iter().map(is_same).collect()
+        })
+        .await
 }
 
 /// Whether a credential has fields that are fingerprinted at all.
