@@ -307,9 +307,13 @@ fn catalogue(config: &Config) -> &'static Catalogue {
     }
 }
 
+/// Where a user's own definitions of MCP servers are, if there are any.
+pub fn servers_folder(config: &Config) -> std::path::PathBuf {
+    config.file.catalogue.servers.clone().unwrap_or_else(|| config.places.config.join("servers"))
+}
+
 fn servers(config: &Config, catalogue: &Catalogue) -> &'static Servers {
-    let folder =
-        config.file.catalogue.servers.clone().unwrap_or_else(|| config.places.config.join("servers"));
+    let folder = servers_folder(config);
     if !folder.is_dir() {
         return Servers::embedded();
     }

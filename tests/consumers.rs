@@ -211,3 +211,128 @@ fn a_configuration_is_wrapped_after_a_diff_and_a_challenge_and_put_back_byte_for
         .collect();
     assert!(!left.iter().any(|name| name.contains("backup")), "{left:?}");
 }
+
+/// A configuration with servers that have one variable each.
+fn clients_file(shell: &Shell, servers: &[(&str, &str, &str)]) -> String {
+    let servers: serde_json::Map<String, serde_json::Value> = servers
+        .iter()
+        .map(|(name, variable, value)| {
+            let server =
+                serde_json::json!({ "command": "sh", "args": ["-c", "env"], "env": { *variable: value } });
+            ((*name).to_owned(), server)
+        })
+        .collect();
+    let text = serde_json::json!({ "mcpServers": servers }).to_string();
+    shell.file("mcp.json", &text).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_wrap_asks_where_and_under_which_names_and_says_what_it_did_not_understand() {
+    let (shell, one, two) = (Shell::new(), live("x"), live("y"));
+    let file = clients_file(&shell, &[("a", "GITHUB_TOKEN", &one), ("b", "GITHUB_TOKEN", &two)]);
+
+    let mut screen = shell.at_terminal(&["mcp-config", "--wrap", &file]);
+    screen.until("[personal] ");
+    screen.keys("\r");
+    let told = screen.until("to keep these: ");
+    // Two values of one variable are two credentials: the second has another name, which is shown.
+    assert!(told.contains("GITHUB_TOKEN as GITHUB_TOKEN_B"), "{told}");
+    screen.keys("GITLAB_TOKEN=OTHER\r");
+    screen.until("names a value that does not move");
+    screen.keys("GITHUB_TOKEN_B=WORK_TOKEN\r");
+    screen.until("GITHUB_TOKEN as WORK_TOKEN");
+    std::thread::sleep(Duration::from_millis(50));
+    screen.keys("\r");
+    screen.take_challenge();
+    let (code, text) = screen.end();
+
+    assert!(code == 0 && !text.contains(&one) && !text.contains(&two), "{text}");
+    let all: serde_json::Value = serde_json::from_str(&shell.ok(&["list", "--json"], "")).unwrap();
+    let names: Vec<_> = all["credentials"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+    assert_eq!(names, ["GITHUB_TOKEN", "WORK_TOKEN"]);
+    assert!(shell.run(&["mcp", "b"], "").out.contains("GITHUB_TOKEN=[unsaid:WORK_TOKEN]"));
+}
+
+#[test]
+fn a_value_that_the_vault_has_under_its_name_is_bound_and_not_kept_twice() {
+    let (shell, value) = (Shell::new(), live("x"));
+    shell.ok(&["set", "GITHUB_TOKEN"], &value);
+    shell.ok(&["set", "API_KEY"], &live("z"));
+    let file = clients_file(&shell, &[("a", "GITHUB_TOKEN", &value), ("b", "API_KEY", &live("y"))]);
+
+    let dry = shell.run(&["mcp-config", "--wrap", &file, "--scope", "personal", "--dry-run"], "");
+    let mut screen = shell.at_terminal(&["mcp-config", "--wrap", &file, "--scope", "personal"]);
+    screen.take_challenge();
+    let (code, text) = screen.end();
+
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        dry.err.contains("in the vault already, as GITHUB_TOKEN") && dry.err.contains("API_KEY as API_KEY_B")
+    );
+    assert!(shell.run(&["mcp", "a"], "").out.contains("GITHUB_TOKEN=[unsaid:GITHUB_TOKEN]"));
+    let all: serde_json::Value = serde_json::from_str(&shell.ok(&["list", "--json"], "")).unwrap();
+    assert_eq!(all["credentials"].as_array().unwrap().len(), 3, "{all}");
+}
+
+#[test]
+fn another_name_for_what_does_not_move_is_refused() {
+    let (shell, value) = (Shell::new(), live("x"));
+    let file = clients_file(&shell, &[("a", "GITHUB_TOKEN", &value)]);
+
+    for (name, says) in
+        [("LEVEL=OTHER", "does not move"), ("GITHUB_TOKEN", "FROM=TO"), ("GITHUB_TOKEN=a b", "name")]
+    {
+        let done = shell.run(&["mcp-config", "--wrap", &file, "--name", name, "--dry-run"], "");
+        assert!(done.error() == "invalid_input" && done.err.contains(says), "{name}: {}", done.err);
+    }
+    let done =
+        shell.run(&["mcp-config", "--wrap", &file, "--name", "GITHUB_TOKEN=WORK_TOKEN", "--dry-run"], "");
+    assert!(done.code == 0 && done.err.contains("GITHUB_TOKEN as WORK_TOKEN"), "{}", done.err);
+}
+
+#[test]
+fn what_a_definition_says_of_a_servers_values_is_told_where_they_are_missing() {
+    let shell = Shell::new();
+    let known = shell.ok(&["consumer", "server", "atlassian"], "");
+    assert!(known.contains("JIRA_URL") && known.contains("id.atlassian.com, Security"), "{known}");
+    let listed = shell.ok(&["consumer", "servers", "postgres"], "");
+    assert!(listed.contains("cannot be registered"), "{listed}");
+    assert_eq!(shell.run(&["consumer", "server", "atlasian"], "").error(), "service_not_found");
+
+    registered(&shell, &["jira", "--server", "atlassian"]);
+    let shown = shell.ok(&["consumer", "show", "jira"], "");
+
+    // All that it takes is optional: it may start, and it says with what.
+    assert!(shown.contains("starts without a credential"), "{shown}");
+    assert!(shown.contains("JIRA_URL (Jira address: https://your-company"), "{shown}");
+    let plain = shell.run(&["consumer", "set", "jira", "JIRA_URL"], "");
+    assert!(plain.err.contains("unsaid consumer bind jira --text JIRA_URL="), "{}", plain.err);
+    let nobody = shell.run(&["consumer", "set", "jira"], "");
+    assert!(
+        nobody.error() == "needs_terminal" && nobody.err.contains("unsaid set NAME --stdin"),
+        "{}",
+        nobody.err
+    );
+    let mut screen = shell.at_terminal(&["consumer", "set", "jira", "JIRA_API_TOKEN"]);
+    screen.until("Jira API token: id.atlassian.com, Security, API tokens.");
+    screen.until("JIRA_API_TOKEN (JIRA_API_TOKEN, personal): ");
+    screen.keys(&format!("{}\r", live("q")));
+    assert_eq!(screen.end().0, 0);
+    assert!(shell.ok(&["consumer", "show", "jira"], "").contains("of them optional and not there"));
+}
+
+#[test]
+fn where_nothing_is_missing_nothing_is_asked_for() {
+    let shell = Shell::new();
+    shell.ok(&["set", "A_KEY"], &live("a"));
+    registered(&shell, &["bot", "--bind", "A_KEY", "--", "true"]);
+
+    let done = shell.run(&["consumer", "set", "bot"], "");
+
+    assert!(
+        done.code == 0 && done.out.contains("Nothing is missing. bot is ready"),
+        "{} {}",
+        done.out,
+        done.err
+    );
+}

@@ -1,25 +1,20 @@
 //! `unsaid consumer`: agents, MCP servers, workflows and integrations, and what each of them gets.
 use super::binding::{Bound, HOW, plain};
-use super::output::{self, Table, at, items, line, note, when};
+use super::output::{self, Table, at, items, line, when};
 use super::place::Place;
-use super::terminal::Terminal;
-use super::value::nobody_to_ask;
-use super::{Context, Session};
-use crate::error::{Code, Error, Result, internal};
-use crate::model::consumer::{BindingSource, ConsumerKind};
+use super::{Context, consumer_set};
+use crate::error::{Result, internal};
+use crate::model::consumer::ConsumerKind;
 use crate::model::credential::Scope;
-use crate::ops::credential::create::CreateCredential;
-use crate::ops::credential::value::{Entry, Target, enter_many};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-
-/// The longest value that is typed, bytes.
-const MOST: usize = 64 * 1024;
 
 /// Administer what uses credentials: agents, MCP servers, workflows, integrations
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
+  unsaid consumer servers git                    the MCP servers that are known
+  unsaid consumer server github                  what one of them takes, and where that is found
   unsaid consumer add github --server github
   unsaid consumer add mine --bind MY_TOKEN -- npx -y my-mcp-server
   unsaid consumer set github                     enter what is missing
@@ -111,6 +106,11 @@ enum Action {
     Servers {
         /// Only those with this word
         text: Option<String>,
+    },
+    /// Show what is known of one of them: every value it takes, and where that is found
+    Server {
+        /// Its id, as `unsaid consumer servers` lists it
+        id: String,
     },
     /// Remove one: its bindings, grants and tokens go, the credentials stay
     Rm {
@@ -228,7 +228,15 @@ impl Consumer {
                     .map_err(|e| internal("the answer is no JSON").because(e))?;
                 cx.print(&json!({ "servers": all }), servers)
             }
-            Action::Set { consumer, variables } => set(cx, &session, &consumer, &variables).await,
+            Action::Server { id } => {
+                let definition = session.app.servers.definition(&id)?;
+                let all = serde_json::to_value(&*definition)
+                    .map_err(|e| internal("the answer is no JSON").because(e))?;
+                cx.print(&all, server)
+            }
+            Action::Set { consumer, variables } => {
+                consumer_set::run(cx, &session, &consumer, &variables).await
+            }
             Action::Rm { consumer, yes } => {
                 let answer =
                     session.call_with("remove_consumer", json!({ "consumer": consumer }), yes).await?;
@@ -238,80 +246,7 @@ impl Consumer {
     }
 }
 
-/// Asks for values and enters all of them or none, each where its binding looks for it.
-async fn set(cx: &Context, session: &Session, consumer: &str, variables: &[String]) -> Result<()> {
-    let detail = session.call("get_consumer", json!({ "consumer": consumer })).await?;
-    let is_named = |b: &Value| variables.iter().any(|v| v.eq_ignore_ascii_case(&at(b, "/variable")));
-    let checks = items(&detail, "/checks");
-    if let Some(unknown) =
-        variables.iter().find(|v| !checks.iter().any(|b| v.eq_ignore_ascii_case(&at(b, "/variable"))))
-    {
-        return Err(Error::new(
-            Code::InvalidInput,
-            format!("{} is bound to no {}", at(&detail, "/name"), crate::ops::reach::shown(unknown)),
-        )
-        .next(format!("Run `unsaid consumer show {consumer}` to see what it is bound to.")));
-    }
-    let terminal = Terminal::open().ok_or_else(nobody_to_ask)?;
-    let mut entries = Vec::new();
-    for b in checks {
-        let source: Option<BindingSource> = at(b, "/source").parse().ok();
-        let is_missing = matches!(at(b, "/state").as_str(), "missing" | "value_missing");
-        let wanted = if variables.is_empty() { is_missing } else { is_named(b) };
-        let name = at(b, "/credential");
-        let scope = match source {
-            Some(BindingSource::Auto | BindingSource::UserSecret) => Scope::Personal,
-            Some(BindingSource::TeamSecret) => Scope::Team,
-            Some(BindingSource::OrgSecret) => Scope::Org,
-            _ if wanted && !variables.is_empty() => {
-                note(&format!(
-                    "{}: {}",
-                    at(b, "/variable"),
-                    "it takes no value here; bind or connect it instead"
-                ));
-                continue;
-            }
-            _ => continue,
-        };
-        if !wanted {
-            continue;
-        }
-        let question = format!("{} ({name}, {scope}): ", at(b, "/variable"));
-        let Some(value) = terminal.secret_or_nothing(&question, MOST)? else {
-            note(&format!("{} is left as it is", at(b, "/variable")));
-            continue;
-        };
-        // One that was made there without a value, as an assistant does, is filled.
-        let is_empty = |c: &&Value| at(c, "/verdict") == "value_missing";
-        let there = std::iter::once(b).map(|b| (b, "winner"));
-        let there = there.chain(items(b, "/runners_up").iter().filter(is_empty).map(|c| (c, "id")));
-        let mut ids = there.filter(|(c, _)| at(c, "/scope") == scope.to_string()).map(|(c, id)| &c[id]);
-        let target = match ids.find_map(Value::as_str) {
-            Some(id) => Target::Existing(id.to_owned()),
-            None => Target::New(Box::new(CreateCredential {
-                name,
-                scope: Some(scope),
-                team: (scope == Scope::Team).then(|| at(b, "/team")).filter(|team| !team.is_empty()),
-                account: Some(at(b, "/account")).filter(|account| !account.is_empty()),
-                environment: at(b, "/environment").parse().ok(),
-                ..CreateCredential::default()
-            })),
-        };
-        entries.push(Entry { target, values: vec![("value".to_owned(), value)], file_name: String::new() });
-    }
-    if entries.is_empty() {
-        return Err(Error::new(Code::NothingToDo, "nothing was entered"));
-    }
-    let done = enter_many(&session.app, &session.caller, entries).await?;
-    let after = session.call("get_consumer", json!({ "consumer": consumer })).await?;
-    cx.print(&after, |after| {
-        let mut text = line(&format!("{} values entered. {}", done.len(), at(after, "/message")));
-        text.push_str(&nexts(after));
-        text
-    })
-}
-
-fn nexts(answer: &Value) -> String {
+pub fn nexts(answer: &Value) -> String {
     items(answer, "/next")
         .iter()
         .filter_map(Value::as_str)
@@ -342,14 +277,57 @@ fn servers(answer: &Value) -> String {
     let mut table = Table::new(&["ID", "NAME", "NEEDS", "WHAT IT IS"]);
     for one in items(answer, "/servers") {
         let own = if one["own"] == true { " (yours)" } else { "" };
+        let argument = if one["argument_only"] == true { " (an argument: cannot be registered)" } else { "" };
         table.row([
             at(one, "/id"),
             format!("{}{own}", at(one, "/name")),
-            at(one, "/required"),
+            format!("{}{argument}", at(one, "/required")),
             at(one, "/description"),
         ]);
     }
     table.text("No MCP server of that name is known.")
+}
+
+fn server(answer: &Value) -> String {
+    let words =
+        |list: &str| items(answer, list).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+    let command = format!("{} {}", at(answer, "/transport/command"), words("/transport/args"));
+    let mut text = line(&format!("{}: {}", at(answer, "/name"), at(answer, "/description")));
+    text.push_str(&output::pairs(&[
+        ("id", at(answer, "/id")),
+        ("command", command.trim().to_owned()),
+        ("url", at(answer, "/transport/url")),
+        ("docs", at(answer, "/docs_url")),
+        ("notes", at(answer, "/notes")),
+        ("checked", at(answer, "/checked")),
+    ]));
+    let mut table =
+        Table::new(&["VALUE", "WHAT", "TYPE", "SECRET", "NEEDED", "GOES INTO", "WHERE IT IS FOUND"]);
+    for field in items(answer, "/fields") {
+        let yes = |key: &str| if field[key] == true { "yes".to_owned() } else { String::new() };
+        let into = match at(field, "/in").as_str() {
+            "header" => format!("header {}", at(field, "/id")),
+            "arg" => "argument".to_owned(),
+            _ => "env".to_owned(),
+        };
+        let variable = Some(at(field, "/variable")).filter(|v| !v.is_empty()).unwrap_or(at(field, "/id"));
+        let without = match at(field, "/default") {
+            text if text.is_empty() => at(field, "/help"),
+            text => format!("{} without it: {text}", at(field, "/help")).trim().to_owned(),
+        };
+        let row = [
+            variable,
+            at(field, "/label"),
+            at(field, "/type"),
+            yes("secret"),
+            yes("required"),
+            into,
+            without,
+        ];
+        table.row(row);
+    }
+    text.push_str(&table.text("It takes no value."));
+    text
 }
 
 fn checks(answer: &Value) -> String {
@@ -360,7 +338,12 @@ fn checks(answer: &Value) -> String {
             source => format!("{source} {}", at(b, "/credential")),
         };
         let header = if b["source"] == "static" { String::new() } else { at(b, "/text") };
-        let by = format!("{} {header}", at(b, "/delivery")).trim_end().to_owned();
+        let to = match at(b, "/service") {
+            service if service.is_empty() => String::new(),
+            service => format!("to {service}"),
+        };
+        let parts = [at(b, "/delivery"), header, to, at(b, "/methods"), at(b, "/paths")];
+        let by = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
         let optional = if b["required"] == true { "" } else { " (optional)" };
         table.row([at(b, "/variable"), from, by, format!("{}{optional}", at(b, "/state")), at(b, "/why")]);
     }

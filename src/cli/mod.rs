@@ -13,6 +13,7 @@ mod completions;
 mod confirm;
 mod connect;
 mod consumer;
+mod consumer_set;
 pub mod context;
 mod doctor;
 mod edit;

@@ -1,5 +1,6 @@
 //! `unsaid run -- cmd …`: hands values to a program's environment and masks them in its output.
 use super::launch::{self, Bundle};
+use super::output::note;
 use super::terminal::{Terminal, needs_terminal};
 use super::watching::{Reaction, Watching};
 use super::{Context, project};
@@ -87,6 +88,12 @@ impl Run {
             })?;
             drop(runtime);
             let held = holding(&handed);
+            let is_signalled = matches!(self.watch, Some(Reaction::Signal(_)));
+            if is_signalled && self.files.is_empty() && handed.iter().all(|one| one.file_name.is_none()) {
+                note(
+                    "none of the values is in a file: after the signal it still has the old ones (--file NAME puts one there)",
+                );
+            }
             let mut bundle =
                 Bundle { injected: self.deliveries(handed)?, plain: Vec::new(), strip, control: None };
             let watching = match self.watch {

@@ -2,7 +2,7 @@
 use super::Context;
 use super::output::{Table, at, items, line, pairs};
 use crate::error::{Code, Error, Result, invalid};
-use crate::services::Catalogue;
+use crate::services::{Catalogue, Servers};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -32,9 +32,9 @@ enum Action {
         /// Its id or another name, as github
         service: String,
     },
-    /// Check a folder of own service files, each by itself
+    /// Check a folder of own service files and server definitions, each by itself
     Check {
-        /// The folder; where none is said, that of `[catalogue] folder`
+        /// The folder; where none is said, those of `[catalogue] folder` and `[catalogue] servers`
         folder: Option<PathBuf>,
     },
     /// Tell how to rotate a credential, or the keys of a service
@@ -71,18 +71,31 @@ impl Service {
                 cx.print(&cx.call("get_service", json!({ "service": service })).await?, detail)
             }
             Action::Check { folder } => {
-                let folder = folder.or_else(|| cx.config.file.catalogue.folder.clone()).ok_or_else(|| {
-                    invalid("there is no folder of own service files").next(
+                let own = &cx.config.file.catalogue;
+                let catalogue = own.folder.as_deref().and_then(|folder| Catalogue::with_folder(folder).ok());
+                let catalogue = catalogue.as_ref().unwrap_or(Catalogue::embedded());
+                let servers = crate::app::servers_folder(&cx.config);
+                let folders: Vec<PathBuf> = match folder {
+                    Some(folder) => vec![folder],
+                    None => own.folder.iter().cloned().chain(servers.is_dir().then_some(servers)).collect(),
+                };
+                if folders.is_empty() {
+                    return Err(invalid("there is no folder of own files").next(
                         "Name one: `unsaid service check FOLDER`, or set `[catalogue] folder` in unsaid.toml.",
-                    )
-                })?;
-                let checked = Catalogue::check_folder(&folder)?;
+                    ));
+                }
+                let mut checked = Vec::new();
+                for folder in &folders {
+                    checked.extend(Catalogue::check_folder(folder)?);
+                    checked.extend(Servers::check_folder(folder, catalogue)?);
+                }
                 let wrong = checked.iter().filter(|one| one.fault.is_some()).count();
-                cx.print(&json!({ "folder": folder.display().to_string(), "files": checked }), files)?;
+                let shown: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+                cx.print(&json!({ "folder": shown.join(", "), "files": checked }), files)?;
                 match wrong {
                     0 => Ok(()),
                     n => Err(Error::new(Code::InvalidFile, format!("{n} of {} files cannot be used", checked.len()))
-                        .next("Correct what is said beside each; manifests/schema/service.schema.json says what a file holds.")),
+                        .next("Correct what is said beside each; service.schema.json and server.schema.json in manifests/schema say what a file holds.")),
                 }
             }
             Action::Guide { service, credential } => {

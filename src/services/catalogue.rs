@@ -106,10 +106,10 @@ impl Catalogue {
     }
 
     /// Holds every file of `folder` against the rules, and the shapes of its keys against those of our own services: a
-    /// shape that another service has would recognise that one's keys as this one's.
+    /// shape that another service has would recognise that one's keys as this one's. Definitions of servers are left out.
     pub fn check_folder(folder: &Path) -> Result<Vec<own::Checked>> {
         let ours = Self::embedded();
-        let checked = own::check_folder::<Service>(folder)?;
+        let checked = own::check_folder::<Service>(folder, |path| !own::is_of_server(path))?;
         let shaped = |(mut checked, service): (own::Checked, Option<Service>)| {
             for key in service.iter().flat_map(|s| &s.keys).filter(|key| key.regex.is_some()) {
                 let id = service.as_ref().map_or("", |s| s.id.as_str());

@@ -63,12 +63,15 @@ pub struct Checked {
 }
 
 /// Every `*.toml` in `folder`, each by itself, so that all faults are told at once.
-pub(super) fn check_folder<M: Manifest>(folder: &Path) -> Result<Vec<(Checked, Option<M>)>> {
+pub(super) fn check_folder<M: Manifest>(
+    folder: &Path,
+    is_wanted: impl Fn(&Path) -> bool,
+) -> Result<Vec<(Checked, Option<M>)>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
         paths.push(entry.map_err(|e| unreadable(folder, e))?.path());
     }
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && is_wanted(path));
     paths.sort();
     let checked = paths.iter().map(|path| {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -78,6 +81,14 @@ pub(super) fn check_folder<M: Manifest>(folder: &Path) -> Result<Vec<(Checked, O
         }
     });
     Ok(checked.collect())
+}
+
+/// Whether a file is meant to be the definition of an MCP server: those alone say how one speaks to it.
+pub(super) fn is_of_server(path: &Path) -> bool {
+    let is_small =
+        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= LARGEST_FILE_BYTES);
+    let text = if is_small { std::fs::read_to_string(path).unwrap_or_default() } else { String::new() };
+    text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("transport"))
 }
 
 fn unreadable(path: &Path, cause: std::io::Error) -> Error {

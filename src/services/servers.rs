@@ -54,6 +54,9 @@ pub struct ServerSummary {
     pub remote: bool,
     /// The variables or headers it cannot do without.
     pub required: Vec<String>,
+    /// It takes a secret as an argument only, which every process of this machine can read: it is not registered.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub argument_only: bool,
     /// Comes from the user's own folder.
     pub own: bool,
 }
@@ -117,6 +120,23 @@ impl Servers {
         Ok(Self { entries: EMBEDDED.entries.clone() })
     }
 
+    /// Holds every definition of a server in `folder` against the rules, each by itself; other files are left out.
+    pub fn check_folder(folder: &Path, catalogue: &Catalogue) -> Result<Vec<own::Checked>> {
+        let checked = own::check_folder::<ServerDefinition>(folder, own::is_of_server)?;
+        let known = |(mut checked, definition): (own::Checked, Option<ServerDefinition>)| {
+            let fields = definition.iter().flat_map(|definition| &definition.fields);
+            let unknown = |field: &&CredentialField| {
+                field.service.as_ref().is_some_and(|service| catalogue.find_service(service).is_none())
+            };
+            if let Some(field) = fields.into_iter().find(unknown) {
+                checked.fault =
+                    Some(format!("the service of its field {} is not in the catalogue", field.id));
+            }
+            checked
+        };
+        Ok(checked.into_iter().map(known).collect())
+    }
+
     /// Every definition, by id.
     pub fn definitions(&self) -> impl Iterator<Item = &Arc<ServerDefinition>> {
         self.entries.iter().map(|entry| &entry.definition)
@@ -160,6 +180,14 @@ impl Servers {
         scored.into_iter().take(3).map(|(_, id)| id).collect()
     }
 
+    /// The ids of those that take a value of `service`, in order.
+    pub fn of_service(&self, service: &str) -> Vec<String> {
+        let takes = |definition: &&Arc<ServerDefinition>| {
+            definition.fields.iter().any(|field| field.service.as_deref() == Some(service))
+        };
+        self.definitions().filter(takes).map(|definition| definition.id.clone()).collect()
+    }
+
     /// The definitions in which every word of `text` occurs: in the id, name, aliases, packages or variables.
     pub fn search(&self, text: &str) -> Vec<ServerSummary> {
         let text = text.to_lowercase();
@@ -180,6 +208,7 @@ impl Entry {
             description: of.description.clone(),
             remote: matches!(of.transport, Transport::Http { .. }),
             required: of.fields.iter().filter(|field| field.required).map(|field| field.id.clone()).collect(),
+            argument_only: of.takes_secret_arguments(),
             own: self.own,
         }
     }

@@ -1,4 +1,5 @@
 //! Whether everything that a consumer needs is there, for one person; which value would win, and why.
+use super::hints::Hints;
 use super::resolve::{self, look};
 use crate::error::{Code, Result};
 use crate::model::access::{Caller, Standing};
@@ -56,6 +57,10 @@ pub struct BindingCheck {
     pub runners_up: Vec<Considered>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub text: String,
+    /// Where the broker sends it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(skip)]
+    pub service: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -74,6 +79,26 @@ pub struct Checked {
     pub next: Vec<String>,
 }
 
+impl Checked {
+    /// How the whole of it stands, after the consumer's name.
+    pub fn told(&self) -> String {
+        let count =
+            |state: fn(&BindingState) -> bool| self.bindings.iter().filter(|b| state(&b.state)).count();
+        let handed = count(|s| *s == BindingState::Ready);
+        let lacking = count(|s| matches!(s, BindingState::Missing | BindingState::ValueMissing));
+        match (self.ready, self.bindings.len(), lacking) {
+            (_, 0, _) => "is bound to nothing, and gets nothing".to_owned(),
+            (true, 1, 0) => "is ready: one binding".to_owned(),
+            (true, n, 0) => format!("is ready: {n} bindings"),
+            (true, _, lacking) if handed == 0 => {
+                format!("starts without a credential: {lacking} are optional, and none of them is there")
+            }
+            (true, n, lacking) => format!("is ready: {n} bindings, {lacking} of them optional and not there"),
+            (false, n, _) => format!("is not ready: {} of {n} bindings need something", self.in_the_way),
+        }
+    }
+}
+
 /// How many runners-up are told of each, where there are few bindings: an answer stays below 24 kB.
 const RUNNERS_UP: usize = 3;
 const FEW: usize = 10;
@@ -87,12 +112,18 @@ pub fn check(
     who: &Standing,
     c: &Consumer,
     bindings: &[Binding],
+    hints: &Hints,
     is_oneself: bool,
 ) -> Result<Checked> {
     let mut checked = Checked { bindings: Vec::new(), ready: true, in_the_way: 0, next: Vec::new() };
     let who = Standing { consumer: Some(c.id.0.clone()), ..who.clone() };
     for b in bindings {
         let mut one = check_one(tx, caller, &who, c, b, is_oneself)?;
+        if matches!(one.state, BindingState::Missing | BindingState::ValueMissing)
+            && let Some(about) = hints.about(&b.variable)
+        {
+            one.next = format!("{} ({})", one.next, about.trim_end_matches('.'));
+        }
         if bindings.len() > FEW {
             one.runners_up.clear();
         }
@@ -110,6 +141,7 @@ pub fn check(
         }
         checked.bindings.push(one);
     }
+    hints.add_to(&mut checked, c, bindings);
     Ok(checked)
 }
 
@@ -144,6 +176,7 @@ fn check_one(
         why: String::new(),
         runners_up: Vec::new(),
         text: b.text.clone(),
+        service: b.service.clone(),
         methods: b.methods.clone(),
         paths: b.paths.clone(),
         next: String::new(),

@@ -1,5 +1,6 @@
 //! `get_consumer`: one consumer, and for a person: is everything there, which value would win, what is missing.
 use super::check::{BindingCheck, check};
+use super::hints::Hints;
 use super::{ConsumerRow, reach, row};
 use crate::app::App;
 use crate::clock::Millis;
@@ -51,7 +52,7 @@ impl Operation for GetConsumer {
     type Output = ConsumerDetail;
 
     async fn run(self, app: &App, caller: &Caller) -> Result<ConsumerDetail> {
-        let caller = caller.clone();
+        let (caller, servers) = (caller.clone(), app.servers);
         app.store
             .read(move |tx| {
                 let asking = tx.standing(&caller)?;
@@ -80,24 +81,16 @@ impl Operation for GetConsumer {
                 let is_oneself = person.user == asking.user;
                 let bindings = tx.bindings(&caller.org, &c.id)?;
                 let their = Caller { user: person.user.clone(), ..caller.clone() };
-                let checked = check(tx, &their, &person, &c, &bindings, is_oneself)?;
+                let checked = check(tx, &their, &person, &c, &bindings, &Hints::of(servers, &c), is_oneself)?;
                 let now = tx.now();
                 let mut tokens = 0;
                 for held in tx.tokens_of_consumer(&c.org_id, &c.id)? {
                     tokens += usize::from(tx.token(&c.org_id, &held.token_id)?.is_live(now));
                 }
                 let may_run = c.is_run_by(&person);
-                let message = match (may_run, checked.ready, bindings.len()) {
-                    (false, _, _) => format!("{} may not run {}", person.login, c.name),
-                    (_, _, 0) => format!("{} is bound to nothing, and gets nothing", c.name),
-                    (_, true, 1) => format!("{} is ready: one binding", c.name),
-                    (_, true, n) => format!("{} is ready: {n} bindings", c.name),
-                    (_, false, n) => {
-                        format!(
-                            "{} is not ready: {} of {n} bindings need something",
-                            c.name, checked.in_the_way
-                        )
-                    }
+                let message = match may_run {
+                    false => format!("{} may not run {}", person.login, c.name),
+                    true => format!("{} {}", c.name, checked.told()),
                 };
                 Ok(ConsumerDetail {
                     consumer: row(tx, &c, bindings.len())?,

@@ -5,6 +5,7 @@
 mod check;
 mod get;
 mod given;
+mod hints;
 mod list;
 mod register;
 mod remove;

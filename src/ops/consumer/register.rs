@@ -1,6 +1,7 @@
 //! `register_consumer`: a new consumer with its bindings. Where one is bound or started, a person agrees.
 use super::check::check;
 use super::given::{GivenBinding, command, expect_address, parse_all, remote, screen};
+use super::hints::Hints;
 use super::{
     ConsumerAnswer, about, filled_command, logged, parse_runners, row, runners, sent_to, shown_command, told,
 };
@@ -15,8 +16,8 @@ use crate::model::text::{Description, Label, Reason};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::credential::create::place;
 use crate::ops::{Effect, Operation, Permission, Toolset, people_only, reach, refusal};
-use crate::services::Catalogue;
 use crate::services::servers::{CredentialField, Place, ServerDefinition, Transport};
+use crate::services::{Catalogue, Servers};
 use crate::store::{Reader, Writer};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -185,6 +186,7 @@ impl RegisterConsumer {
     fn write(
         &self,
         catalogue: &Catalogue,
+        servers: &Servers,
         tx: &mut Writer<'_>,
         caller: &Caller,
     ) -> Result<(Event, ConsumerAnswer)> {
@@ -199,7 +201,7 @@ impl RegisterConsumer {
             .with("command", consumer.command.first().cloned().unwrap_or_default())
             .with("url", consumer.url.clone())
             .with("bindings", bindings.iter().map(|b| logged(tx, b)).collect::<Result<Vec<_>>>()?);
-        let answer = answer(tx, caller, &who, &consumer, &bindings)?;
+        let answer = answer(servers, tx, caller, &who, &consumer, &bindings)?;
         Ok((event, answer))
     }
 }
@@ -260,20 +262,22 @@ fn of_field(definition: &ServerDefinition, field: &CredentialField) -> Result<Op
 
 /// What there is now, and what to do next.
 pub(super) fn answer(
+    servers: &Servers,
     tx: &Reader<'_>,
     caller: &Caller,
     who: &Standing,
     consumer: &Consumer,
     bindings: &[Binding],
 ) -> Result<ConsumerAnswer> {
-    let checked = check(tx, caller, who, consumer, bindings, true)?;
+    let checked = check(tx, caller, who, consumer, bindings, &Hints::of(servers, consumer), true)?;
     let mut next = checked.next;
     if checked.ready && !bindings.is_empty() {
         let is_remote = consumer.kind == ConsumerKind::McpServer && !consumer.url.is_empty();
-        next.push(match consumer.command.is_empty() && !is_remote {
+        let start = match consumer.command.is_empty() && !is_remote {
             true => format!("Run it: `unsaid run --consumer {} -- COMMAND`.", consumer.name),
             false => format!("Start it from a client's configuration as `unsaid mcp {}`.", consumer.name),
-        });
+        };
+        next.insert(0, start);
     }
     Ok(ConsumerAnswer {
         consumer: row(tx, consumer, bindings.len())?,
@@ -310,10 +314,10 @@ impl Operation for RegisterConsumer {
     async fn run(self, app: &App, caller: &Caller) -> Result<ConsumerAnswer> {
         let input = self.filled(app)?;
         input.screen(app)?;
-        let (asking, catalogue) = (caller.clone(), app.catalogue);
+        let (asking, catalogue, servers) = (caller.clone(), app.catalogue, app.servers);
         app.store
             .write(caller, move |tx| {
-                let (event, answer) = input.write(catalogue, tx, &asking)?;
+                let (event, answer) = input.write(catalogue, servers, tx, &asking)?;
                 tx.record(event, answer)
             })
             .await
@@ -338,14 +342,14 @@ pub async fn register_all(
     people_only(caller)?;
     let all = all.iter().map(|one| one.filled(app)).collect::<Result<Vec<_>>>()?;
     all.iter().try_for_each(|one| one.screen(app))?;
-    let (asking, catalogue) = (caller.clone(), app.catalogue);
+    let (asking, catalogue, servers) = (caller.clone(), app.catalogue, app.servers);
     let done = app
         .store
         .write(caller, move |tx| {
             let mut answers = Vec::with_capacity(all.len());
             let mut last = None;
             for one in &all {
-                let (event, answer) = one.write(catalogue, tx, &asking)?;
+                let (event, answer) = one.write(catalogue, servers, tx, &asking)?;
                 if let Some(before) = last.replace(event) {
                     tx.note(before)?;
                 }

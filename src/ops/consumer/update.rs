@@ -237,7 +237,7 @@ impl Operation for UpdateConsumer {
 
     async fn run(self, app: &App, caller: &Caller) -> Result<ConsumerAnswer> {
         self.screen(app)?;
-        let (asking, catalogue) = (caller.clone(), app.catalogue);
+        let (asking, catalogue, servers) = (caller.clone(), app.catalogue, app.servers);
         app.store
             .write(caller, move |tx| {
                 let plan = self.plan(catalogue, tx, &asking)?;
@@ -264,7 +264,7 @@ impl Operation for UpdateConsumer {
                     .with("command", c.command.first().cloned().unwrap_or_default())
                     .with("url", c.url.clone());
                 let bindings = tx.bindings(&c.org_id, &c.id)?;
-                let answer = answer(tx, &asking, &plan.who, &c, &bindings)?;
+                let answer = answer(servers, tx, &asking, &plan.who, &c, &bindings)?;
                 tx.record(event, answer)
             })
             .await

@@ -1,8 +1,10 @@
 //! What `doctor` looks at outside the vault: where the settings come from, memory, swap, core dumps.
 use super::doctor::Check;
+use crate::app::servers_folder;
 use crate::config::{Config, File};
 use crate::error::Result;
 use crate::ops::notice;
+use crate::services::{Catalogue, Servers};
 use crate::store::Reader;
 use crate::vault::{Guarantee, guarantee};
 
@@ -36,6 +38,31 @@ pub fn configuration(config: &Config) -> Check {
             config.places.file().display()
         ),
     )
+}
+
+/// Whether the files of one's own can be used: a line for each folder that there is. One wrong file, and none of its folder counts.
+pub fn own_files(config: &Config) -> Vec<Check> {
+    let mut found = Vec::new();
+    let mut own = None;
+    if let Some(folder) = &config.file.catalogue.folder {
+        match Catalogue::with_folder(folder) {
+            Ok(catalogue) => {
+                own = Some(catalogue);
+                found.push(Check::ok("own catalogue", "its files are in order"));
+            }
+            Err(e) => {
+                found.push(Check::warn("own catalogue", format!("not used: {}", e.message()), e.next_step()))
+            }
+        }
+    }
+    let folder = servers_folder(config);
+    if config.file.catalogue.servers.is_some() || folder.is_dir() {
+        found.push(match Servers::with_folder(&folder, own.as_ref().unwrap_or(Catalogue::embedded())) {
+            Ok(_) => Check::ok("own servers", "its files are in order"),
+            Err(e) => Check::warn("own servers", format!("not used: {}", e.message()), e.next_step()),
+        });
+    }
+    found
 }
 
 /// Whether notices can go out: a line for each setting that keeps them, none where there is nowhere to send them.

@@ -89,6 +89,7 @@ pub fn failure(checks: &[Check]) -> Option<Error> {
 /// Looks at everything. `thorough` reads every page and every row instead of what a start relies on.
 pub async fn doctor(config: &Config, clock: Arc<dyn Clock>, thorough: bool, prompt: Prompt) -> Vec<Check> {
     let mut found = vec![checks::configuration(config)];
+    found.extend(checks::own_files(config));
     if let Err(e) = check_place(&config.places.database())
         && e.code == Code::NotInitialised
     {

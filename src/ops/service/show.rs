@@ -78,6 +78,10 @@ pub struct ServiceDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
     pub confidence: Confidence,
+    /// Known MCP servers that take a value of it: what register_consumer is given as server.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(skip)]
+    pub mcp_servers: Vec<String>,
 }
 
 /// The shape of a key, made of x, X and 0.
@@ -162,6 +166,7 @@ impl From<&Service> for ServiceDetails {
             lifecycle_notice: s.lifecycle_notice.clone(),
             notes: s.notes.clone(),
             confidence: s.confidence,
+            mcp_servers: Vec::new(),
         }
     }
 }
@@ -219,7 +224,9 @@ impl Operation for GetService {
 
     async fn run(self, app: &App, caller: &Caller) -> Result<ServiceDetails> {
         enabled(app, caller).await?;
-        Ok(ServiceDetails::from(&*app.catalogue.service(&self.service)?))
+        let service = app.catalogue.service(&self.service)?;
+        let mcp_servers = app.servers.of_service(&service.id);
+        Ok(ServiceDetails { mcp_servers, ..ServiceDetails::from(&*service) })
     }
 }
 
@@ -266,6 +273,7 @@ mod tests {
         }
         let github = world.run("max", Door::Stdio, GetService { service: "GitHub".into() }).await.unwrap();
         assert!(github.oauth.is_some() && github.env_names.contains(&"GITHUB_TOKEN".to_owned()));
+        assert!(github.mcp_servers.contains(&"github".to_owned()), "{:?}", github.mcp_servers);
     }
 
     #[tokio::test]

@@ -147,7 +147,11 @@ fn insert(
     };
     let now = tx.now();
     let expires_at = new.expires_at.unwrap_or_else(|| now.plus_days(DEFAULT_DAYS));
-    if expires_at <= now || expires_at > now.plus_days(MOST_DAYS) {
+    if expires_at <= now {
+        return Err(invalid("the token would have ended already")
+            .next("Give a day that is to come, or a number of days as 30d."));
+    }
+    if expires_at > now.plus_days(MOST_DAYS) {
         return Err(invalid(format!("a token lives at most {MOST_DAYS} days from now")));
     }
     expect_room(tx, asking, &user)?;

@@ -18,6 +18,8 @@ pub struct ServerDefinition {
     /// Other names people search for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
+    /// Ours have one; one of your own may go without.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub docs_url: String,
     pub transport: Transport,
     /// What it is published as; a command that starts one of these starts this server.
@@ -31,11 +33,20 @@ pub struct ServerDefinition {
     pub fields: Vec<CredentialField>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
+    /// Ours say it; one of your own counts as high.
+    #[serde(default = "high")]
     pub confidence: Confidence,
-    /// The day on which the source was read, as `YYYY-MM-DD`.
+    /// The day on which the source was read, as `YYYY-MM-DD`; of ours.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub checked: String,
-    /// The page that says so, at the version that was read where there is one.
+    /// The page that says so, at the version that was read where there is one; of ours.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
+}
+
+/// Whoever writes a definition of their own knows their server.
+fn high() -> Confidence {
+    Confidence::High
 }
 
 /// How a client speaks to it.
@@ -144,6 +155,11 @@ impl ServerDefinition {
             field.place == place
                 && (field.id == id || place == Place::Header && field.id.eq_ignore_ascii_case(id))
         })
+    }
+
+    /// A secret reaches it as an argument only.
+    pub fn takes_secret_arguments(&self) -> bool {
+        self.fields.iter().any(|field| field.secret && field.place == Place::Arg)
     }
 
     /// The field whose value the option `flag` carries on the command line.

@@ -43,11 +43,12 @@ fn names(definition: &ServerDefinition) -> Result<(), Fault> {
         }
     }
     for (field, url) in [("docs_url", &definition.docs_url), ("source", &definition.source)] {
-        if !is_https(url) {
+        if !url.is_empty() && !is_https(url) {
             return broken(field, "must be an address that begins with https://");
         }
     }
-    if definition.checked.parse::<jiff::civil::Date>().is_err() || definition.checked.len() != 10 {
+    let is_day = |text: &str| text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
+    if !definition.checked.is_empty() && !is_day(&definition.checked) {
         return broken("checked", "must be a day, as YYYY-MM-DD");
     }
     if definition.packages.iter().any(|package| package.name.trim().is_empty()) {

@@ -17,6 +17,8 @@ fn every_definition_parses_obeys_the_rules_and_is_named_after_its_id() {
         if let Some((field, rule)) = definition.fault() {
             panic!("{}: field {field}: {rule}", definition.id);
         }
+        let said = [&definition.docs_url, &definition.source, &definition.checked];
+        assert!(said.iter().all(|text| !text.is_empty()), "{}: where it comes from", definition.id);
         count += 1;
     }
     assert_eq!(count, definitions().count());
@@ -230,6 +232,33 @@ fn a_users_folder_adds_definitions_and_replaces_ours() {
     assert_eq!(added.definitions().count(), definitions().count() + 1);
     assert_eq!(replaced.definition("github").expect("replaced").name, "Acme");
     assert_eq!(definition("github").expect("untouched").name, "GitHub (reference server)");
+}
+
+#[test]
+fn an_own_definition_needs_no_source_and_a_folder_is_checked_file_by_file() {
+    let short: String = OWN
+        .lines()
+        .filter(|line| {
+            !["docs_url", "confidence", "checked", "source"].iter().any(|key| line.trim().starts_with(key))
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(with_own("acme.toml", &short).is_ok());
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    put("acme.toml", &short);
+    put("bad.toml", &short.replace("\"npx\"", "\"npx -y\""));
+    put(
+        "lost.toml",
+        &short
+            .replace("\"acme\"", "\"lost\"")
+            .replace("secret = true", "secret = true\nservice = \"no-such\""),
+    );
+    put("service.toml", "id = \"service\"");
+    let checked = Servers::check_folder(folder.path(), Catalogue::embedded()).expect("it is read");
+    let told: Vec<_> = checked.iter().map(|one| (one.file.as_str(), one.fault.is_some())).collect();
+    assert_eq!(told, [("acme.toml", false), ("bad.toml", true), ("lost.toml", true)]);
 }
 
 #[test]
