@@ -328,3 +328,33 @@ fn a_server_for_many_is_started_as_nobody_in_particular() {
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("--as") && refused.err.contains("unsaid token create"), "{}", refused.err);
 }
+
+#[test]
+fn several_rotations_are_planned_by_name_and_the_org_may_follow_the_catalogue() {
+    let shell = Shell::new();
+    for name in ["A_KEY", "B_KEY", "C_KEY"] {
+        shell.ok(&["set", name], &format!("value-of-{name}"));
+    }
+
+    let planned = shell.ok(&["rotate", "--only", "A_KEY,B_KEY", "--reason", "a leaked laptop"], "");
+    assert!(planned.contains("planned 2 rotations"), "{planned}");
+    let campaign =
+        planned.lines().find_map(|line| line.strip_prefix("progress: unsaid ")).expect("how to see it");
+    let listed = shell.ok(&campaign.split(' ').collect::<Vec<_>>(), "");
+    assert!(listed.contains("0 of 2 done") && !listed.contains("C_KEY"), "{listed}");
+    let ended = shell.ok(&["rotate", "A_KEY", "--abort"], "");
+    assert!(ended.contains("no new one had been entered"), "{ended}");
+    for wrong in
+        [&["rotate"][..], &["rotate", "--only", "A_KEY", "--overdue"], &["rotate", "--only", "NOT_THERE"]]
+    {
+        assert_ne!(shell.run(wrong, "").code, 0, "{wrong:?}");
+    }
+
+    assert_eq!(shell.run(&["rotate", "--policy", "advised"], "").error(), "approval_required");
+    let mut screen = shell.at_terminal(&["rotate", "--policy", "advised"]);
+    screen.take_challenge();
+    let (code, text) = screen.end();
+    assert_eq!(code, 0, "{text}");
+    assert!(shell.ok(&["rotate", "--list"], "").contains("policy: as advised: "));
+    assert_eq!(shell.run(&["rotate", "--policy", "soon"], "").error(), "invalid_input");
+}

@@ -236,10 +236,12 @@ async fn a_value_is_recognised_when_it_is_stored() {
     w.add("ada", "org", "MAIL_HOST_PASSWORD", &strong(3)).await;
     let live = format!("{}{}", ["sk_", "live_"].concat(), &strong(4)[..24]);
     w.add("ada", "org", "STRIPE_SANDBOX_KEY", &live).await;
+    let pem = format!("{}{}\n{}\n", ["-----BEGIN OPENSSH", " PRIVATE KEY-----"].concat(), "", strong(5));
+    w.add("ada", "org", "DEPLOY_KEY", &pem).await;
     let ada = w.caller("ada");
 
     let one = |found: Vec<Value>| found.iter().flat_map(names).map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(one(of_kind(&w, &ada, "contradicts_value").await), ["STRIPE_SECRET_KEY"]);
+    assert_eq!(one(of_kind(&w, &ada, "contradicts_value").await), ["DEPLOY_KEY", "STRIPE_SECRET_KEY"]);
     assert_eq!(one(of_kind(&w, &ada, "weak_password").await), ["MAIL_PASSWORD"]);
     assert_eq!(one(of_kind(&w, &ada, "live_key_outside_production").await), ["STRIPE_SANDBOX_KEY"]);
 }

@@ -20,7 +20,8 @@ Examples:
   unsaid rotate GITHUB_TOKEN --status      who has the new one, and how it did
   unsaid rotate GITHUB_TOKEN --abort       serve the old one again
   unsaid rotate --list
-  unsaid rotate --user max                 plan everything that max could use
+  unsaid rotate --user max                 plan everything that max could use: a leaver, a leaked laptop
+  unsaid rotate --only A,B                 plan these together
   unsaid rotate --policy 90 --service github")]
 pub struct Rotate {
     /// Name or id of a credential, or the id of a rotation
@@ -45,7 +46,8 @@ pub struct Rotate {
     /// With --list: those of a campaign, the riskiest first
     #[arg(long, value_name = "ID", requires = "list")]
     campaign: Option<String>,
-    /// Say after how many days a value is due: of NAME, of --service, or of the whole org. 0: never; none: as the wider policy says
+    /// Say after how many days a value is due: of NAME, of --service, or of the whole org. 0: never; none: as the wider policy
+    /// says; advised: as the catalogue advises (of the org for each service; unadvised ends that)
     #[arg(long, value_name = "DAYS")]
     policy: Option<String>,
     /// Plan a rotation of everything of a service; with --policy: whose policy it is
@@ -57,6 +59,9 @@ pub struct Rotate {
     /// Plan a rotation of everything that is due
     #[arg(long, conflicts_with_all = ["name", "service", "user"])]
     overdue: bool,
+    /// Plan a rotation of these credentials, by name or id
+    #[arg(long, value_name = "A,B", value_delimiter = ',', conflicts_with_all = ["name", "service", "user", "overdue"])]
+    only: Vec<String>,
     /// Why, for the audit log
     #[arg(long)]
     reason: Option<String>,
@@ -67,13 +72,16 @@ impl Rotate {
         let session = cx.session().await?;
         let reason = self.reason.as_deref();
         if let Some(days) = &self.policy {
-            let days = match days.as_str() {
-                "none" => None,
-                days => {
-                    Some(days.parse::<i64>().map_err(|_| invalid("--policy is a number of days, or none"))?)
-                }
+            let is_none = || invalid("--policy is a number of days, advised, unadvised or none");
+            let (days, advised) = match days.as_str() {
+                "none" => (None, None),
+                "advised" => (None, Some(true)),
+                "unadvised" => (None, Some(false)),
+                days => (Some(days.parse::<i64>().map_err(|_| is_none())?), None),
             };
-            let wanted = json!({ "credential": self.name, "service": self.service, "days": days });
+            let wanted = json!({
+                "credential": self.name, "service": self.service, "days": days, "advised": advised,
+            });
             return cx.print(&session.call("set_rotation_policy", wanted).await?, policy_told);
         }
         if self.list {
@@ -83,12 +91,14 @@ impl Rotate {
         }
         let Some(name) = &self.name else {
             let overdue = self.overdue.then_some(true);
-            if self.user.is_none() && self.service.is_none() && overdue.is_none() {
+            if self.user.is_none() && self.service.is_none() && overdue.is_none() && self.only.is_empty() {
                 return Err(invalid("name a credential")
-                    .next("Name one, or say --list, --user, --service or --overdue."));
+                    .next("Name one, or say --list, --only, --user, --service or --overdue."));
             }
-            let wanted =
-                json!({ "user": self.user, "service": self.service, "overdue": overdue, "reason": reason });
+            let wanted = json!({
+                "user": self.user, "service": self.service, "overdue": overdue, "reason": reason,
+                "credentials": (!self.only.is_empty()).then_some(&self.only),
+            });
             return cx.print(&session.call("start_rotation", wanted).await?, started_told);
         };
         if self.status {
@@ -291,7 +301,8 @@ fn started_told(answer: &Value) -> String {
     for one in items(answer, "/skipped") {
         text.push_str(&line(&format!("  not taken in: {}", one.as_str().unwrap_or_default())));
     }
-    text + &line(&for_people(&at(answer, "/next")))
+    text.push_str(&line(&for_people(&at(answer, "/next"))));
+    text + &line(&format!("progress: unsaid rotate --list --campaign {}", at(answer, "/campaign/id")))
 }
 
 fn list_told(answer: &Value) -> String {
@@ -318,12 +329,17 @@ fn list_told(answer: &Value) -> String {
     }
     text.push_str(&table.text("Nothing is being rotated."));
     for policy in items(answer, "/policies") {
-        text.push_str(&line(&format!("policy: {} days", policy.as_str().unwrap_or_default())));
+        let policy = policy.as_str().unwrap_or_default();
+        let days = if policy.ends_with(|last: char| last.is_ascii_digit()) { " days" } else { "" };
+        text.push_str(&line(&format!("policy: {policy}{days}")));
     }
     text
 }
 
 fn policy_told(answer: &Value) -> String {
+    if let Some(count) = answer["advised"].as_u64() {
+        return line(&format!("values of {count} services are due as the catalogue advises for each"));
+    }
     let after = match at(answer, "/due_after_days") {
         days if days.is_empty() => "never due by a policy of its own".to_owned(),
         days => format!("due after {days} days"),

@@ -193,6 +193,25 @@ pub struct RotationPolicy {
     pub revision: i64,
 }
 
+/// What the catalogue advised for each service on the day that the org agreed to follow it. A later catalogue changes nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotationAdvice {
+    pub org_id: OrgId,
+    /// `service:days`, between blanks.
+    pub advice: String,
+    pub set_by: UserId,
+    pub set_at: Millis,
+    pub revision: i64,
+}
+
+impl RotationAdvice {
+    /// Each service with its days.
+    pub fn days(&self) -> impl Iterator<Item = (&str, i64)> {
+        let pairs = self.advice.split_whitespace().filter_map(|pair| pair.split_once(':'));
+        pairs.filter_map(|(service, days)| Some((service, days.parse().ok()?)))
+    }
+}
+
 /// What counts: the credential's own, else its service's, else the org's. `None` where it is never due.
 pub fn effective_days(own: Option<i64>, service: Option<i64>, org: Option<i64>) -> Option<i64> {
     own.or(service).or(org).filter(|days| *days > 0)

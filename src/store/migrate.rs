@@ -16,6 +16,7 @@ const STEPS: &[Step] = &[
     (11, include_str!("schema/0011_probe.sql")),
     (12, include_str!("schema/0012_hygiene.sql")),
     (13, include_str!("schema/0013_canary.sql")),
+    (14, include_str!("schema/0014_rotation_advice.sql")),
 ];
 
 /// The schema that `steps` lead to.

@@ -8,7 +8,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::{CallId, CampaignId, ConsumerId, CredentialId, OrgId, RotationId, UserId};
 use crate::model::credential::{Credential, Stage, Version};
 use crate::model::rotation::{
-    Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy, RotationStage,
+    Campaign, Rotation, RotationAdvice, RotationCall, RotationConsumer, RotationPolicy, RotationStage,
 };
 use crate::model::text::shown;
 use std::collections::HashSet;
@@ -25,6 +25,8 @@ entity!(RotationCall, "rotation_call", 1, org_id, {
 });
 entity!(Campaign, "rotation_campaign", 1, org_id, { id, org_id, kind, subject, size, started_by, started_at });
 entity!(RotationPolicy, "rotation_policy", 2, org_id, { org_id, service, days, set_by, set_at });
+
+entity!(RotationAdvice, "rotation_advice", 1, org_id, { org_id, advice, set_by, set_at });
 
 fn text(s: &str) -> Value {
     Value::Text(s.into())
@@ -137,6 +139,10 @@ impl Reader<'_> {
 
     pub fn rotation_policies(&self, org: &OrgId) -> Result<Vec<RotationPolicy>> {
         self.select("WHERE org_id = $1 ORDER BY service", &[text(org.as_str())])
+    }
+
+    pub fn rotation_advice(&self, org: &OrgId) -> Result<Option<RotationAdvice>> {
+        self.find(&[org.as_str()])
     }
 
     /// When `consumer` was handed this version of `credential` last; without one, the newest version that it ever was.

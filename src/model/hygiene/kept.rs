@@ -2,6 +2,9 @@
 use crate::clock::Millis;
 use crate::ids::{CredentialId, OrgId, UserId, VersionId};
 
+/// The kind of key of what is a private key in PEM or in PuTTY's form, whoever issued it.
+pub const PRIVATE_KEY: &str = "private_key";
+
 /// A keyed fingerprint of one secret field of one version, with what the value was recognised as when it was stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fingerprint {

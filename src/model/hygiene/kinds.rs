@@ -96,7 +96,7 @@ pub const RULES: &[Rule] = &[
     rule(
         FindingKind::ContradictsValue,
         Medium,
-        "Its value was recognised when it was stored, and none of the services that issue such values is the one in its service field; or that field is empty and its name is customary for other services only; or it is a test key and its environment is prod.",
+        "Its value was recognised when it was stored, and none of the services that issue such values is the one in its service field; or its name is customary for other services only; or it is a test key and its environment is prod. Or it is a private key or a service account as JSON, and its type is api_key or basic.",
     ),
     rule(
         FindingKind::OwnerGone,

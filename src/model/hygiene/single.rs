@@ -1,9 +1,10 @@
 //! The rules about one credential.
+use super::kept::PRIVATE_KEY;
 use super::kinds::{ENOUGH_USES, NEW_DAYS};
 use super::names::{better_name, is_outside_production, is_vague_name};
 use super::subject::{Inventory, Keeper, Subject};
 use super::{Finding, FindingKind as K};
-use crate::model::credential::{Environment, Scope, Source};
+use crate::model::credential::{CredentialType, Environment, Scope, Source};
 use crate::model::status::Status;
 use std::collections::BTreeSet;
 
@@ -95,15 +96,31 @@ fn live_outside_production(_: &Inventory, n: u32, s: &Subject) -> Option<Finding
     ))
 }
 
+/// What is a file, as a value was recognised when it was stored.
+const KEY_FILES: [&str; 2] = [PRIVATE_KEY, "service_account_json"];
+
 fn contradicts_value(_: &Inventory, n: u32, s: &Subject) -> Option<Finding> {
-    if s.services.is_empty() {
-        return None;
-    }
     let is_said = |service: &std::sync::Arc<str>| s.services.contains(service);
-    let (says, what, mend) = if !s.service.is_empty() && !is_said(&s.service) {
+    let is_file = KEY_FILES.contains(&&*s.key_kind);
+    let (says, what, mend) = if is_file && matches!(s.kind, CredentialType::ApiKey | CredentialType::Basic) {
+        let says = crate::model::Word::as_str(s.kind).to_owned();
+        let finding = on(K::ContradictsValue, n)
+            .fact("says", says.clone())
+            .fact("recognised_as", s.key_kind.to_string());
+        let kind = s.key_kind.replace('_', " ");
+        return Some(finding.says(
+            format!("its type says {says}, and what was entered in {} is a {kind}", s.label()),
+            format!(
+                "Call create_credential with type file for it, enter it there, and delete_credential {}.",
+                s.id
+            ),
+        ));
+    } else if s.services.is_empty() {
+        return None;
+    } else if !s.service.is_empty() && !is_said(&s.service) {
         (s.service.to_string(), "its service", "service")
-    } else if s.service.is_empty() && !s.named_after.is_empty() && !s.named_after.iter().any(is_said) {
-        (s.named_after.join(" or "), "its name", "new_name and service")
+    } else if !s.named_after.is_empty() && !s.named_after.iter().any(is_said) {
+        (s.named_after.join(" or "), "its name", "new_name")
     } else if s.is_live == Some(false) && s.environment == Environment::Prod {
         ("prod".to_owned(), "its environment", "environment")
     } else {

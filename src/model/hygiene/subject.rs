@@ -65,7 +65,7 @@ pub struct Subject {
     pub is_live: Option<bool>,
     /// What a variable of its service is customarily called.
     pub customary: Option<Arc<str>>,
-    /// Services for which its name is customary, where its value was recognised.
+    /// Services for which its name is customary, where its value was recognised as one of none of them.
     pub named_after: Box<[Arc<str>]>,
     /// Scopes of its connection that are broad.
     pub broad_scopes: Box<[Arc<str>]>,

@@ -209,6 +209,25 @@ fn what_a_value_is_contradicts_what_is_said_of_it() {
     };
     assert_eq!(with(|s| by_name(s, "github")), ["contradicts_value"]);
     assert_eq!(with(|s| recognised(s, "github", Some(false))), ["contradicts_value"]);
+    // Its service was filled in from the value; the name still says another.
+    let filled = |s: &mut Subject| {
+        by_name(s, "github");
+        s.service = "stripe".into();
+    };
+    assert_eq!(with(filled), ["contradicts_value"]);
+    let of_kind = |kind: CredentialType, key: &'static str| {
+        move |s: &mut Subject| (s.kind, s.key_kind) = (kind, key.into())
+    };
+    assert_eq!(with(of_kind(CredentialType::ApiKey, "private_key")), ["contradicts_value"]);
+    assert_eq!(with(of_kind(CredentialType::Basic, "service_account_json")), ["contradicts_value"]);
+    never(
+        "contradicts_value",
+        &[
+            &of_kind(CredentialType::File, "private_key"),
+            &of_kind(CredentialType::Custom, "private_key"),
+            &of_kind(CredentialType::ApiKey, ""),
+        ],
+    );
     never(
         "contradicts_value",
         &[

@@ -8,7 +8,7 @@ use crate::ids::{CredentialId, OrgId};
 use crate::model::access::{Caller, Door, access};
 use crate::model::credential::{Credential, CredentialType, Source, Version};
 use crate::model::event::Event;
-use crate::model::hygiene::kept::Fingerprint;
+use crate::model::hygiene::kept::{Fingerprint, PRIVATE_KEY};
 use crate::model::hygiene::strength::{Strength, strength};
 use crate::ops::credential::sealing::open_fields;
 use crate::ops::people_only;
@@ -108,6 +108,9 @@ fn row(
             plain[1..].copy_from_slice(&of(vault, &c.org_id, kind, bytes)?);
         }
         made.sealed = std::iter::zip(plain, mask).map(|(a, b)| a ^ b).collect();
+        if is_private_key(bytes) {
+            made.kind = PRIVATE_KEY.to_owned();
+        }
         if let Some(seen) =
             std::str::from_utf8(bytes).ok().and_then(|text| catalogue.recognise(text).into_iter().next())
         {
@@ -122,6 +125,14 @@ fn row(
         }
         Ok(Some(made))
     })
+}
+
+/// Whether a value is a private key: PEM (RFC 7468) and what is written like it, or a file of PuTTY.
+fn is_private_key(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii_start();
+    let first = text.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end();
+    (first.starts_with(b"-----BEGIN ") && first.ends_with(b"PRIVATE KEY-----"))
+        || first.starts_with(b"PuTTY-User-Key-File-")
 }
 
 /// Whether a field holds what a person chose.

@@ -336,9 +336,10 @@ impl Rough {
             }
             s.is_weak = of_it.iter().any(|print| print.unmasked.is_weak);
             s.prints = of_it.iter().filter_map(|print| print.unmasked.print).collect();
-            if let Some(seen) = of_it.into_iter().find(|print| !print.services.is_empty()) {
-                if s.service.is_empty() {
-                    s.named_after = known.named_after(&s.name).into();
+            if let Some(seen) = of_it.into_iter().find(|print| !print.kind.is_empty()) {
+                let named_after = known.named_after(&s.name);
+                if !seen.services.is_empty() && !named_after.iter().any(|one| seen.services.contains(one)) {
+                    s.named_after = named_after.into();
                 }
                 (s.services, s.key_kind, s.is_live) =
                     (seen.services.clone(), seen.kind.clone(), seen.is_live);

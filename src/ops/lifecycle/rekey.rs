@@ -26,7 +26,9 @@ use crate::model::notice::{Notice, Warning};
 use crate::model::org::{Membership, Org, Team, User};
 use crate::model::probe::{Ending, Probe};
 use crate::model::provider::Provider;
-use crate::model::rotation::{Campaign, Rotation, RotationCall, RotationConsumer, RotationPolicy};
+use crate::model::rotation::{
+    Campaign, Rotation, RotationAdvice, RotationCall, RotationConsumer, RotationPolicy,
+};
 use crate::model::token::Token;
 use crate::ops::connection::consent_context;
 use crate::ops::credential::sealing::key_context;
@@ -237,6 +239,7 @@ impl Moves for RotationConsumer {}
 impl Moves for RotationCall {}
 impl Moves for Campaign {}
 impl Moves for RotationPolicy {}
+impl Moves for RotationAdvice {}
 
 impl Moves for Consent {
     fn move_key(&mut self, _: &Reader<'_>, vault: &Vault) -> Result<()> {

@@ -35,6 +35,7 @@ macro_rules! every_table {
             crate::model::rotation::RotationCall,
             crate::model::rotation::Campaign,
             crate::model::rotation::RotationPolicy,
+            crate::model::rotation::RotationAdvice,
         )
     };
 }

@@ -44,7 +44,7 @@ impl Operation for AbortRotation {
                 r.owner = asking.user.clone();
                 let is_served = is_past_promotion(r.stage);
                 let keeps = !is_served && r.new_version.is_some() && engine::may_hold_the_only_value(tx, &c, &r)?;
-                let was = r.stage;
+                let (was, waited) = (r.stage, r.new_version.is_some());
                 let r = match (r.way, is_served) {
                     // The new tokens are the only ones there are.
                     (Way::Reconnect, true) if r.stage != RotationStage::OldRevoked => {
@@ -58,7 +58,8 @@ impl Operation for AbortRotation {
                     (true, Way::Reconnect, _) => "ended; the new tokens stay, for the old ones are gone",
                     (true, ..) => "the old one is served again; the new one is kept beside it",
                     (false, _, true) => "ended; the new one is kept unserved, for it may be the only one that the service takes",
-                    (false, ..) => "ended; the old one was served all along, and a new one that waited is destroyed",
+                    (false, ..) if waited => "ended; the old one was served all along, and the new one that waited is destroyed",
+                    (false, ..) => "ended; the old one was served all along, and no new one had been entered",
                 };
                 let reason = self.reason.as_ref().map_or("", Reason::as_str);
                 let event = event(Self::NAME, &c, &r).because(reason).with("was", was.to_string());

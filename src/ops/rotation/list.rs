@@ -40,7 +40,7 @@ pub struct RotationPage {
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub campaign: Option<Progress>,
     pub rotations: Vec<RotationRow>,
-    /// After how many days values are due: `org 90`, `github 30`.
+    /// After how many days values are due: `org 90`, `github 30`, `as advised: 131 services`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub policies: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -152,5 +152,8 @@ fn policies(tx: &Reader<'_>, caller: &Caller) -> Result<Vec<String>> {
     };
     let mut all: Vec<_> = tx.rotation_policies(&caller.org)?.into_iter().map(told).collect();
     all.truncate(100);
+    if let Some(advice) = tx.rotation_advice(&caller.org)? {
+        all.push(format!("as advised: {} services", advice.days().count()));
+    }
     Ok(all)
 }

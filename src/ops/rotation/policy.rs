@@ -4,12 +4,12 @@ use crate::app::App;
 use crate::error::{Error, Result, invalid};
 use crate::model::access::Caller;
 use crate::model::event::Event;
-use crate::model::rotation::{MOST_DAYS, RotationPolicy};
+use crate::model::rotation::{MOST_DAYS, RotationAdvice, RotationPolicy};
 use crate::ops::confirm::{Confirm, Question};
 use crate::ops::reach::{self, Need};
 use crate::ops::{Effect, Operation, Permission, Toolset};
 use crate::services::Catalogue;
-use crate::store::Reader;
+use crate::store::{Reader, Recorded, Writer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub struct SetRotationPolicy {
     /// 0: never due. Left out: as the next wider policy says
     #[schemars(range(min = 0, max = 3650))]
     pub days: Option<i64>,
+    /// As the catalogue advises; of the org: for each service. false ends that
+    pub advised: Option<bool>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +36,9 @@ pub struct PolicySet {
     /// After how many days its values are due now; absent: never.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub due_after_days: Option<i64>,
+    /// For so many services as the catalogue advises.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub advised: Option<usize>,
     pub next: String,
 }
 
@@ -41,6 +46,13 @@ impl SetRotationPolicy {
     fn check(&self) -> Result<()> {
         if self.credential.is_some() && self.service.is_some() {
             return Err(invalid("give a credential or a service, not both"));
+        }
+        if self.advised.is_some() && self.days.is_some() {
+            return Err(invalid("give days or advised, not both"));
+        }
+        if self.advised == Some(false) && (self.credential.is_some() || self.service.is_some()) {
+            return Err(invalid("advised: false is for the whole org")
+                .next("Leave days and advised out: then the next wider policy counts."));
         }
         match self.days {
             Some(days) if !(0..=MOST_DAYS).contains(&days) => {
@@ -58,7 +70,101 @@ impl SetRotationPolicy {
         }
     }
 
-    fn question(&self, tx: &Reader<'_>, caller: &Caller, service: &str) -> Result<Question> {
+    /// Of one service or credential: the days that are meant.
+    fn days_for(&self, catalogue: &Catalogue, service: &str) -> Result<Option<i64>> {
+        if self.advised != Some(true) {
+            return Ok(self.days);
+        }
+        if service.is_empty() {
+            return Err(invalid("the credential has no service, so nothing is advised for it")
+                .next("Name its service with update_credential, or give days."));
+        }
+        Ok(Some(i64::from(catalogue.service(service)?.rotation.recommended_interval_days)))
+    }
+
+    /// What is agreed to where the org follows the catalogue, or no longer does.
+    fn question_of_advice(&self, tx: &Reader<'_>, caller: &Caller) -> Result<Question> {
+        let is_followed = tx.rotation_advice(&caller.org)?.is_some();
+        let told = |is: bool| {
+            if is { "what the catalogue advises for each service" } else { "the org's own policies alone" }
+        };
+        Ok(Question {
+            summary: "change after how long values of the whole org are due".to_owned(),
+            impact: vec![
+                format!("from {} to {}", told(is_followed), told(self.advised == Some(true))),
+                "policies of credentials and services come first all the same".to_owned(),
+            ],
+            reason: String::new(),
+            pins: Vec::new(),
+        })
+    }
+
+    fn is_org_advice(&self) -> bool {
+        self.advised.is_some() && self.service.is_none() && self.credential.is_none()
+    }
+
+    /// Follows what the catalogue advises today, or ends that.
+    fn follow(
+        &self,
+        catalogue: &Catalogue,
+        tx: &mut Writer<'_>,
+        asking: &Caller,
+    ) -> Result<Recorded<PolicySet>> {
+        Confirm::Person(self.question_of_advice(tx, asking)?).expect_agreed(asking)?;
+        let advice: Vec<_> = catalogue
+            .services()
+            .filter(|s| s.rotation.recommended_interval_days > 0)
+            .map(|s| format!("{}:{}", s.id, s.rotation.recommended_interval_days))
+            .collect();
+        let count = advice.len();
+        let (advice, now) = (advice.join(" "), tx.now());
+        match (tx.rotation_advice(&asking.org)?, self.advised == Some(true)) {
+            (None, false) => {
+                return Err(Error::new(
+                    crate::error::Code::NothingToDo,
+                    "the catalogue's advice is not followed",
+                ));
+            }
+            (Some(_), false) => tx.remove::<RotationAdvice>(&[asking.org.as_str()])?,
+            (Some(there), true) if there.advice == advice => {
+                return Err(Error::new(
+                    crate::error::Code::NothingToDo,
+                    "the catalogue's advice is followed already",
+                ));
+            }
+            (Some(mut there), true) => {
+                (there.advice, there.set_at, there.set_by) = (advice, now, asking.user.clone());
+                tx.save(&mut there)?;
+            }
+            (None, true) => tx.insert(&mut RotationAdvice {
+                org_id: asking.org.clone(),
+                advice,
+                set_by: asking.user.clone(),
+                set_at: now,
+                revision: 0,
+            })?,
+        }
+        let event =
+            Event::of(Self::NAME).about("org", "", "").with("advised", self.advised).with("services", count);
+        let days =
+            tx.rotation_policies(&asking.org)?.into_iter().find(|p| p.service.is_empty()).map(|p| p.days);
+        let output = PolicySet {
+            of: "org".into(),
+            name: String::new(),
+            due_after_days: days.filter(|days| *days > 0),
+            advised: (self.advised == Some(true)).then_some(count),
+            next: next(" now"),
+        };
+        tx.record(event, output)
+    }
+
+    fn question(
+        &self,
+        tx: &Reader<'_>,
+        caller: &Caller,
+        service: &str,
+        days: Option<i64>,
+    ) -> Result<Question> {
         let before = tx.rotation_policies(&caller.org)?.into_iter().find(|p| p.service == service);
         let told = |days: Option<i64>| match days {
             Some(0) => "never".to_owned(),
@@ -72,7 +178,7 @@ impl SetRotationPolicy {
         };
         Ok(Question {
             summary: format!("change after how long values of {of} are due"),
-            impact: vec![format!("from {} to {}", told(before.map(|p| p.days)), told(self.days))],
+            impact: vec![format!("from {} to {}", told(before.map(|p| p.days)), told(days))],
             reason: String::new(),
             pins: Vec::new(),
         })
@@ -104,8 +210,12 @@ impl Operation for SetRotationPolicy {
                     return Ok(Confirm::Nothing);
                 }
                 reach::admin(tx, &asking)?;
+                if input.is_org_advice() {
+                    return Ok(Confirm::Person(input.question_of_advice(tx, &asking)?));
+                }
                 let service = input.service(catalogue)?;
-                Ok(Confirm::Person(input.question(tx, &asking, &service)?))
+                let days = input.days_for(catalogue, &service)?;
+                Ok(Confirm::Person(input.question(tx, &asking, &service, days)?))
             })
             .await
     }
@@ -119,22 +229,27 @@ impl Operation for SetRotationPolicy {
                 if let Some(wanted) = &self.credential {
                     let who = tx.standing(&asking)?;
                     let mut c = reach::credential(tx, &asking, &who, wanted, Need::Manage)?.credential;
-                    c.rotation_days = self.days;
+                    c.rotation_days = self.days_for(catalogue, &c.service)?;
                     c.updated_at = now;
                     tx.save(&mut c)?;
                     let output = PolicySet {
                         of: "credential".into(),
                         name: c.label(),
                         due_after_days: Policies::read(tx, &asking.org)?.days_for(&c),
+                        advised: None,
                         next: next(""),
                     };
-                    return tx.record(Event::of(Self::NAME).on(&c).with("days", self.days), output);
+                    return tx.record(Event::of(Self::NAME).on(&c).with("days", c.rotation_days), output);
                 }
                 reach::admin(tx, &asking)?;
+                if self.is_org_advice() {
+                    return self.follow(catalogue, tx, &asking);
+                }
                 let service = self.service(catalogue)?;
-                Confirm::Person(self.question(tx, &asking, &service)?).expect_agreed(&asking)?;
+                let days = self.days_for(catalogue, &service)?;
+                Confirm::Person(self.question(tx, &asking, &service, days)?).expect_agreed(&asking)?;
                 let there = tx.rotation_policies(&asking.org)?.into_iter().find(|p| p.service == service);
-                match (there, self.days) {
+                match (there, days) {
                     (Some(_), None) => tx.remove::<RotationPolicy>(&[asking.org.as_str(), &service])?,
                     (None, None) => {
                         return Err(Error::new(crate::error::Code::NothingToDo, "there is no such policy"));
@@ -153,11 +268,12 @@ impl Operation for SetRotationPolicy {
                     })?,
                 }
                 let of = if service.is_empty() { "org" } else { "service" };
-                let event = Event::of(Self::NAME).about(of, &service, &service).with("days", self.days);
+                let event = Event::of(Self::NAME).about(of, &service, &service).with("days", days);
                 let output = PolicySet {
                     of: of.into(),
                     name: service,
-                    due_after_days: self.days.filter(|days| *days > 0),
+                    due_after_days: days.filter(|days| *days > 0),
+                    advised: None,
                     next: next(" now"),
                 };
                 tx.record(event, output)

@@ -14,13 +14,16 @@ use std::collections::HashMap;
 /// The org's rotation policies, read once for an answer.
 #[derive(Clone, Debug, Default)]
 pub(in crate::ops) struct Policies {
-    /// By service; the org's own has an empty one.
+    /// By service, what the org says before what the catalogue advised; the org's own has an empty one.
     days: HashMap<String, i64>,
 }
 
 impl Policies {
     pub fn read(tx: &Reader<'_>, org: &OrgId) -> Result<Self> {
-        let days = tx.rotation_policies(org)?.into_iter().map(|p| (p.service, p.days)).collect();
+        let advice = tx.rotation_advice(org)?;
+        let advised = advice.iter().flat_map(|advice| advice.days());
+        let mut days: HashMap<_, _> = advised.map(|(service, days)| (service.to_owned(), days)).collect();
+        days.extend(tx.rotation_policies(org)?.into_iter().map(|p| (p.service, p.days)));
         Ok(Self { days })
     }
 

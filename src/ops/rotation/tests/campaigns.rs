@@ -56,6 +56,52 @@ async fn what_is_due_goes_by_the_credential_s_own_policy_then_its_service_s_then
 }
 
 #[tokio::test]
+async fn an_org_that_follows_the_catalogue_has_what_it_advised_that_day_behind_its_own_policies() {
+    let rig = Rig::new(true, true).await;
+    let plain = rig.w.add("ada", "org", "PLAIN", "words").await;
+    let set = |arguments: Value| rig.call("set_rotation_policy", arguments);
+    let due_after = async |id: &str| {
+        let app = &rig.w.app;
+        let (org, id) = (rig.w.caller("ada").org, id.to_owned());
+        let days = app.store.read(move |tx| {
+            let c = tx.find_credential(&org, &crate::ids::CredentialId::from(id.as_str()))?.unwrap();
+            Ok(crate::ops::rotation::Policies::read(tx, &org)?.days_for(&c))
+        });
+        days.await.unwrap()
+    };
+    let advised = rig.w.app.catalogue.service(SIDE_BY_SIDE).unwrap().rotation.recommended_interval_days;
+    let advised = Some(i64::from(advised));
+
+    assert_eq!(due_after(&rig.id).await, None, "advice alone is no policy");
+    let told = set(json!({ "advised": true })).await.unwrap();
+    assert_eq!(told["advised"], rig.w.app.catalogue.services().count());
+    assert_eq!((due_after(&rig.id).await, due_after(&plain).await), (advised, None));
+    set(json!({ "days": 400 })).await.unwrap();
+    assert_eq!((due_after(&rig.id).await, due_after(&plain).await), (advised, Some(400)));
+    set(json!({ "service": SIDE_BY_SIDE, "days": 7 })).await.unwrap();
+    assert_eq!(due_after(&rig.id).await, Some(7));
+    set(json!({ "credential": rig.id, "advised": true })).await.unwrap();
+    assert_eq!(due_after(&rig.id).await, advised);
+    let listed = rig.call("list_rotations", json!({})).await.unwrap();
+    assert!(listed["policies"].to_string().contains("as advised: "), "{listed}");
+
+    set(json!({ "credential": rig.id })).await.unwrap();
+    set(json!({ "service": SIDE_BY_SIDE })).await.unwrap();
+    set(json!({ "advised": false })).await.unwrap();
+    assert_eq!(due_after(&rig.id).await, Some(400));
+    for (wrong, code) in [
+        (json!({ "advised": false }), Code::NothingToDo),
+        (json!({ "advised": true, "days": 3 }), Code::InvalidInput),
+        (json!({ "credential": plain, "advised": true }), Code::InvalidInput),
+        (json!({ "service": SIDE_BY_SIDE, "advised": false }), Code::InvalidInput),
+    ] {
+        assert_eq!(set(wrong.clone()).await.unwrap_err().code, code, "{wrong}");
+    }
+    let member = rig.w.refused(&rig.w.caller("mia"), "set_rotation_policy", json!({ "advised": true })).await;
+    assert_eq!(member.code, Code::NotAllowed);
+}
+
+#[tokio::test]
 async fn a_policy_beyond_one_credential_is_an_admin_s_and_a_person_s_yes() {
     let rig = Rig::new(true, true).await;
     let wanted = json!({ "days": 90 });
