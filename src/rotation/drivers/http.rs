@@ -26,8 +26,8 @@ use zeroize::{Zeroize, Zeroizing};
 struct Contract {
     service: &'static str,
     name: &'static str,
-    /// The header that has the key, and what stands before it there.
-    header: (&'static str, &'static str),
+    /// The header that has the key, and what stands before it there; none where the service wants to know of nobody.
+    header: Option<(&'static str, &'static str)>,
     more: &'static [(&'static str, &'static str)],
     /// The parameter that says where the server is: of the configuration alone, for whoever enters a value must not choose where
     /// an administrator's key is sent. None where the catalogue has the whole address, or only the key itself is sent.
@@ -55,13 +55,15 @@ enum Ending {
     ById(&'static str),
     /// By the old one itself, which takes with it whatever was made with its rights.
     ByItself,
+    /// By whoever has it: the old one is in the body, where the catalogue has `{token}` or `{old_token}`. A header has the new one.
+    ByValue,
 }
 
-const CONTRACTS: [Contract; 5] = [
+const CONTRACTS: [Contract; 7] = [
     Contract {
         service: "gitlab",
         name: "gitlab api",
-        header: ("private-token", ""),
+        header: Some(("private-token", "")),
         more: &[],
         place: None,
         // The old one dies with it. Asked again by the old one, the service ends the whole family.
@@ -71,7 +73,7 @@ const CONTRACTS: [Contract; 5] = [
     Contract {
         service: "neon",
         name: "neon api",
-        header: ("authorization", "Bearer "),
+        header: Some(("authorization", "Bearer ")),
         more: &[],
         place: None,
         makes: Some(Making {
@@ -86,7 +88,7 @@ const CONTRACTS: [Contract; 5] = [
     Contract {
         service: "anthropic",
         name: "anthropic api",
-        header: ("x-api-key", ""),
+        header: Some(("x-api-key", "")),
         more: &[("anthropic-version", "2023-06-01")],
         place: None,
         makes: None,
@@ -95,7 +97,7 @@ const CONTRACTS: [Contract; 5] = [
     Contract {
         service: "elevenlabs",
         name: "elevenlabs api",
-        header: ("xi-api-key", ""),
+        header: Some(("xi-api-key", "")),
         more: &[],
         place: None,
         makes: None,
@@ -104,7 +106,7 @@ const CONTRACTS: [Contract; 5] = [
     Contract {
         service: "vault",
         name: "vault api",
-        header: ("x-vault-token", ""),
+        header: Some(("x-vault-token", "")),
         more: &[],
         place: Some("vault_host"),
         // An orphan: the child of another would have that one's identity, and end with it.
@@ -116,6 +118,25 @@ const CONTRACTS: [Contract; 5] = [
             like: Some("lookup"),
         }),
         ends: Some(Ending::ByItself),
+    },
+    Contract {
+        service: "perplexity",
+        name: "perplexity api",
+        header: Some(("authorization", "Bearer ")),
+        more: &[],
+        place: None,
+        makes: Some(Making { action: "create", overlaps: true, value: "/auth_token", id: None, like: None }),
+        ends: Some(Ending::ByValue),
+    },
+    Contract {
+        service: "github",
+        name: "github api",
+        // With somebody's authorization it refuses.
+        header: None,
+        more: &[],
+        place: None,
+        makes: None,
+        ends: Some(Ending::ByValue),
     },
 ];
 
@@ -147,6 +168,7 @@ impl Http {
         params: &BTreeMap<String, String>,
         key: &Zeroizing<String>,
         more: Option<Value>,
+        ended: Option<&Zeroizing<String>>,
     ) -> Result<Option<Answered>> {
         let call = self.service.rotation.api.get(action);
         let (Some(call), Some(template)) = (call, call.and_then(|call| call.url.as_deref())) else {
@@ -158,13 +180,17 @@ impl Http {
         }
         let address = self.service.fill(template, params)?;
         let url = Url::parse(&address).map_err(|_| invalid("its address cannot be used"))?;
-        let (name, before) = self.contract.header;
-        let mut headers = vec![(name, Zeroizing::new(format!("{before}{}", key.as_str())))];
-        headers.extend(
-            self.contract.more.iter().map(|(name, text)| (*name, Zeroizing::new((*text).to_owned()))),
-        );
+        let authorization = self.contract.header;
+        let authorization =
+            authorization.map(|(name, before)| (name, Zeroizing::new(format!("{before}{}", key.as_str()))));
+        let more_headers = self.contract.more.iter();
+        let more_headers = more_headers.map(|(name, text)| (*name, Zeroizing::new((*text).to_owned())));
+        let headers = authorization.into_iter().chain(more_headers).collect();
         let body = more.or_else(|| call.body.clone().map(Value::Object)).unwrap_or_else(|| json!({}));
-        let body = Zeroizing::new(body.to_string().into_bytes());
+        let body = match ended {
+            Some(ended) => with_value(&body.to_string(), ended)?,
+            None => Zeroizing::new(body.to_string().into_bytes()),
+        };
         let ask = match call.method {
             Some(Method::Get) => Ask::get(url, headers),
             Some(Method::Post) => Ask::post(url, headers, "application/json", body),
@@ -210,6 +236,7 @@ impl Http {
         match self.contract.service {
             // Without one it lives a week.
             "gitlab" => json!({ "expires_at": day((due + 30).clamp(1, most)) }),
+            "perplexity" => json!({ "token_name": format!("unsaid {}", day(0)) }),
             _ => json!({ "key_name": format!("unsaid {}", day(0)) }),
         }
     }
@@ -235,7 +262,7 @@ impl Http {
                 (key, wish)
             }
         };
-        let sent = self.send(making.action, &params, &key, Some(wish)).await?;
+        let sent = self.send(making.action, &params, &key, Some(wish), None).await?;
         let Some(answered) = sent else { return Ok(Created::Unsure) };
         match answered.status {
             200..=299 => {}
@@ -281,7 +308,7 @@ impl Http {
                 format!("{} does not tell what a value may do: {why}", self.service.name),
             )
         };
-        let answered = self.send(action, params, key, None).await?;
+        let answered = self.send(action, params, key, None, None).await?;
         let answered = answered.ok_or_else(|| failed("its answer is lost".into()))?;
         match answered.status {
             200 => sibling::read(&answered.body).ok_or_else(|| failed("its answer is another one".into())),
@@ -296,9 +323,16 @@ impl Http {
         let key = match ending {
             Ending::ById(id) => self.key_for(call, new, &params, id)?,
             Ending::ByItself => self.expect_apart(call, new, &params).await?,
+            Ending::ByValue => text(new, &key_field(call.credential)?)?,
         };
-        let answered = self.send("revoke", &params, &key, None).await?;
+        let ended = match ending {
+            Ending::ByValue => Some(two_values(call, new)?.0),
+            _ => None,
+        };
+        let answered = self.send("revoke", &params, &key, None, ended.as_ref()).await?;
         Ok(match (answered.map(|answered| answered.status), ending) {
+            // It is taken up, whatever it was: a test tells when it is dead.
+            (Some(202), _) => Ended::Unsure,
             (Some(200..=299), _) => Ended::Confirmed,
             // It may be gone for long.
             (Some(404 | 408 | 410) | None, _) => Ended::Unsure,
@@ -337,11 +371,7 @@ impl Http {
         new: &Fields,
         params: &BTreeMap<String, String>,
     ) -> Result<Zeroizing<String>> {
-        let field = key_field(call.credential)?;
-        let (old, new) = (text(call.old, &field)?, text(new, &field)?);
-        if *old == *new {
-            return Err(invalid("the old value and the new one are the same: nothing was ended"));
-        }
+        let (old, new) = two_values(call, new)?;
         let look = self.looks().ok_or_else(|| internal("nothing tells what a value may do"))?;
         match self.look(look, params, &new).await?.is_orphan() {
             true => Ok(old),
@@ -361,7 +391,7 @@ impl Http {
     /// Asks about one value. Whatever is neither yes nor no could not be checked.
     async fn ask(&self, action: &str, credential: &Credential, fields: &Fields) -> Result<Tested> {
         let key = text(fields, &key_field(credential)?)?;
-        let answered = self.send(action, &self.params(credential, fields), &key, None).await?;
+        let answered = self.send(action, &self.params(credential, fields), &key, None, None).await?;
         let (finding, seen) = match answered {
             Some(answered) if answered.status == 200 => match sibling::read(&answered.body) {
                 Some(seen) => (Finding::Valid, Some(seen)),
@@ -384,6 +414,28 @@ fn key_field(credential: &Credential) -> Result<String> {
         _ => Err(invalid(format!("which field of {} is the key is not clear", credential.label()))
             .next("Keep the others as plain fields.")),
     }
+}
+
+/// The old value and the new one, which are two: to end one must not be to end the other.
+fn two_values(call: &Call<'_>, new: &Fields) -> Result<(Zeroizing<String>, Zeroizing<String>)> {
+    let field = key_field(call.credential)?;
+    let (old, new) = (text(call.old, &field)?, text(new, &field)?);
+    match *old == *new {
+        false => Ok((old, new)),
+        true => Err(invalid("the old value and the new one are the same: nothing was ended")),
+    }
+}
+
+/// The catalogue's body with the value in the place that is kept for it.
+fn with_value(body: &str, value: &Zeroizing<String>) -> Result<Zeroizing<Vec<u8>>> {
+    let place = ["\"{old_token}\"", "\"{token}\""].into_iter().find_map(|place| body.split_once(place));
+    let (before, after) = place.ok_or_else(|| internal("the catalogue has no place for the value"))?;
+    let json = serde_json::to_string(value.as_str()).map(Zeroizing::new);
+    let json = json.map_err(|e| internal("a value is no JSON").because(e))?;
+    // Room for all of it: a text that grows leaves copies.
+    let mut all = Zeroizing::new(Vec::with_capacity(before.len() + json.len() + after.len()));
+    [before, json.as_str(), after].iter().for_each(|part| all.extend_from_slice(part.as_bytes()));
+    Ok(all)
 }
 
 fn text(fields: &Fields, name: &str) -> Result<Zeroizing<String>> {

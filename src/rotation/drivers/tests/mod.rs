@@ -2,6 +2,7 @@
 mod http;
 mod logins;
 mod programs;
+mod served;
 mod vault;
 
 use super::super::driver::Fields;

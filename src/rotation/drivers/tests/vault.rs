@@ -1,5 +1,7 @@
 //! HashiCorp Vault by its documented answers (`/v1/auth/token`), from a server of our own over TLS. Not tried on the real one.
 use super::super::http::Http;
+use super::served::Reply::{self, BreaksOff, HangsUp, Says};
+use super::served::{Served, says};
 use super::{credential, fields, text};
 use crate::clock::{FixedClock, Millis};
 use crate::config::{Rotated, Rotation};
@@ -12,84 +14,32 @@ use crate::services::client::{Names, Outbound};
 use crate::services::wire::Wire;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::sync::Arc;
 
 const NAME: &str = "vault.test";
 const LOOK: &str = "GET /v1/auth/token/lookup-self";
 const CREATE: &str = "POST /v1/auth/token/create-orphan";
 const END: &str = "POST /v1/auth/token/revoke-self";
 
-/// What the server does with one request.
-enum Reply {
-    Says(u16, String),
-    /// It promises more than it sends.
-    BreaksOff,
-    /// It takes the request and closes.
-    HangsUp,
-}
-use Reply::{BreaksOff, HangsUp, Says};
-
-fn says(status: u16, body: &Value) -> Reply {
-    Says(status, body.to_string())
-}
-
 fn refused(status: u16) -> Reply {
     says(status, &json!({ "errors": ["permission denied for of-before of-now of-the-admin"] }))
 }
 
-/// One request as it came in: method and path, the token, the body.
-type Asked = (String, String, String);
-
 struct Vault {
     driver: Http,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    server: Served,
     credential: Credential,
     admin: (Credential, Fields),
     old: Fields,
     new: Fields,
-    _folder: tempfile::TempDir,
 }
 
 impl Vault {
     /// One that gives these answers, in this order; every further request is answered by a hang-up.
     async fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
-        let ca_file = folder.path().join("ca.pem");
-        std::fs::write(&ca_file, made.cert.pem()).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
-        tokio::spawn(serve(
-            listener,
-            TlsAcceptor::from(Arc::new(tls)),
-            asked.clone(),
-            replies.into_iter().collect(),
-        ));
-
-        let place = format!("{NAME}:{}", address.port());
-        let outbound = Outbound {
-            allow: vec![place.clone()],
-            ca_file: Some(ca_file),
-            proxy: None,
-            names: Names::told_by(move |name, _| {
-                assert_eq!(name, NAME, "nothing else is spoken to");
-                Ok(vec![address])
-            }),
-        };
+        let mut replies: VecDeque<Reply> = replies.into_iter().collect();
+        let server = Served::new(NAME, move |_| replies.pop_front().unwrap_or(HangsUp)).await;
+        let place = format!("{NAME}:{}", server.address.port());
         // Whoever enters values would like them sent elsewhere.
         let credential = credential("vault", &["TOKEN", ".ACCESSOR", ".VAULT_HOST", ".SERVER"]);
         let value = |token, accessor| {
@@ -102,13 +52,12 @@ impl Vault {
         };
         let admin = super::credential("vault", &["TOKEN"]);
         Self {
-            driver: driver(outbound, said(&place)).unwrap(),
-            asked,
+            driver: driver(server.outbound(&place), said(&place)).unwrap(),
+            server,
             credential,
             admin: (admin, fields(&[("TOKEN", "of-the-admin")])),
             old: value("of-before", "accessor-1"),
             new: value("of-now", "accessor-2"),
-            _folder: folder,
         }
     }
 
@@ -123,13 +72,15 @@ impl Vault {
 
     /// What was asked, and by whose token.
     fn asked(&self) -> Vec<(String, String)> {
-        let asked = self.asked.lock().unwrap();
-        asked.iter().map(|(what, token, _)| (what.clone(), token.clone())).collect()
+        self.server
+            .asked()
+            .iter()
+            .map(|one| (one.what.clone(), one.header("x-vault-token").to_owned()))
+            .collect()
     }
 
     fn bodies(&self) -> Vec<Value> {
-        let asked = self.asked.lock().unwrap();
-        asked.iter().map(|(_, _, body)| serde_json::from_str(body).unwrap_or_default()).collect()
+        self.server.asked().iter().map(|one| one.json()).collect()
     }
 }
 
@@ -144,50 +95,6 @@ fn driver(outbound: Outbound, said: Rotated) -> Option<Http> {
     let service = Catalogue::embedded().find_service("vault").unwrap();
     let clock = Arc::new(FixedClock::at(Millis(1_780_272_000_000)));
     Http::new(service, Arc::new(Wire::new(outbound)), settings, clock)
-}
-
-async fn serve(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    mut replies: VecDeque<Reply>,
-) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let Ok(mut stream) = tls.accept(stream).await else { continue };
-        let Some(request) = read(&mut stream).await else { continue };
-        asked.lock().unwrap().push(request);
-        let (status, body, promised) = match replies.pop_front().unwrap_or(HangsUp) {
-            Says(status, body) => (status, body.clone(), body.len()),
-            BreaksOff => (200, r#"{"auth":{"client_token":"of-n"#.to_owned(), 500),
-            HangsUp => continue,
-        };
-        let head = format!(
-            "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {promised}\r\nconnection: close\r\n\r\n"
-        );
-        let _ = stream.write_all(head.as_bytes()).await;
-        let _ = stream.write_all(body.as_bytes()).await;
-        let _ = stream.shutdown().await;
-    }
-}
-
-async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Asked> {
-    let (mut all, mut part) = (Vec::new(), [0; 4096]);
-    loop {
-        let read = stream.read(&mut part).await.ok().filter(|read| *read > 0)?;
-        all.extend_from_slice(&part[..read]);
-        let request = String::from_utf8_lossy(&all).into_owned();
-        let Some((head, body)) = request.split_once("\r\n\r\n") else { continue };
-        let header = |name: &str| {
-            let found = head
-                .lines()
-                .find_map(|line| line.split_once(": ").filter(|(found, _)| found.eq_ignore_ascii_case(name)));
-            found.map(|(_, value)| value.to_owned()).unwrap_or_default()
-        };
-        if body.len() >= header("content-length").parse().unwrap_or(0) {
-            let what = head.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
-            return Some((what, header("x-vault-token"), body.to_owned()));
-        }
-    }
 }
 
 /// `lookup-self`, as documented, with `changes`.
