@@ -621,11 +621,13 @@ class Lent:
         return status, body
 
     @contextlib.contextmanager
-    def broker(self):
+    def broker(self, *command: str):
+        """As a program of its own, or inside `serve --http`."""
         port = free_port()
+        command = command or ("broker", "--listen")
         errors = self.vault.folder / f"broker-{port}"
         with open(errors, "w") as file:
-            process = subprocess.Popen([BINARY, "broker", "--listen", f"127.0.0.1:{port}"], env=self.vault.env, stdin=subprocess.DEVNULL, stderr=file)
+            process = subprocess.Popen([BINARY, *command, f"127.0.0.1:{port}"], env=self.vault.env, stdin=subprocess.DEVNULL, stderr=file)
             try:
                 deadline = time.monotonic() + 30
                 while "listening on" not in errors.read_text():
@@ -639,7 +641,12 @@ class Lent:
 
 
 def tokens() -> None:
-    part, lent = "tokens", Lent("tokens")
+    tokens_at("tokens")
+    tokens_at("served", "serve", "--http")
+
+
+def tokens_at(part: str, *command: str) -> None:
+    lent = Lent(part)
     vault, api = lent.vault, lent.api
     vault.unsaid("user", "add", "bob")
     for name in ("bot", "other"):
@@ -652,7 +659,7 @@ def tokens() -> None:
     client_token = vault.token("client", "create", "client")
     ends = datetime.now(UTC) + timedelta(seconds=3)
     brief = vault.token("brief", "create", "brief", "--consumer", "bot", "--expires", ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    with lent.broker() as at:
+    with lent.broker(*command) as at:
         def ask(shown: str, path: str = "bot/acme/acme/open/x", method: str = "GET") -> int:
             return lent.asked(at + path, shown, method)[0]
 

@@ -288,6 +288,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn each_rule_flags_what_is_unusual_and_says_what_it_saw() {
+        let world = Place::new().await;
+        let c = world.credential("KEY", Scope::Org, "").await;
+        let flagged = async || -> Vec<String> {
+            let report = world.run("otto", Door::Stdio, usage("KEY")).await.unwrap();
+            let told = |one: &Unusual| {
+                assert!(!one.why.is_empty());
+                crate::model::Word::as_str(one.rule).to_owned()
+            };
+            report.unusual.iter().map(told).collect()
+        };
+        let used = async |consumer: &str, host: &str, outcome: Outcome| {
+            let mut event = Event::of("use").on(&c).ended(outcome, "").with("host", host);
+            event.consumer = consumer.to_owned();
+            world.app.store.write(&world.person("max"), move |tx| tx.record(event, ())).await.unwrap();
+        };
+        // A month of what is usual: five times a day, at one hour, by one consumer, to one host.
+        for _ in 0..30 {
+            for _ in 0..5 {
+                used("of-long", "api.example", Outcome::Ok).await;
+            }
+            world.clock.advance_ms(DAY_MS);
+        }
+        assert_eq!(flagged().await, [""; 0], "what goes on as ever is not unusual");
+
+        used("of-today", "api.example", Outcome::Ok).await;
+        assert_eq!(flagged().await, ["new_consumer"]);
+        used("of-long", "elsewhere.example", Outcome::Ok).await;
+        assert_eq!(flagged().await, ["new_consumer", "new_host"]);
+        for _ in 0..50 {
+            used("of-long", "api.example", Outcome::Ok).await;
+        }
+        assert_eq!(flagged().await, ["new_consumer", "new_host", "burst"]);
+        world.clock.advance_ms(5 * 3_600_000);
+        used("of-long", "api.example", Outcome::Ok).await;
+        assert_eq!(flagged().await, ["new_consumer", "new_host", "burst", "hour_never_seen"]);
+        for _ in 0..5 {
+            used("of-long", "api.example", Outcome::Failed).await;
+        }
+        assert_eq!(flagged().await.last().map(String::as_str), Some("repeated_failures"));
+        used("of-long", "api.example", Outcome::Ok).await;
+        assert!(!flagged().await.contains(&"repeated_failures".to_owned()), "one that works ends the row");
+    }
+
+    #[tokio::test]
     async fn use_of_long_ago_counts_in_the_total_and_not_by_day() {
         let world = Place::new().await;
         let c = world.credential("KEY", Scope::Org, "").await;

@@ -15,8 +15,8 @@ use crate::model::probe::{EndSource, Ending, Probe};
 pub use crate::model::probe::{Probed, Verdict};
 use crate::ops::reach::{self, Need};
 use crate::ops::{canary, connection};
-use crate::services::Service;
 use crate::services::probe::{Field, Subject, Way, asks_anybody, is_testable};
+use crate::services::{Catalogue, Service};
 use crate::store::{Reader, Writer};
 use std::sync::Arc;
 
@@ -62,13 +62,17 @@ async fn asked(
 
 /// The service whose test it is, where there is one: its own, and never one that its value was only likened to.
 pub(in crate::ops) fn service(app: &App, c: &Credential) -> std::result::Result<Arc<Service>, String> {
+    service_of(app.catalogue, c)
+}
+
+fn service_of(catalogue: &Catalogue, c: &Credential) -> std::result::Result<Arc<Service>, String> {
     if c.service.is_empty() {
         return Err(format!(
             "Nobody said which service {} is of, so it was sent nowhere. Say it with update_credential.",
             c.name
         ));
     }
-    let Some(service) = app.catalogue.find_service(&c.service) else {
+    let Some(service) = catalogue.find_service(&c.service) else {
         return Err(format!("The service of {} is not in the catalogue.", c.name));
     };
     match is_testable(&service) {
@@ -83,7 +87,12 @@ pub(in crate::ops) fn service(app: &App, c: &Credential) -> std::result::Result<
 
 /// Whether a test of `c` is an answer of its service, and no mere look at the value.
 pub(in crate::ops) fn is_asked(app: &App, c: &Credential) -> bool {
-    c.source == Source::OAuth || service(app, c).is_ok_and(|service| asks_anybody(&service))
+    can_be_asked(app.catalogue, c)
+}
+
+/// As [`is_asked`], where the catalogue is all that is at hand.
+pub(in crate::ops) fn can_be_asked(catalogue: &Catalogue, c: &Credential) -> bool {
+    c.source == Source::OAuth || service_of(catalogue, c).is_ok_and(|service| asks_anybody(&service))
 }
 
 /// Counts and records what is about to be done; the sealed fields of the version.

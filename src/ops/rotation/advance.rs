@@ -112,6 +112,9 @@ impl AdvanceRotation {
                     impact.extend(guide.untried(c).map(str::to_owned));
                     Confirm::Person(question("end the old value at its service:", impact)?)
                 }
+                revoke::How::Word if !revoke::is_shown_to_work(tx, guide, c, r)? => {
+                    return Err(revoke::unshown(c, r));
+                }
                 revoke::How::Word => Confirm::Person(question(
                     "take the old value as ended for",
                     vec!["nothing could test that it is dead; its key here is destroyed when the rotation is closed".into()],

@@ -49,7 +49,7 @@ pub(super) struct Bound {
     pub state: BoundState,
     handed_at: Option<Millis>,
     last_use_at: Option<Millis>,
-    said_by: Option<SignalSource>,
+    pub said_by: Option<SignalSource>,
 }
 
 impl Bound {

@@ -4,13 +4,13 @@ use super::advance::AdvanceRotation;
 use super::calls::{self, conclude, old_version};
 use super::lend::lend;
 use super::view::{Guide, RotationAnswer};
-use super::{ADVANCE, event};
+use super::{ADVANCE, event, evidence};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::model::access::Caller;
 use crate::model::credential::{Credential, Version};
 use crate::model::event::Outcome;
-use crate::model::rotation::{CallState, Finding, Rotation, RotationStage, Way};
+use crate::model::rotation::{CallState, Finding, Rotation, RotationStage, SignalSource, Way};
 use crate::rotation::Ended;
 use crate::store::{Reader, Writer};
 
@@ -34,6 +34,36 @@ pub(super) fn how(guide: &Guide, c: &Credential, r: &Rotation, input: &AdvanceRo
         _ if guide.revokes(c) && r.old_finding == Finding::Untested && r.way == Way::Overlap => How::Driver,
         _ => How::Test,
     }
+}
+
+/// Whether something has shown that the service takes the new one: its test, or a consumer that was handed it. Where no test
+/// is known, a person's word has to do.
+///
+/// Without this, words alone would end the last value that works: nothing that is said of a service that cannot be reached can
+/// be held against it.
+pub(super) fn is_shown_to_work(tx: &Reader<'_>, guide: &Guide, c: &Credential, r: &Rotation) -> Result<bool> {
+    let is_taken = matches!(
+        r.finding,
+        Finding::Valid | Finding::Limited | Finding::OtherAccount | Finding::ScopesMissing
+    );
+    if is_taken || !guide.tests(c) {
+        return Ok(true);
+    }
+    let says_so = |bound: &evidence::Bound| {
+        bound.state == evidence::BoundState::Good && bound.said_by != Some(SignalSource::Person)
+    };
+    Ok(evidence::gather(tx, c, r)?.iter().any(says_so))
+}
+
+pub(super) fn unshown(c: &Credential, r: &Rotation) -> Error {
+    Error::new(
+        Code::WrongStage,
+        format!("nothing has shown that the service takes the new value of {}: the old one is kept", c.label()),
+    )
+    .next(format!(
+        "Call advance_rotation with rotation {} and step verify once the service can be reached, or have a consumer use it;          roll_back brings the old one back.",
+        r.id
+    ))
 }
 
 fn find(

@@ -4,6 +4,7 @@ use crate::clock::Millis;
 use crate::error::Result;
 use crate::model::credential::{Credential, Scope};
 use crate::model::rotation::{Finding, Rotation, RotationStage, Step, Way};
+use crate::ops::credential::probe::can_be_asked;
 use crate::ops::credential::view::Names;
 use crate::ops::entry::Offer;
 use crate::rotation::{Driver, Drivers, Makes};
@@ -103,6 +104,11 @@ impl Guide {
     /// Whether a driver ends old values of this credential.
     pub fn revokes(&self, c: &Credential) -> bool {
         self.driver(c).is_some_and(|driver| driver.revokes())
+    }
+
+    /// Whether its service, or its driver, can be asked whether it takes a value.
+    pub fn tests(&self, c: &Credential) -> bool {
+        self.driver(c).is_some_and(|driver| driver.tests()) || can_be_asked(self.catalogue, c)
     }
 
     /// Whether the old value ends at the service in the moment when a driver has the new one made or set.

@@ -241,3 +241,47 @@ async fn the_old_value_is_not_ended_where_the_catalogue_s_test_refuses_the_new_o
     rig.step("revoke_old").await.unwrap();
     assert_eq!((rig.service.with(|s| s.ended), rig.stage().await.as_str()), (1, "old_revoked"));
 }
+
+#[tokio::test]
+async fn words_alone_do_not_end_the_last_value_that_works_where_the_service_can_be_asked() {
+    let (rig, script) = rig("github").await;
+    rig.start().await.unwrap();
+    rig.enter("mistyped words").await.unwrap();
+    answers(&script, &[0]);
+    rig.step("verify").await.unwrap();
+    rig.step("promote").await.unwrap();
+    rig.word("confirm").await.unwrap();
+    answers(&script, &[0]);
+    let unknown = rig.step("revoke_old").await.unwrap();
+    assert_eq!(unknown["rotation"]["stage"], "confirmed");
+
+    let refused = rig.word("revoke_old").await.unwrap_err();
+
+    assert_eq!(refused.code, crate::error::Code::WrongStage);
+    assert!(refused.next_step().contains("step verify") && refused.next_step().contains("roll_back"));
+    assert_eq!(rig.kept(Stage::Previous).await, ["first words"]);
+    // Once the service has said that it takes it, a word about the old one has to do.
+    answers(&script, &[200]);
+    rig.step("verify").await.unwrap();
+    assert_eq!(rig.word("revoke_old").await.unwrap()["rotation"]["stage"], "old_revoked");
+}
+
+#[tokio::test]
+async fn a_consumer_that_works_shows_as_much_as_a_test_and_a_person_s_word_for_it_does_not() {
+    let (rig, script) = rig("github").await;
+    rig.bind("deploy").await;
+    rig.start().await.unwrap();
+    rig.enter("second words").await.unwrap();
+    answers(&script, &[0]);
+    rig.step("verify").await.unwrap();
+    rig.step("promote").await.unwrap();
+    rig.run("deploy").await;
+    rig.word("confirm").await.unwrap();
+    answers(&script, &[0]);
+    rig.step("revoke_old").await.unwrap();
+    assert_eq!(rig.word("revoke_old").await.unwrap_err().code, crate::error::Code::WrongStage);
+
+    rig.report("deploy", "ok").await;
+
+    assert_eq!(rig.word("revoke_old").await.unwrap()["rotation"]["stage"], "old_revoked");
+}
