@@ -11,7 +11,9 @@ words! {
     NoticeKind {
         Expiring = "credential.expiring", Refused = "credential.refused", CanaryUsed = "canary.used",
         /// A new value failed, and the old one is served again.
-        WentBack = "rotation.went_back"
+        WentBack = "rotation.went_back",
+        /// By its rotation policy its value is to be replaced.
+        RotationDue = "rotation.due"
     }
 }
 
@@ -28,7 +30,7 @@ impl NoticeKind {
     /// The operation of the events of its sending.
     pub fn operation(self) -> &'static str {
         match self {
-            Self::Expiring | Self::Refused | Self::WentBack => "send_notice",
+            Self::Expiring | Self::Refused | Self::WentBack | Self::RotationDue => "send_notice",
             // That one is sent at the moment of a use tells which credential is a canary.
             Self::CanaryUsed => NOTICED,
         }
@@ -54,11 +56,13 @@ pub struct Notice {
     pub revision: i64,
 }
 
-/// That a credential's end was told of so many days ahead: once for each end.
+/// That a credential's end was told of so many days ahead: once for each end. Or that its value is due by its policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Warning {
     pub credential_id: CredentialId,
+    /// Its end, or when it is due.
     pub ends_at: Millis,
+    /// Of what is due by its policy, with a minus.
     pub days: i64,
     pub org_id: OrgId,
     pub at: Millis,
@@ -72,6 +76,12 @@ pub fn reached(ends_at: Millis, now: Millis) -> Vec<i64> {
         true => WARN_DAYS.into_iter().filter(|days| left <= days.saturating_mul(DAY_MS)).collect(),
         false => Vec::new(),
     }
+}
+
+/// As [`reached`], of a value that is due after `every_days`: never in the first half of its life, or each would be told of
+/// as soon as it is set.
+pub fn reached_of_policy(due_at: Millis, now: Millis, every_days: i64) -> Vec<i64> {
+    reached(due_at, now).into_iter().filter(|days| days.saturating_mul(2) <= every_days).collect()
 }
 
 /// How long after a failed attempt the next one is made; `None` where it is given up.
@@ -96,6 +106,16 @@ mod tests {
         assert_eq!(at(8), [30, 14]);
         assert_eq!(at(1), [30, 14, 7, 1]);
         assert!(at(0).is_empty() && at(-1).is_empty());
+    }
+
+    #[test]
+    fn a_policy_is_not_told_of_in_the_first_half_of_a_value_s_life() {
+        let due = Millis(100 * DAY_MS);
+        let at = |left: i64, every| reached_of_policy(due, Millis(due.0 - left * DAY_MS), every);
+
+        assert_eq!((at(30, 90), at(30, 60), at(30, 59)), (vec![30], vec![30], vec![]));
+        assert_eq!((at(5, 14), at(1, 2), at(1, 1)), (vec![7], vec![1], vec![]));
+        assert!(at(0, 90).is_empty() && at(-1, 90).is_empty());
     }
 
     #[test]

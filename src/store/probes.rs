@@ -2,7 +2,7 @@
 use super::entity::{Entity, entity};
 use super::link::Value;
 use super::{Reader, Writer};
-use crate::clock::Millis;
+use crate::clock::{DAY_MS, Millis};
 use crate::error::Result;
 use crate::ids::{CredentialId, NoticeId, OrgId};
 use crate::model::credential::Credential;
@@ -120,6 +120,41 @@ impl Reader<'_> {
             columns.join(", ")
         );
         let values = [text(org.as_str()), Value::Int(now.0), Value::Int(until.0), text(after)];
+        Ok(self.rows_each::<Credential>(&sql, &values)?.into_iter().filter_map(Result::ok).collect())
+    }
+
+    /// As [`Reader::ending_until`], of what is due by a rotation policy: the credential's own, else that of its service, else
+    /// the org's (of an empty service). Connections are not told of: they are refreshed.
+    pub fn due_until<'p>(
+        &self,
+        org: &OrgId,
+        now: Millis,
+        until: Millis,
+        policies: impl Iterator<Item = (&'p str, i64)>,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Credential>> {
+        let policies: serde_json::Map<_, _> =
+            policies.map(|(service, days)| (service.to_owned(), days.into())).collect();
+        let of_org = policies.get("").and_then(serde_json::Value::as_i64).unwrap_or_default();
+        let columns: Vec<_> = Credential::COLUMNS.iter().map(|column| format!("c.{column}")).collect();
+        let due = format!("c.value_set_at + coalesce(c.rotation_days, p.value, $4) * {DAY_MS}");
+        let sql = format!(
+            "SELECT {}, c.revision, c.mac FROM credential c LEFT JOIN json_each($5) p ON p.key = c.service AND c.service <> '' \
+             WHERE c.org_id = $1 AND c.deleted_at IS NULL AND c.source = 'manual' AND c.current_version IS NOT NULL \
+             AND coalesce(c.rotation_days, p.value, $4) > 0 AND {due} > $2 AND {due} <= $3 AND c.id > $6 \
+             ORDER BY c.id LIMIT {limit}",
+            columns.join(", ")
+        );
+        let policies = serde_json::Value::Object(policies).to_string();
+        let values = [
+            text(org.as_str()),
+            Value::Int(now.0),
+            Value::Int(until.0),
+            Value::Int(of_org),
+            text(&policies),
+            text(after),
+        ];
         Ok(self.rows_each::<Credential>(&sql, &values)?.into_iter().filter_map(Result::ok).collect())
     }
 

@@ -1,5 +1,5 @@
-//! Telling people without being asked: which credentials end soon, which one its service refuses, which canary was used,
-//! which rotation went back by itself.
+//! Telling people without being asked: which credentials end soon or are to be replaced, which one its service refuses, which
+//! canary was used, which rotation went back by itself.
 //!
 //! A notice has names and dates in it and never a value. It waits in the database until it was taken, so that one that a
 //! crash or a dead network cut off goes out later. What is personal is told to nobody else: it is in its owner's status.
@@ -19,8 +19,11 @@ use crate::model::Word;
 use crate::model::access::{Caller, Door};
 use crate::model::credential::{Credential, Scope};
 use crate::model::event::Event;
-use crate::model::notice::{Notice, NoticeKind, NoticeState, WARN_DAYS, Warning, Way, reached};
+use crate::model::notice::{
+    Notice, NoticeKind, NoticeState, WARN_DAYS, Warning, Way, reached, reached_of_policy,
+};
 use crate::ops::reach::{self, Need};
+use crate::ops::rotation::Policies;
 use crate::store::{Reader, Writer};
 use serde::Serialize;
 use serde_json::json;
@@ -83,45 +86,99 @@ pub fn missing(tx: &Reader<'_>, file: &File) -> Result<Vec<Missing>> {
     Ok(found)
 }
 
-/// Warns of every end that has come near since the last time: once for each of 30, 14, 7 and 1 days.
+/// What a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Near {
+    /// Its end: as entered, as its service or its value says.
+    End,
+    /// By its rotation policy its value is to be replaced.
+    Due,
+}
+
+impl Near {
+    fn kind(self) -> NoticeKind {
+        match self {
+            Self::End => NoticeKind::Expiring,
+            Self::Due => NoticeKind::RotationDue,
+        }
+    }
+
+    fn page(self, tx: &Reader<'_>, org: &OrgId, after: &str) -> Result<Vec<Credential>> {
+        let now = tx.now();
+        let until = now.plus_days(WARN_DAYS[0]);
+        match self {
+            Self::End => tx.ending_until(org, now, until, after, PAGE),
+            Self::Due => {
+                let policies = Policies::read(tx, org)?;
+                tx.due_until(org, now, until, policies.by_service(), after, PAGE)
+            }
+        }
+    }
+
+    /// When it is, and of which days nobody was told yet; none where there is nothing to tell.
+    fn untold(self, tx: &Reader<'_>, c: &Credential) -> Result<Option<(Millis, Vec<i64>)>> {
+        let now = tx.now();
+        let found = match self {
+            Self::End => Facts::of(tx, c)?.ends_at(c).map(|end| (end, reached(end, now))),
+            Self::Due => {
+                let due = Policies::read(tx, &c.org_id)?.due_at(c);
+                due.map(|(due, every)| (due, reached_of_policy(due, now, every)))
+            }
+        };
+        let Some((at, mut days)) = found else { return Ok(None) };
+        let told = tx.warned(&c.org_id, &c.id, at)?;
+        days.retain(|days| !told.contains(&self.kept(*days)));
+        Ok((!days.is_empty()).then_some((at, days)))
+    }
+
+    /// As it is kept beside the other kind.
+    fn kept(self, days: i64) -> i64 {
+        match self {
+            Self::End => days,
+            Self::Due => -days,
+        }
+    }
+}
+
+/// Warns of every end that has come near since the last time, and of every value that is to be replaced soon: once for each of
+/// 30, 14, 7 and 1 days.
 ///
 /// What is first seen late is told of once, and not four times at once.
 pub async fn warn(app: &App) -> Result<()> {
     let orgs = app.store.read(|tx| tx.orgs()).await?;
     for org in orgs {
-        let mut after = String::new();
-        loop {
-            let (id, now, from) = (org.id.clone(), app.now(), after.clone());
-            let until = now.plus_days(WARN_DAYS[0]);
-            let due = app
-                .store
-                .read(move |tx| {
-                    let page = tx.ending_until(&id, now, until, &from, PAGE)?;
-                    let last = page.last().map(|c| c.id.0.clone());
-                    let mut due = Vec::new();
-                    for c in page {
-                        let Some(end) = Facts::of(tx, &c)?.ends_at(&c) else { continue };
-                        let told = tx.warned(&id, &c.id, end)?;
-                        if reached(end, now).iter().any(|days| !told.contains(days)) {
-                            due.push(c);
+        for near in [Near::End, Near::Due] {
+            let mut after = String::new();
+            loop {
+                let (id, from) = (org.id.clone(), after.clone());
+                let due = app
+                    .store
+                    .read(move |tx| {
+                        let page = near.page(tx, &id, &from)?;
+                        let last = page.last().map(|c| c.id.0.clone());
+                        let mut due = Vec::new();
+                        for c in page {
+                            if near.untold(tx, &c)?.is_some() {
+                                due.push(c);
+                            }
                         }
-                    }
-                    Ok((last, due))
-                })
-                .await?;
-            for c in due.1 {
-                warn_of(app, &org.id, c).await?;
-            }
-            match due.0 {
-                Some(last) => after = last,
-                None => break,
+                        Ok((last, due))
+                    })
+                    .await?;
+                for c in due.1 {
+                    warn_of(app, &org.id, c, near).await?;
+                }
+                match due.0 {
+                    Some(last) => after = last,
+                    None => break,
+                }
             }
         }
     }
     forget_old(app).await
 }
 
-async fn warn_of(app: &App, org: &OrgId, c: Credential) -> Result<()> {
+async fn warn_of(app: &App, org: &OrgId, c: Credential, near: Near) -> Result<()> {
     let file = app.config.file.clone();
     let user = c.value_set_by.clone().unwrap_or_else(|| c.created_by.clone());
     let caller = Caller::new(org.clone(), user, Door::System);
@@ -130,26 +187,27 @@ async fn warn_of(app: &App, org: &OrgId, c: Credential) -> Result<()> {
         .store
         .write(&caller, move |tx| {
             let now = tx.now();
-            let event = Event::of("warn_of_expiry");
+            let event = Event::of(match near {
+                Near::End => "warn_of_expiry",
+                Near::Due => "warn_of_rotation",
+            });
             let Some(c) = tx.find_credential(&c.org_id, &c.id)?.filter(|c| !c.is_deleted()) else {
                 return tx.record_step(event, false);
             };
-            let Some(end) = Facts::of(tx, &c)?.ends_at(&c) else { return tx.record_step(event, false) };
             // Again, inside: another process may have been faster.
-            let told = tx.warned(&c.org_id, &c.id, end)?;
-            let new: Vec<_> = reached(end, now).into_iter().filter(|days| !told.contains(days)).collect();
-            let Some(nearest) = new.last().copied() else { return tx.record_step(event, false) };
+            let Some((at, new)) = near.untold(tx, &c)? else { return tx.record_step(event, false) };
+            let nearest = new.last().copied();
             for days in new {
                 tx.insert(&mut Warning {
                     credential_id: c.id.clone(),
-                    ends_at: end,
-                    days,
+                    ends_at: at,
+                    days: near.kept(days),
                     org_id: c.org_id.clone(),
                     at: now,
                     revision: 0,
                 })?;
             }
-            queue(tx, &file, &c, NoticeKind::Expiring, Some(end))?;
+            queue(tx, &file, &c, near.kind(), Some(at))?;
             tx.record_step(event.on(&c).with("days", nearest), true)
         })
         .await?;
@@ -159,13 +217,13 @@ async fn warn_of(app: &App, org: &OrgId, c: Credential) -> Result<()> {
     Ok(())
 }
 
-/// Puts what there is to tell of `c` on its way, to every place that the configuration names.
+/// Puts what there is to tell of `c` on its way, to every place that the configuration names. `at`: when it ends, or is due.
 pub(in crate::ops) fn queue(
     tx: &mut Writer<'_>,
     file: &File,
     c: &Credential,
     kind: NoticeKind,
-    ends_at: Option<Millis>,
+    at: Option<Millis>,
 ) -> Result<()> {
     let is_ours = sender(file).is_some_and(|caller| caller.org == c.org_id);
     if !is_ours || c.scope == Scope::Personal {
@@ -176,15 +234,19 @@ pub(in crate::ops) fn queue(
     let ways = [(Way::Webhook, notices.webhook.is_some()), (Way::Mail, !notices.mail_to.is_empty())];
     for (way, _) in ways.into_iter().filter(|(_, is_set)| *is_set) {
         let id = NoticeId::fresh();
-        let days = ends_at.map(|end| (end.0 - now.0 + DAY_MS - 1) / DAY_MS);
-        let body = json!({
+        let days = at.map(|end| (end.0 - now.0 + DAY_MS - 1) / DAY_MS);
+        let is_due = kind == NoticeKind::RotationDue;
+        let mut body = json!({
             "id": id.as_str(), "type": kind.as_str(), "at": now, "org": c.org_id.as_str(),
             "credential": {
                 "id": c.id.as_str(), "name": c.name, "scope": c.scope, "service": c.service,
                 "environment": c.environment,
             },
-            "expires_at": ends_at, "days_left": days, "next": next(c, kind),
+            "expires_at": at.filter(|_| !is_due), "days_left": days, "next": next(c, kind),
         });
+        if let (true, Some(at)) = (is_due, at) {
+            body["due_at"] = json!(at);
+        }
         tx.insert(&mut Notice {
             id,
             org_id: c.org_id.clone(),
@@ -208,6 +270,9 @@ fn next(c: &Credential, kind: NoticeKind) -> String {
         NoticeKind::Expiring => format!("Make a new one at its service, then run `{}`.", c.set_command()),
         NoticeKind::Refused => {
             format!("Its service does not take it. Make a new one there, then run `{}`.", c.set_command())
+        }
+        NoticeKind::RotationDue => {
+            format!("By its policy its value is to be replaced: run `unsaid rotate {}`.", c.id)
         }
         NoticeKind::WentBack => format!(
             "The new value failed, and the old one is served again. See why with `unsaid rotate --status {}`.",

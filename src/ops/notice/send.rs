@@ -229,6 +229,8 @@ fn message(notice: &Notice, from: &str, to: &[String], now: Millis) -> std::resu
     let name = plain(at("/credential/name"));
     let subject = match (notice.kind, at("/days_left").as_str()) {
         (NoticeKind::Refused, _) => format!("{name} is refused by its service"),
+        (NoticeKind::RotationDue, "1") => format!("{name} is to be replaced within a day"),
+        (NoticeKind::RotationDue, days) => format!("{name} is to be replaced within {days} days"),
         (NoticeKind::WentBack, _) => format!("the new value of {name} failed, and the old one is back"),
         (NoticeKind::CanaryUsed, _) => format!("the canary {name} was used"),
         (NoticeKind::Expiring, "1") => format!("{name} ends within a day"),
@@ -241,6 +243,7 @@ fn message(notice: &Notice, from: &str, to: &[String], now: Millis) -> std::resu
         ("Scope", "/credential/scope"),
         ("Environment", "/credential/environment"),
         ("Ends at", "/expires_at"),
+        ("Due at", "/due_at"),
         ("Next", "/next"),
     ] {
         let said = at(path);

@@ -99,6 +99,51 @@ async fn what_is_first_seen_late_is_told_of_once_and_another_end_anew() {
 }
 
 #[tokio::test]
+async fn a_value_that_is_to_be_replaced_by_its_policy_is_told_of_ahead_once_each() {
+    let (w, receiver) = world().await;
+    let policy = async |arguments: Value| {
+        let by = w.person("ada");
+        w.call_with(&by, "set_rotation_policy", arguments, &crate::testing::PersonYes).await.unwrap()
+    };
+    policy(serde_json::json!({"days": 90})).await;
+    policy(serde_json::json!({"service": "github", "days": 20})).await;
+    w.add("ada", "org", "PLAIN", "plain words").await;
+    w.add("ada", "personal", "MINE", "words of mine").await;
+    for (name, days) in [("NEVER", Some(0)), ("OWN", Some(40)), ("OF_SERVICE", None)] {
+        let id = w.add("ada", "org", name, "other words").await;
+        if let Some(days) = days {
+            policy(serde_json::json!({"credential": id, "days": days})).await;
+        } else {
+            let of = serde_json::json!({"credential": id, "service": "github"});
+            w.call(&w.person("ada"), "update_credential", of).await.unwrap();
+        }
+    }
+    let mut told = Vec::new();
+    for _ in 0..92 {
+        pass(&w).await;
+        pass(&w).await;
+        for body in receiver.got.lock().unwrap().drain(..) {
+            assert_eq!(body["type"], "rotation.due");
+            assert!(body["expires_at"].is_null() && !body["due_at"].is_null(), "{body}");
+            assert!(body["next"].as_str().unwrap().contains("unsaid rotate "), "{body}");
+            let name = body["credential"]["name"].as_str().unwrap().to_owned();
+            told.push((name, body["days_left"].as_i64().unwrap()));
+        }
+        w.clock.advance_ms(DAY_MS);
+    }
+
+    let of = |wanted: &str| {
+        told.iter().filter(|(name, _)| name == wanted).map(|(_, days)| *days).collect::<Vec<_>>()
+    };
+    assert_eq!(of("PLAIN"), [30, 14, 7, 1]);
+    assert_eq!(of("OWN"), [14, 7, 1], "not in the first half of its life");
+    assert_eq!(of("OF_SERVICE"), [7, 1]);
+    assert_eq!(of("NEVER"), [0i64; 0]);
+    assert_eq!(of("MINE"), [0i64; 0]);
+    assert!(w.chain_is_whole().await);
+}
+
+#[tokio::test]
 async fn what_is_personal_and_what_is_another_orgs_is_told_to_nobody_else() {
     let (w, receiver) = world().await;
     ending_in(&w, "personal", "MINE", 5).await;

@@ -36,9 +36,19 @@ impl Policies {
         effective_days(c.rotation_days, service, self.days.get("").copied())
     }
 
+    /// The days of each service, and those of the org where neither a credential nor its service has any.
+    pub fn by_service(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.days.iter().map(|(service, days)| (service.as_str(), *days))
+    }
+
+    /// When its value is to be replaced, and after how many days that is; none where it is never.
+    pub fn due_at(&self, c: &Credential) -> Option<(Millis, i64)> {
+        self.days_for(c).zip(c.value_set_at).map(|(days, set)| (set.plus_days(days), days))
+    }
+
     /// Whether its value is older than it may be.
     pub fn is_due(&self, c: &Credential, now: Millis) -> bool {
-        self.days_for(c).zip(c.value_set_at).is_some_and(|(days, set)| set.plus_days(days) <= now)
+        self.due_at(c).is_some_and(|(due, _)| due <= now)
     }
 }
 
