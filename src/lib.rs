@@ -19,7 +19,7 @@
 //!                      │
 //!                    model             pure rules
 //!                      │
-//!        error · secret · ids · clock  leaves
+//!   error · secret · ids · clock · memory  leaves
 //! ```
 //!
 //! Arrows only point down; neighbours do not import each other (`tests/house.rs` holds this). The store never sees the
@@ -59,6 +59,7 @@ pub mod ids;
 pub mod import;
 pub mod inject;
 pub mod mcp;
+pub mod memory;
 pub mod oauth;
 pub mod ops;
 pub mod rotation;

@@ -260,18 +260,78 @@ fn a_value_that_the_vault_has_under_its_name_is_bound_and_not_kept_twice() {
     shell.ok(&["set", "API_KEY"], &live("z"));
     let file = clients_file(&shell, &[("a", "GITHUB_TOKEN", &value), ("b", "API_KEY", &live("y"))]);
 
-    let dry = shell.run(&["mcp-config", "--wrap", &file, "--scope", "personal", "--dry-run"], "");
     let mut screen = shell.at_terminal(&["mcp-config", "--wrap", &file, "--scope", "personal"]);
     screen.take_challenge();
     let (code, text) = screen.end();
 
     assert_eq!(code, 0, "{text}");
-    assert!(
-        dry.err.contains("in the vault already, as GITHUB_TOKEN") && dry.err.contains("API_KEY as API_KEY_B")
-    );
+    assert!(text.contains("already, as GITHUB_TOKEN)") && text.contains("API_KEY as API_KEY_B"), "{text}");
     assert!(shell.run(&["mcp", "a"], "").out.contains("GITHUB_TOKEN=[unsaid:GITHUB_TOKEN]"));
     let all: serde_json::Value = serde_json::from_str(&shell.ok(&["list", "--json"], "")).unwrap();
     assert_eq!(all["credentials"].as_array().unwrap().len(), 3, "{all}");
+    assert!(
+        shell.ok(&["log", "--operation", "compare_value"], "").contains("GITHUB_TOKEN"),
+        "it is in the log"
+    );
+}
+
+#[test]
+fn whether_a_value_is_there_is_told_to_nobody_but_who_acts_for_themselves_and_is_about_to_agree() {
+    let (shell, value) = (Shell::new(), live("x"));
+    shell.ok(&["set", "GITHUB_TOKEN"], &value);
+    let login: serde_json::Value = serde_json::from_str(&shell.ok(&["status", "--json"], "")).unwrap();
+    let file = clients_file(&shell, &[("a", "GITHUB_TOKEN", &value)]);
+
+    let dry = shell.run(&["mcp-config", "--wrap", &file, "--scope", "personal", "--dry-run"], "");
+    let nobody = shell.run(&["mcp-config", "--wrap", &file, "--scope", "personal"], "");
+
+    assert!(dry.code == 0 && dry.err.contains("GITHUB_TOKEN as GITHUB_TOKEN_A"), "{} {login}", dry.err);
+    assert!(!format!("{}{}", dry.err, nobody.err).contains("in the vault already"));
+    assert!(!shell.ok(&["log"], "").contains("compare_value"));
+}
+
+#[test]
+fn only_what_would_be_handed_over_as_it_is_is_bound_again() {
+    let (shell, value) = (Shell::new(), live("x"));
+    // One of another type, and one that shares its name.
+    let key = shell.file("key.txt", &value);
+    shell.ok(&["set", "FILE_TOKEN", "--type", "file", "--file", key.to_str().unwrap()], "");
+    shell.ok(&["set", "GITHUB_TOKEN"], &value);
+    shell.ok(&["set", "GITHUB_TOKEN", "--account", "work"], &live("w"));
+    let file = clients_file(&shell, &[("a", "FILE_TOKEN", &value), ("b", "GITHUB_TOKEN", &value)]);
+
+    let mut screen = shell.at_terminal(&["mcp-config", "--wrap", &file, "--scope", "personal"]);
+    screen.take_challenge();
+    let (code, text) = screen.end();
+
+    assert!(code == 0 && !text.contains("in the vault already"), "{text}");
+    assert!(shell.run(&["mcp", "a"], "").out.contains("FILE_TOKEN=[unsaid:FILE_TOKEN_A]"));
+    assert!(shell.run(&["mcp", "b"], "").out.contains("GITHUB_TOKEN=[unsaid:GITHUB_TOKEN_B]"));
+}
+
+#[test]
+fn no_name_is_made_of_a_value() {
+    let shell = Shell::new();
+    let plain = "HUNTERS_OF_THE_LOST_KEY_77";
+    let file = clients_file(&shell, &[("a", "A_TOKEN", plain), ("b", "B_TOKEN", &live("x"))]);
+
+    for name in [plain.to_owned(), plain.to_lowercase(), format!("MY_{plain}"), live("y")] {
+        let rename = format!("A_TOKEN={name}");
+        let done = shell.run(&["mcp-config", "--wrap", &file, "--name", &rename, "--dry-run"], "");
+        assert_ne!(done.code, 0, "{}", done.err);
+        assert!(
+            !format!("{}{}", done.out, done.err).to_uppercase().contains(&name.to_uppercase()),
+            "{}",
+            done.err
+        );
+    }
+    let both = ["--name", "A_TOKEN=ONE_TOKEN", "--name", "B_TOKEN=TWO_TOKEN", "--dry-run"];
+    let done = shell.run(&[&["mcp-config", "--wrap", &file][..], &both].concat(), "");
+    assert!(
+        done.err.contains("A_TOKEN as ONE_TOKEN") && done.err.contains("B_TOKEN as TWO_TOKEN"),
+        "{}",
+        done.err
+    );
 }
 
 #[test]

@@ -61,7 +61,8 @@ const MAY: &[(&str, &[&str])] = &[
     ),
     ("telemetry", &[]),
 ];
-const LEAVES: &[&str] = &["error", "secret", "ids", "clock", "Code", "Error", "Kind", "Result", "testing"];
+const LEAVES: &[&str] =
+    &["error", "secret", "ids", "clock", "memory", "Code", "Error", "Kind", "Result", "testing"];
 
 /// The part of a file before its tests.
 fn product_code(text: &str) -> &str {

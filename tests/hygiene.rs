@@ -240,7 +240,11 @@ async fn a_value_is_recognised_when_it_is_stored() {
     w.add("ada", "org", "DEPLOY_KEY", &pem).await;
     let ada = w.caller("ada");
 
-    let one = |found: Vec<Value>| found.iter().flat_map(names).map(str::to_owned).collect::<Vec<_>>();
+    let one = |found: Vec<Value>| {
+        let mut all = found.iter().flat_map(names).map(str::to_owned).collect::<Vec<_>>();
+        all.sort();
+        all
+    };
     assert_eq!(one(of_kind(&w, &ada, "contradicts_value").await), ["DEPLOY_KEY", "STRIPE_SECRET_KEY"]);
     assert_eq!(one(of_kind(&w, &ada, "weak_password").await), ["MAIL_PASSWORD"]);
     assert_eq!(one(of_kind(&w, &ada, "live_key_outside_production").await), ["STRIPE_SANDBOX_KEY"]);

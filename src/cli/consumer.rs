@@ -366,8 +366,18 @@ fn shown(answer: &Value) -> String {
         ("last used", when(answer, "/last_used_at")),
     ]));
     text.push_str(&checks(answer));
+    text.push_str(&abouts(answer));
     text.push_str(&nexts(answer));
     text
+}
+
+/// What is missing or unset, and where it is found, as the server's definition says.
+fn abouts(answer: &Value) -> String {
+    let told = |one: &Value| match at(one, "/about") {
+        about if about.is_empty() => String::new(),
+        about => line(&format!("{} ({})", at(one, "/variable"), about.trim_end_matches('.'))),
+    };
+    items(answer, "/checks").iter().chain(items(answer, "/unset")).map(told).collect()
 }
 
 fn changed(answer: &Value, what: &str) -> String {

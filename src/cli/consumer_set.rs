@@ -8,6 +8,7 @@ use crate::model::consumer::BindingSource;
 use crate::model::credential::Scope;
 use crate::ops::credential::create::CreateCredential;
 use crate::ops::credential::value::{Entry, Target, enter_many};
+use crate::telemetry::escaped;
 use serde_json::{Value, json};
 
 /// The longest value that is typed, bytes.
@@ -82,7 +83,8 @@ pub async fn run(cx: &Context, session: &Session, consumer: &str, variables: &[S
         let fields = definition.iter().flat_map(|definition| &definition.fields);
         if let Some(field) = fields.into_iter().find(|f| f.credential_name() == at(b, "/variable")) {
             let help = field.help.as_deref().unwrap_or_default();
-            terminal.tell(&format!("{}{}{help}\n", field.label, if help.is_empty() { "" } else { ": " }));
+            let told = format!("{}{}{help}", field.label, if help.is_empty() { "" } else { ": " });
+            terminal.tell(&format!("{}\n", escaped(&told)));
         }
         let question = format!("{} ({name}, {scope}): ", at(b, "/variable"));
         let Some(value) = terminal.secret_or_nothing(&question, MOST)? else {

@@ -8,6 +8,7 @@ use super::output::{Table, line, note, put};
 use super::place::Place;
 use super::terminal::{Terminal, needs_terminal};
 use super::wrap_into::{Move, Named, Renamed, Taken, entry, free, name_for, plain_headers, sends, taken};
+use crate::app::App;
 use crate::error::{Code, Error, Result, invalid};
 use crate::model::consumer::{BindingSource, ConsumerKind, Delivery};
 use crate::model::credential::Scope;
@@ -64,8 +65,10 @@ impl Wrap {
         let config = file.bytes().expose(|bytes| wrap::read(bytes, client, &known))?;
         let place = self.place(&config)?;
         let mut renamed = Renamed::default();
-        self.names.iter().try_for_each(|pair| renamed.add(pair))?;
-        let taken = taken(&session, &place, &config, &renamed).await?;
+        self.names.iter().try_for_each(|pair| renamed.add(pair, &config, &app.detector))?;
+        // A look changes nothing, and tells nothing of what is in the vault; nor does it to who acts as somebody else.
+        let compares = !self.dry_run && cx.as_user.is_none() && Terminal::open().is_some();
+        let taken = taken(&session, &place, &config, &renamed, compares).await?;
         let (mut jobs, mut moves) = self.plan(&config, &place, &taken, &renamed)?;
         tell_plan(&config, &jobs)?;
         if jobs.is_empty() {
@@ -74,7 +77,8 @@ impl Wrap {
         // Who says where by an option is not asked; there are options for names too.
         if self.names.is_empty() && self.scope.is_none() && !self.dry_run {
             while let Some(other) = other_names(&moves)? {
-                match other_plan(&other, |renamed| self.plan(&config, &place, &taken, renamed)) {
+                let renamed = other_renamed(&other, &config, app);
+                match renamed.and_then(|renamed| self.plan(&config, &place, &taken, &renamed)) {
                     Ok(planned) => {
                         (jobs, moves) = planned;
                         tell_plan(&config, &jobs)?;
@@ -270,10 +274,10 @@ fn other_names(moves: &[Move<'_>]) -> Result<Option<String>> {
     Ok(Some(answer).filter(|answer| !answer.trim().is_empty()))
 }
 
-fn other_plan<'a>(other: &str, plan: impl Fn(&Renamed) -> Result<Planned<'a>>) -> Result<Planned<'a>> {
+fn other_renamed(other: &str, config: &Config, app: &App) -> Result<Renamed> {
     let mut renamed = Renamed::default();
-    other.split_whitespace().try_for_each(|pair| renamed.add(pair))?;
-    plan(&renamed)
+    other.split_whitespace().try_for_each(|pair| renamed.add(pair, config, &app.detector))?;
+    Ok(renamed)
 }
 
 /// Why no server can be started by `unsaid mcp`, and what there is to do.

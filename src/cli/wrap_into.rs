@@ -1,17 +1,18 @@
 //! What a wrap puts into the vault: names for credentials that are free there, and the values under them.
 use super::output::{at, items};
 use super::place::Place;
-use crate::error::{Result, internal, invalid};
+use crate::error::{Code, Error, Result, internal, invalid};
 use crate::ids::CredentialId;
 use crate::model::Word as _;
 use crate::model::consumer::{BindingSource, Delivery};
 use crate::model::credential::Scope;
 use crate::model::name::CredentialName;
+use crate::model::suspicion::{Detector, Kind};
 use crate::model::text::shown;
 use crate::ops::consumer::{GivenBinding, RegisterConsumer};
 use crate::ops::credential::create::CreateCredential;
 use crate::ops::credential::value::{Entry, Target};
-use crate::ops::hygiene::fingerprint::are_same;
+use crate::ops::hygiene::fingerprint::{MOST_PAIRS, are_same};
 use crate::secret::{Secret, SecretBytes};
 use crate::wrap::{Config, ConsumerRemote, FoundServer, FoundValue};
 use serde_json::{Value, json};
@@ -42,8 +43,9 @@ pub struct Taken {
 struct Held {
     id: String,
     name: String,
-    /// It is one of several of its name: of an account, or for an environment.
-    is_one_of_several: bool,
+    /// A program that is bound to its name is given its value: an API key that can be used, for no account or environment of
+    /// its own.
+    is_plain: bool,
 }
 
 /// A credential of another place, which a new one may have the name of.
@@ -72,11 +74,14 @@ impl Taken {
 }
 
 /// What is in the vault already, of what is in the file.
+///
+/// `compares`: whether it may be asked which values are there. That is for people who act for themselves and are about to agree.
 pub async fn taken(
     session: &super::Session,
     place: &Place,
     config: &Config,
     renamed: &Renamed,
+    compares: bool,
 ) -> Result<Taken> {
     // Of every place: a client starts its server by the bare name.
     let consumers = all(session, "list_consumers", "/consumers", json!({})).await?;
@@ -88,16 +93,24 @@ pub async fn taken(
             Some(scope) if scope != place.scope => {
                 others.push(Other { name, scope, owner: at(&row, "/owner") });
             }
-            _ => credentials.push(Held {
-                id: at(&row, "/id"),
-                name,
-                is_one_of_several: !at(&row, "/account").is_empty()
-                    || !matches!(at(&row, "/environment").as_str(), "" | "any"),
-            }),
+            // Of the very team that was named, by its name; of any other, or of one that goes unnamed, nothing is bound.
+            _ => {
+                let owner = at(&row, "/owner");
+                let is_there = place.scope != Scope::Team
+                    || place.team.as_ref().is_some_and(|team| owner.eq_ignore_ascii_case(team));
+                let is_plain = is_there
+                    && at(&row, "/type") == "api_key"
+                    && at(&row, "/account").is_empty()
+                    && matches!(at(&row, "/environment").as_str(), "" | "any")
+                    && matches!(at(&row, "/status/status").as_str(), "active" | "expiring");
+                credentials.push(Held { id: at(&row, "/id"), name, is_plain });
+            }
         }
     }
     let mut taken = Taken { consumers, credentials, others, same: Vec::new() };
-    taken.same = same(session, config, renamed, &taken.credentials).await?;
+    if compares {
+        taken.same = same(session, config, renamed, &taken.credentials).await?;
+    }
     Ok(taken)
 }
 
@@ -113,18 +126,25 @@ async fn same(
         for value in server.movable() {
             let variable = value.credential_name().unwrap_or_default();
             let wanted = renamed.of(&[variable]).unwrap_or(variable).to_ascii_uppercase();
+            // One that shares its name with another of this place is not what the name means.
+            let is_alone = |one: &Held| {
+                held.iter().filter(|other| other.name.eq_ignore_ascii_case(&one.name)).count() == 1
+            };
             let is_of_name = |one: &&Held| {
                 let name = one.name.to_ascii_uppercase();
-                !one.is_one_of_several
-                    && (name == wanted
-                        || name.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('_')))
+                let is_named =
+                    name == wanted || name.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('_'));
+                is_named && one.is_plain && is_alone(one)
             };
-            for one in held.iter().filter(is_of_name) {
+            for one in held.iter().filter(is_of_name).take(MOST_PAIRS - pairs.len()) {
                 asked.push((server.index, variable.to_owned(), one.name.clone()));
                 let bytes = value.value.expose(|text| SecretBytes::copied(text.as_bytes()));
                 pairs.push((CredentialId::from(one.id.as_str()), bytes));
             }
         }
+    }
+    if pairs.is_empty() {
+        return Ok(Vec::new());
     }
     let same = are_same(&session.app, &session.caller, pairs).await?;
     Ok(std::iter::zip(asked, same).filter(|(_, is_same)| *is_same).map(|(asked, _)| asked).collect())
@@ -135,13 +155,26 @@ async fn same(
 pub struct Renamed(Vec<(String, String)>);
 
 impl Renamed {
-    /// Takes `FROM=TO`.
-    pub fn add(&mut self, pair: &str) -> Result<()> {
+    /// Takes `FROM=TO`. Fails with `secret_in_argument` where TO looks like a secret, or holds what stands in the file.
+    pub fn add(&mut self, pair: &str, config: &Config, detector: &Detector) -> Result<()> {
         let (from, to) = pair
             .split_once('=')
             .ok_or_else(|| invalid("another name for a credential is written FROM=TO"))?;
         let to = CredentialName::parse(to.trim())?.to_string();
         let from = from.trim();
+        // It would stand in lists, in the log, and before the model.
+        let upper = to.to_ascii_uppercase();
+        let is_told = |value: &FoundValue| {
+            value.value.expose(|text| {
+                let text = text.trim().to_ascii_uppercase();
+                text.len() >= 4 && (upper.contains(&text) || text.contains(&upper) && upper.len() >= 6)
+            })
+        };
+        let values = || config.servers().iter().flat_map(|server| server.movable());
+        if detector.check_text(&to, Kind::Identifier).is_some() || values().any(is_told) {
+            return Err(Error::new(Code::SecretInArgument, "a name for a credential looks like a value")
+                .next("Choose a name that says what it opens."));
+        }
         self.0.retain(|(other, _)| other != from);
         self.0.push((from.to_owned(), to));
         Ok(())
@@ -228,22 +261,21 @@ pub fn name_for<'a>(
     if let Some((.., name)) = taken.same.iter().find(|(of, v, _)| *of == server.index && *v == variable) {
         return Ok(named(name, name, true));
     }
-    let is_taken = |name: &str| {
-        taken.credentials.iter().any(|other| other.name.eq_ignore_ascii_case(name))
-            || moves.iter().any(|one| one.name.eq_ignore_ascii_case(name))
-    };
+    let is_there = |name: &str| taken.credentials.iter().any(|other| other.name.eq_ignore_ascii_case(name));
+    let is_taken = |name: &str| is_there(name) || moves.iter().any(|one| one.name.eq_ignore_ascii_case(name));
+    // As if nothing was renamed: what is proposed does not change with what else is called otherwise.
+    let is_proposed =
+        |name: &str| is_there(name) || moves.iter().any(|one| one.proposed.eq_ignore_ascii_case(name));
     let own = consumer.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    let free = |asked: &str| {
+    let free = |asked: &str, is_taken: &dyn Fn(&str) -> bool| {
         let candidates = [asked.to_owned(), format!("{asked}_{own}")];
         let numbered = (2..100).map(|n| format!("{asked}_{n}"));
         let found = candidates.into_iter().chain(numbered).find(|name| !is_taken(name));
         found.ok_or_else(|| internal("no name is free for a value"))
     };
-    let proposed = free(&variable)?;
-    let name = match renamed.of(&[&proposed, &variable]) {
-        Some(wanted) => free(wanted)?,
-        None => proposed.clone(),
-    };
+    let proposed = free(&variable, &is_proposed)?;
+    let wanted = renamed.of(&[&proposed]).or_else(|| renamed.of(&[&variable]));
+    let name = free(wanted.unwrap_or(&proposed), &is_taken)?;
     let name = CredentialName::parse(&name)?.to_string();
     let done = named(&proposed, &name, false);
     moves.push(Move { variable, proposed, name, value: &value.value, service: value.service.clone() });

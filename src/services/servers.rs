@@ -124,13 +124,13 @@ impl Servers {
     pub fn check_folder(folder: &Path, catalogue: &Catalogue) -> Result<Vec<own::Checked>> {
         let checked = own::check_folder::<ServerDefinition>(folder, own::is_of_server)?;
         let known = |(mut checked, definition): (own::Checked, Option<ServerDefinition>)| {
-            let fields = definition.iter().flat_map(|definition| &definition.fields);
-            let unknown = |field: &&CredentialField| {
+            let mut fields = definition.iter().flat_map(|definition| &definition.fields);
+            let unknown = |field: &CredentialField| {
                 field.service.as_ref().is_some_and(|service| catalogue.find_service(service).is_none())
             };
-            if let Some(field) = fields.into_iter().find(unknown) {
+            if let Some(at) = fields.position(unknown) {
                 checked.fault =
-                    Some(format!("the service of its field {} is not in the catalogue", field.id));
+                    Some(format!("field fields[{at}].service: there is no such service in the catalogue"));
             }
             checked
         };

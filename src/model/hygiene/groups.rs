@@ -3,8 +3,8 @@ use super::kinds::ENOUGH_COPIES;
 use super::subject::{Inventory, Subject};
 use super::{Finding, FindingKind as K};
 use crate::model::credential::Environment;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::Hash;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub fn judge(inventory: &Inventory, found: &mut Vec<Finding>) {
     if inventory.compares {
@@ -14,30 +14,26 @@ pub fn judge(inventory: &Inventory, found: &mut Vec<Finding>) {
     scope_too_narrow(inventory, found);
 }
 
-/// The places of credentials that share a key, where there are at least `least` of them.
-fn gathered<'a, T: Eq + Hash>(
-    inventory: &'a Inventory,
+/// The places of those credentials that are alike, where there are at least `least` of them. Sorted in place of looked up:
+/// of a hundred thousand most are alone, and a number each is all that is kept.
+fn alike(
+    inventory: &Inventory,
     least: usize,
-    keys: impl Fn(&'a Subject) -> Vec<T>,
+    is_meant: impl Fn(&Subject) -> bool,
+    order: impl Fn(&Subject, &Subject) -> Ordering,
 ) -> Vec<Vec<u32>> {
-    // Most are alone: one number each, and a list only for those that are not.
-    let mut first: HashMap<T, u32> = HashMap::new();
-    let mut more: HashMap<u32, Vec<u32>> = HashMap::new();
-    for (n, s) in inventory.credentials.iter().enumerate() {
-        for key in keys(s) {
-            let one = *first.entry(key).or_insert(n as u32);
-            if one != n as u32 {
-                let all = more.entry(one).or_insert_with(|| vec![one]);
-                // Two fields of one credential may be equal: it is counted once.
-                if all.last() != Some(&(n as u32)) {
-                    all.push(n as u32);
-                }
-            }
-        }
-    }
-    let mut all: Vec<_> = more.into_values().filter(|all| all.len() >= least).collect();
+    let of = |n: &u32| &inventory.credentials[*n as usize];
+    let mut places: Vec<u32> = (0..inventory.credentials.len() as u32).filter(|n| is_meant(of(n))).collect();
+    places.sort_by(|a, b| order(of(a), of(b)));
+    let groups = places.chunk_by(|a, b| order(of(a), of(b)).is_eq());
+    let mut all: Vec<_> = groups.filter(|all| all.len() >= least).map(<[u32]>::to_vec).collect();
     all.sort();
     all
+}
+
+/// By characters, whatever their case in ASCII.
+fn order_of_names(a: &str, b: &str) -> Ordering {
+    a.bytes().map(|b| b.to_ascii_uppercase()).cmp(b.bytes().map(|b| b.to_ascii_uppercase()))
 }
 
 fn names(inventory: &Inventory, all: &[u32]) -> String {
@@ -49,10 +45,14 @@ fn names(inventory: &Inventory, all: &[u32]) -> String {
 }
 
 fn duplicates(inventory: &Inventory, found: &mut Vec<Finding>) {
-    let mut groups = BTreeSet::new();
-    for all in gathered(inventory, 2, |s| s.prints.to_vec()) {
-        groups.insert(all);
-    }
+    let each = inventory.credentials.iter().zip(0u32..);
+    let mut prints: Vec<_> = each.flat_map(|(s, n)| s.prints.iter().map(move |print| (*print, n))).collect();
+    prints.sort_unstable();
+    // Two fields of one credential may be equal: it is counted once.
+    prints.dedup();
+    let groups = prints.chunk_by(|a, b| a.0 == b.0).filter(|all| all.len() > 1);
+    let groups: BTreeSet<Vec<u32>> = groups.map(|all| all.iter().map(|(_, n)| *n).collect()).collect();
+    drop(prints);
     for all in groups {
         let of = |n: &u32| &inventory.credentials[*n as usize];
         let scopes: BTreeSet<_> = all.iter().map(|n| of(n).scope.to_string()).collect();
@@ -78,14 +78,10 @@ fn duplicates(inventory: &Inventory, found: &mut Vec<Finding>) {
 }
 
 fn same_service_twice(inventory: &Inventory, found: &mut Vec<Finding>) {
-    let place = |s: &Subject| {
-        let is_named = !s.service.is_empty();
-        is_named
-            .then(|| (s.scope, s.owner.clone(), s.service.clone(), s.account.clone(), s.environment, s.kind))
-            .into_iter()
-            .collect()
-    };
-    for all in gathered(inventory, 2, place) {
+    fn place(s: &Subject) -> impl Ord + '_ {
+        (s.scope, &s.owner, &s.service, &s.account, s.environment, s.kind)
+    }
+    for all in alike(inventory, 2, |s| !s.service.is_empty(), |a, b| place(a).cmp(&place(b))) {
         let s = &inventory.credentials[all[0] as usize];
         let message = format!(
             "{} credentials of {} stand in one place: {}",
@@ -104,8 +100,11 @@ fn same_service_twice(inventory: &Inventory, found: &mut Vec<Finding>) {
 }
 
 fn scope_too_narrow(inventory: &Inventory, found: &mut Vec<Finding>) {
-    let named = |s: &Subject| vec![(s.name.to_ascii_uppercase(), s.account.clone(), s.environment)];
-    for all in gathered(inventory, ENOUGH_COPIES, named) {
+    let named = |a: &Subject, b: &Subject| {
+        let names = order_of_names(&a.name, &b.name);
+        names.then_with(|| (&a.account, a.environment).cmp(&(&b.account, b.environment)))
+    };
+    for all in alike(inventory, ENOUGH_COPIES, |_| true, named) {
         let of = |n: &u32| &inventory.credentials[*n as usize];
         let name = of(&all[0]).name.clone();
         let in_org = inventory.org_names.contains(name.to_ascii_uppercase().as_str());

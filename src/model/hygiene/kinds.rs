@@ -198,6 +198,8 @@ password, and a keyed fingerprint. The fingerprint lies under a mask of its own 
 anew after a new org key.
 - Which values are equal is told of at most four differing sets of values an hour to one person; beyond that, a report says \
 everything else. Pages of a report are free.
+- Uses are those of the last 90 days, and of the latest 500,000 events of the log: in an org that has more in that time, what the \
+older ones say of who uses a credential is not seen. When each was used last is kept apart, and always known.
 - A finding can be accepted for a while, by whoever manages what it is about or by an admin: `unsaid audit accept ID --reason \
 TEXT --until DATE`. It comes back when the date passes or its facts change.
 - A report says which findings are new since the last differing one, and which are gone.

@@ -15,7 +15,7 @@ mod tests;
 pub mod where_to;
 
 pub use kinds::{FindingKind, RULES, Rule, Severity};
-pub use subject::{Inventory, Keeper, Party, Subject, TeamFacts, UsedFrom};
+pub use subject::{Inventory, Keeper, Party, Recognised, Subject, TeamFacts, UsedFrom};
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

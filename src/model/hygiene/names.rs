@@ -140,7 +140,7 @@ pub fn is_outside_production(s: &Subject) -> bool {
 
 /// A name that says more: what the service is customarily called, and what tells it from others.
 pub fn better_name(s: &Subject) -> Option<String> {
-    let mut name = match (&s.customary, s.services.first().filter(|_| s.service.is_empty())) {
+    let mut name = match (&s.customary, s.services().first().filter(|_| s.service.is_empty())) {
         (Some(customary), _) => customary.to_string(),
         (None, Some(service)) => format!("{}_TOKEN", service.to_uppercase().replace('-', "_")),
         (None, None) if !s.service.is_empty() => {

@@ -80,7 +80,7 @@ fn weak_password(_: &Inventory, n: u32, s: &Subject) -> Option<Finding> {
 }
 
 fn live_outside_production(_: &Inventory, n: u32, s: &Subject) -> Option<Finding> {
-    if s.is_live != Some(true) || !is_outside_production(s) {
+    if s.is_live() != Some(true) || !is_outside_production(s) {
         return None;
     }
     let place = match s.environment {
@@ -88,10 +88,10 @@ fn live_outside_production(_: &Inventory, n: u32, s: &Subject) -> Option<Finding
         environment => format!("is for {environment}"),
     };
     let finding = on(K::LiveOutsideProduction, n)
-        .fact("recognised_as", s.key_kind.to_string())
+        .fact("recognised_as", s.key_kind().to_string())
         .fact("environment", s.environment.to_string());
     Some(finding.says(
-        format!("{} holds a live key of {} and {place}", s.label(), s.services.join(" or ")),
+        format!("{} holds a live key of {} and {place}", s.label(), s.services().join(" or ")),
         format!("Make a test key there, then: {}", replace(s)),
     ))
 }
@@ -100,14 +100,14 @@ fn live_outside_production(_: &Inventory, n: u32, s: &Subject) -> Option<Finding
 const KEY_FILES: [&str; 2] = [PRIVATE_KEY, "service_account_json"];
 
 fn contradicts_value(_: &Inventory, n: u32, s: &Subject) -> Option<Finding> {
-    let is_said = |service: &std::sync::Arc<str>| s.services.contains(service);
-    let is_file = KEY_FILES.contains(&&*s.key_kind);
+    let is_said = |service: &std::sync::Arc<str>| s.services().contains(service);
+    let is_file = KEY_FILES.contains(&s.key_kind());
     let (says, what, mend) = if is_file && matches!(s.kind, CredentialType::ApiKey | CredentialType::Basic) {
         let says = crate::model::Word::as_str(s.kind).to_owned();
         let finding = on(K::ContradictsValue, n)
             .fact("says", says.clone())
-            .fact("recognised_as", s.key_kind.to_string());
-        let kind = s.key_kind.replace('_', " ");
+            .fact("recognised_as", s.key_kind().to_string());
+        let kind = s.key_kind().replace('_', " ");
         return Some(finding.says(
             format!("its type says {says}, and what was entered in {} is a {kind}", s.label()),
             format!(
@@ -115,23 +115,23 @@ fn contradicts_value(_: &Inventory, n: u32, s: &Subject) -> Option<Finding> {
                 s.id
             ),
         ));
-    } else if s.services.is_empty() {
+    } else if s.services().is_empty() {
         return None;
     } else if !s.service.is_empty() && !is_said(&s.service) {
         (s.service.to_string(), "its service", "service")
     } else if !s.named_after.is_empty() && !s.named_after.iter().any(is_said) {
         (s.named_after.join(" or "), "its name", "new_name")
-    } else if s.is_live == Some(false) && s.environment == Environment::Prod {
+    } else if s.is_live() == Some(false) && s.environment == Environment::Prod {
         ("prod".to_owned(), "its environment", "environment")
     } else {
         return None;
     };
-    let recognised = s.services.join(" or ");
+    let recognised = s.services().join(" or ");
     let finding = on(K::ContradictsValue, n)
         .fact("says", says.clone())
-        .fact("recognised_as", format!("{} of {recognised}", s.key_kind));
+        .fact("recognised_as", format!("{} of {recognised}", s.key_kind()));
     Some(finding.says(
-        format!("{what} says {says}, and what was entered in {} is a {} of {recognised}", s.label(), s.key_kind),
+        format!("{what} says {says}, and what was entered in {} is a {} of {recognised}", s.label(), s.key_kind()),
         format!("Ask which is right. Call update_credential with credential {} and the right {mend}, or set_credential_value.", s.id),
     ))
 }

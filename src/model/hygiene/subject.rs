@@ -58,17 +58,24 @@ pub struct Subject {
     /// Fingerprints of its secret fields.
     pub prints: Box<[[u8; 15]]>,
     pub is_weak: bool,
-    /// Services that issue such values; empty: not recognised.
-    pub services: Box<[Arc<str>]>,
-    /// The kind of key; empty: not recognised.
-    pub key_kind: Arc<str>,
-    pub is_live: Option<bool>,
+    /// What its value was recognised as when it was stored.
+    pub recognised: Option<Arc<Recognised>>,
     /// What a variable of its service is customarily called.
     pub customary: Option<Arc<str>>,
     /// Services for which its name is customary, where its value was recognised as one of none of them.
     pub named_after: Box<[Arc<str>]>,
     /// Scopes of its connection that are broad.
     pub broad_scopes: Box<[Arc<str>]>,
+}
+
+/// What values of one shape are: the same for all of them, and kept once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recognised {
+    /// Services that issue such values; empty for what anybody makes.
+    pub services: Box<[Arc<str>]>,
+    /// The kind of key there.
+    pub kind: Arc<str>,
+    pub is_live: Option<bool>,
 }
 
 /// Uses by one person through one consumer.
@@ -131,6 +138,17 @@ impl Inventory {
 }
 
 impl Subject {
+    /// Services that issue such values; empty: not recognised.
+    pub fn services(&self) -> &[Arc<str>] {
+        self.recognised.as_ref().map_or(&[], |seen| &seen.services)
+    }
+    /// The kind of key; empty: not recognised.
+    pub fn key_kind(&self) -> &str {
+        self.recognised.as_ref().map_or("", |seen| &seen.kind)
+    }
+    pub fn is_live(&self) -> Option<bool> {
+        self.recognised.as_ref().and_then(|seen| seen.is_live)
+    }
     /// Since when it has had a value for more than `days` days.
     pub fn has_had_value(&self, now: Millis, days: i64) -> bool {
         self.value_set_at.is_some_and(|set| set.plus_days(days) < now)

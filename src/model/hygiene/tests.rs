@@ -47,9 +47,7 @@ fn fine(name: &str) -> Subject {
         is_granted_to_consumer: false,
         prints: Box::default(),
         is_weak: false,
-        services: Box::default(),
-        key_kind: "".into(),
-        is_live: None,
+        recognised: None,
         customary: None,
         named_after: Box::default(),
         broad_scopes: Box::default(),
@@ -155,9 +153,8 @@ fn a_weak_password_is_told_of_and_a_missing_one_is_not() {
 }
 
 fn recognised(s: &mut Subject, service: &str, is_live: Option<bool>) {
-    s.services = [Arc::from(service)].into();
-    s.key_kind = "secret_key".into();
-    s.is_live = is_live;
+    let services = [Arc::from(service)].into();
+    s.recognised = Some(Arc::new(Recognised { services, kind: "secret_key".into(), is_live }));
 }
 
 #[test]
@@ -216,7 +213,10 @@ fn what_a_value_is_contradicts_what_is_said_of_it() {
     };
     assert_eq!(with(filled), ["contradicts_value"]);
     let of_kind = |kind: CredentialType, key: &'static str| {
-        move |s: &mut Subject| (s.kind, s.key_kind) = (kind, key.into())
+        move |s: &mut Subject| {
+            let seen = (!key.is_empty()).then(|| Recognised { kind: key.into(), ..Recognised::default() });
+            (s.kind, s.recognised) = (kind, seen.map(Arc::new));
+        }
     };
     assert_eq!(with(of_kind(CredentialType::ApiKey, "private_key")), ["contradicts_value"]);
     assert_eq!(with(of_kind(CredentialType::Basic, "service_account_json")), ["contradicts_value"]);
@@ -233,7 +233,10 @@ fn what_a_value_is_contradicts_what_is_said_of_it() {
         &[
             &|s| recognised(s, "github", None),
             &|s| recognised(s, "github", Some(true)),
-            &|s| s.services = ["google".into(), "github".into()].into(),
+            &|s| {
+                let services = ["google".into(), "github".into()].into();
+                s.recognised = Some(Arc::new(Recognised { services, kind: "key".into(), is_live: None }));
+            },
             &|s| by_name(s, "stripe"),
             &|s| {
                 by_name(s, "github");

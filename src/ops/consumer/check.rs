@@ -1,5 +1,5 @@
 //! Whether everything that a consumer needs is there, for one person; which value would win, and why.
-use super::hints::Hints;
+use super::hints::{Hints, Unset, how_to_set};
 use super::resolve::{self, look};
 use crate::error::{Code, Result};
 use crate::model::access::{Caller, Standing};
@@ -67,6 +67,10 @@ pub struct BindingCheck {
     pub paths: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub next: String,
+    /// What it is and where it is found, as the server's definition says, where it is missing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(skip)]
+    pub about: String,
 }
 
 /// All of a consumer's bindings.
@@ -77,6 +81,8 @@ pub struct Checked {
     /// How many are in the way.
     pub in_the_way: usize,
     pub next: Vec<String>,
+    /// What its server takes besides.
+    pub unset: Vec<Unset>,
 }
 
 impl Checked {
@@ -115,14 +121,13 @@ pub fn check(
     hints: &Hints,
     is_oneself: bool,
 ) -> Result<Checked> {
-    let mut checked = Checked { bindings: Vec::new(), ready: true, in_the_way: 0, next: Vec::new() };
+    let mut checked =
+        Checked { bindings: Vec::new(), ready: true, in_the_way: 0, next: Vec::new(), unset: Vec::new() };
     let who = Standing { consumer: Some(c.id.0.clone()), ..who.clone() };
     for b in bindings {
         let mut one = check_one(tx, caller, &who, c, b, is_oneself)?;
-        if matches!(one.state, BindingState::Missing | BindingState::ValueMissing)
-            && let Some(about) = hints.about(&b.variable)
-        {
-            one.next = format!("{} ({})", one.next, about.trim_end_matches('.'));
+        if matches!(one.state, BindingState::Missing | BindingState::ValueMissing) {
+            one.about = hints.about(&b.variable).unwrap_or_default();
         }
         if bindings.len() > FEW {
             one.runners_up.clear();
@@ -141,7 +146,8 @@ pub fn check(
         }
         checked.bindings.push(one);
     }
-    hints.add_to(&mut checked, c, bindings);
+    checked.unset = hints.besides(bindings);
+    checked.next.extend(how_to_set(c, &checked.unset));
     Ok(checked)
 }
 
@@ -180,6 +186,7 @@ fn check_one(
         methods: b.methods.clone(),
         paths: b.paths.clone(),
         next: String::new(),
+        about: String::new(),
     };
     if b.source == BindingSource::Static {
         one.why = "plain configuration".into();
@@ -256,10 +263,20 @@ fn check_one(
         Code::NotAllowed => BindingState::NotAllowed,
         _ => BindingState::Missing,
     };
-    one.why = e.message().to_owned();
+    one.why = match is_oneself {
+        true => e.message().to_owned(),
+        false => of_somebody_else(e.message()),
+    };
     one.next = match one.state {
         BindingState::Missing => resolve::add(b, &one.team),
         _ => e.next_step().to_owned(),
     };
     Ok(one)
+}
+
+/// What is said to whoever it is about, as it is told to somebody else.
+fn of_somebody_else(text: &str) -> String {
+    text.replace("that you may use", "that they may use")
+        .replace("and you may not", "and they may not")
+        .replace("two of your teams", "two of their teams")
 }

@@ -1,6 +1,6 @@
 //! `get_consumer`: one consumer, and for a person: is everything there, which value would win, what is missing.
 use super::check::{BindingCheck, check};
-use super::hints::Hints;
+use super::hints::{Hints, Unset};
 use super::{ConsumerRow, reach, row};
 use crate::app::App;
 use crate::clock::Millis;
@@ -39,6 +39,10 @@ pub struct ConsumerDetail {
     pub tokens: usize,
     pub message: String,
     pub next: Vec<String>,
+    /// What its server takes besides, as the definition says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(skip)]
+    pub unset: Vec<Unset>,
 }
 
 impl Operation for GetConsumer {
@@ -102,6 +106,7 @@ impl Operation for GetConsumer {
                     tokens,
                     message,
                     next: checked.next,
+                    unset: checked.unset,
                 })
             })
             .await

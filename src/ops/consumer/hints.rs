@@ -1,9 +1,13 @@
 //! What the definition of a consumer's server says about the values that it lacks.
-use super::check::Checked;
 use crate::model::consumer::{Binding, Consumer};
 use crate::services::Servers;
 use crate::services::servers::{CredentialField, Place, ServerDefinition};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// How many of them are told.
+const MOST: usize = 10;
 
 /// What is known of one server; nothing for a consumer that was registered without a definition.
 pub struct Hints(Option<Arc<ServerDefinition>>);
@@ -20,33 +24,43 @@ impl Hints {
         fields.find(|field| field.credential_name().eq_ignore_ascii_case(variable)).map(told)
     }
 
-    /// What may be set besides, as one step; nothing where all of it is bound.
-    fn besides(&self, consumer: &Consumer, bindings: &[Binding]) -> Option<String> {
-        let definition = self.0.as_ref()?;
+    /// What the server takes besides what is bound, the first few.
+    pub fn besides(&self, bindings: &[Binding]) -> Vec<Unset> {
         let is_bound = |name: &str| bindings.iter().any(|b| b.variable.eq_ignore_ascii_case(name));
         let unset = |field: &&CredentialField| {
             field.place != Place::Arg && field.default.is_none() && !is_bound(field.credential_name())
         };
-        let unset: Vec<_> = definition
-            .fields
-            .iter()
-            .filter(unset)
-            .map(|field| format!("{} ({})", field.credential_name(), told(field).trim_end_matches('.')))
-            .collect();
-        (!unset.is_empty()).then(|| {
-            format!(
-                "{} may want besides: {}. Bind it with update_consumer, plain configuration as text: `unsaid consumer bind {} --text NAME=…`.",
-                definition.name,
-                unset.join("; "),
-                consumer.name
-            )
-        })
+        let fields = self.0.iter().flat_map(|definition| &definition.fields).filter(unset).take(MOST);
+        fields
+            .map(|field| Unset {
+                variable: field.credential_name().to_owned(),
+                about: told(field),
+                secret: field.secret,
+            })
+            .collect()
     }
+}
 
-    /// Adds to what was found what only the definition tells.
-    pub fn add_to(&self, checked: &mut Checked, consumer: &Consumer, bindings: &[Binding]) {
-        checked.next.extend(self.besides(consumer, bindings));
-    }
+/// Something that a server takes and is not given.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Unset {
+    pub variable: String,
+    /// What it is, and where it is found, as the definition says.
+    pub about: String,
+    pub secret: bool,
+}
+
+/// The one step that all of it takes.
+pub fn how_to_set(consumer: &Consumer, unset: &[Unset]) -> Option<String> {
+    let names: Vec<_> = unset.iter().map(|one| one.variable.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "It takes besides: {}. Bind what is wanted with update_consumer, plain configuration as text: `unsaid consumer bind {} --text NAME=…`.",
+            names.join(", "),
+            consumer.name
+        )
+    })
 }
 
 fn told(field: &CredentialField) -> String {

@@ -154,6 +154,11 @@ async fn get_consumer_says_what_wins_and_why_and_what_is_missing_and_how_to_add_
     assert_eq!(checks[1]["runners_up"][0]["verdict"], "shadowed");
     assert_eq!(checks[0]["state"], "missing");
     assert!(checks[0]["next"].as_str().unwrap().contains("unsaid set GONE_KEY --scope org"));
+    // Told to an admin it is about her, and not about the admin.
+    let of_her = json!({"consumer": "github", "user": "mia"});
+    let told = w.call(&w.caller("ada"), "get_consumer", of_her).await.unwrap();
+    let why = told["checks"][0]["why"].as_str().unwrap();
+    assert!(why.contains("they may use") && !why.contains("you"), "{why}");
 }
 
 #[tokio::test]

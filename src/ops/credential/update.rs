@@ -10,6 +10,7 @@ use crate::model::credential::{Credential, Environment, Scope};
 use crate::model::event::Event;
 use crate::model::name::CredentialName;
 use crate::model::org::Org;
+use crate::model::rotation::RotationStage;
 use crate::model::status::StatusReport;
 use crate::model::text::{Description, Label, Reason};
 use crate::ops::confirm::{Confirm, Question};
@@ -129,6 +130,15 @@ impl UpdateCredential {
         if let Some(service) = &self.service {
             let service =
                 if service.is_empty() { String::new() } else { catalogue.service(service)?.id.clone() };
+            let open = tx.open_rotation(&after.org_id, &after.id)?;
+            // Which service is asked whether a value works is settled while one is replaced.
+            if service != after.service && open.is_some_and(|r| r.stage != RotationStage::Planned) {
+                return Err(Error::new(
+                    Code::WrongStage,
+                    format!("a rotation of {} is under way, and goes by its service", after.label()),
+                )
+                .next("Go on with it or abort it first: get_rotation says where it stands."));
+            }
             note("service", service != after.service);
             after.service = service;
         }

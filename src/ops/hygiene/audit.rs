@@ -5,6 +5,7 @@ use super::{fingerprint, row};
 use crate::app::App;
 use crate::clock::Millis;
 use crate::error::{Code, Error, Result, invalid};
+use crate::memory::give_back;
 use crate::model::Word;
 use crate::model::access::{Caller, Door};
 use crate::model::credential::Scope;
@@ -97,7 +98,10 @@ impl Operation for AuditCredentials {
         let accepted = app.store.read(move |tx| tx.acceptances(&by.org)).await?;
         // A person at a terminal reads it whole: no model's window is filled, and each page would be a report of its own.
         let budget = if caller.door == Door::Cli { usize::MAX } else { BUDGET };
-        made.page(&self, &narrowed, &accepted, after, budget)
+        let page = made.page(&self, &narrowed, &accepted, after, budget);
+        drop(made);
+        give_back();
+        page
     }
 }
 
@@ -229,7 +233,7 @@ impl Narrowed {
             })
             && service.is_none_or(|service| {
                 credentials()
-                    .any(|c| *c.service == *service || c.services.iter().any(|one| **one == *service))
+                    .any(|c| *c.service == *service || c.services().iter().any(|one| **one == *service))
             })
             && self.credential.as_ref().is_none_or(|id| credentials().any(|c| c.id.0 == *id))
             && self.consumer.as_ref().is_none_or(|id| consumers().any(|c| c.id.0 == *id))

@@ -3,7 +3,7 @@
 //! Nothing here leaves the vault: a fingerprint is stored under a mask of its own row, is compared in memory, and is in no
 //! answer. What few guesses reach has none.
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::ids::{CredentialId, OrgId};
 use crate::model::access::{Caller, Door, access};
 use crate::model::credential::{Credential, CredentialType, Source, Version};
@@ -210,46 +210,67 @@ pub async fn fill(app: &App, caller: &Caller, credentials: Vec<CredentialId>) ->
     Ok(())
 }
 
-/// Of each pair, whether the credential's current value is this text. Compared by fingerprints: nothing is opened, and a value
-/// that few guesses reach is never told. For people, of what they may use.
+/// How many pairs are compared in one go.
+pub const MOST_PAIRS: usize = 100;
+
+/// Of each pair, whether the credential's current value is this text, blanks around it aside. For people who act for themselves,
+/// of API keys that they may use; each comparison is in the log. Compared by fingerprints: nothing is opened, and a value that few
+/// guesses reach is never told, nor is a canary's.
 ///
-/// Fails with `people_only`. What is not there, or may not be used, is not the same.
+/// Fails with `people_only`, and with `too_large` for more than [`MOST_PAIRS`]. What is not there, or may not be used, is not the same.
 pub async fn are_same(
     app: &App,
     caller: &Caller,
     pairs: Vec<(CredentialId, SecretBytes)>,
 ) -> Result<Vec<bool>> {
     people_only(caller)?;
+    if pairs.len() > MOST_PAIRS {
+        return Err(Error::new(
+            Code::TooLarge,
+            format!("more than {MOST_PAIRS} values are not compared at once"),
+        ));
+    }
     let (asking, vault) = (caller.clone(), app.vault());
     app.store
-        .read(move |tx| {
+        .write(caller, move |tx| {
             let who = tx.standing(&asking)?;
             let active = vault.active_version(&asking.org)?;
-            let is_same = |(id, value): &(CredentialId, SecretBytes)| -> Result<bool> {
-                let Some(c) = tx.find_credential(&asking.org, id)?.filter(|c| !c.is_deleted()) else {
-                    return Ok(false);
+            let (mut same, mut events) = (Vec::with_capacity(pairs.len()), Vec::new());
+            for (id, value) in &pairs {
+                let found =
+                    tx.find_credential(&asking.org, id)?.filter(|c| !c.is_deleted() && is_plain_key(c));
+                let Some(c) = found else {
+                    same.push(false);
+                    continue;
                 };
-                let specs = c.field_specs();
-                let [field] = specs.as_slice() else { return Ok(false) };
-                let (Some(kind), Some(version)) =
-                    (kind_of(c.kind, &field.name, field.secret), tx.current_version(&c)?)
+                let may_use = access(&who, &c, &tx.grants_on(&asking.org, &c.id)?).uses;
+                let version = tx.current_version(&c)?.filter(|_| may_use);
+                let Some(version) =
+                    version.filter(|_| tx.canary(&asking.org, &c.id).is_ok_and(|canary| canary.is_none()))
                 else {
-                    return Ok(false);
+                    same.push(false);
+                    continue;
                 };
-                if !access(&who, &c, &tx.grants_on(&asking.org, &c.id)?).uses {
-                    return Ok(false);
-                }
-                let print = value.expose(|bytes| of(&vault, &asking.org, kind, bytes))?;
+                let print = value.expose(|bytes| of(&vault, &asking.org, "text", bytes))?;
+                let mut is_same = false;
                 for kept in tx.fingerprints_of(&asking.org, version.id.as_str())? {
-                    if unmask(&vault, active, &kept)?.and_then(|seen| seen.print) == Some(print) {
-                        return Ok(true);
-                    }
+                    is_same |= unmask(&vault, active, &kept)?.and_then(|seen| seen.print) == Some(print);
                 }
-                Ok(false)
-            };
-            pairs.iter().map(is_same).collect()
+                same.push(is_same);
+                events.push(Event::of("compare_value").on(&c).with("same", is_same));
+            }
+            let last = events.pop().unwrap_or_else(|| Event::of("compare_value"));
+            for event in events {
+                tx.note(event)?;
+            }
+            tx.record_step(last, same)
         })
         .await
+}
+
+/// Whether it is one text that a variable is given as it is.
+fn is_plain_key(c: &Credential) -> bool {
+    c.kind == CredentialType::ApiKey && c.source == Source::Manual && c.field_specs().len() == 1
 }
 
 /// Whether a credential has fields that are fingerprinted at all.

@@ -13,7 +13,7 @@ use crate::model::credential::{Credential, Environment, Scope};
 use crate::model::hygiene::kept::Fingerprint;
 use crate::model::hygiene::kinds::{LATELY_DAYS, WINDOW_DAYS};
 use crate::model::hygiene::names::{is_configuration, is_vague_description, names_a_secret};
-use crate::model::hygiene::{Inventory, Keeper, Party, Subject, TeamFacts, UsedFrom};
+use crate::model::hygiene::{Inventory, Keeper, Party, Recognised, Subject, TeamFacts, UsedFrom};
 use crate::model::org::{Membership, Org, Team, TeamRole, User};
 use crate::model::probe::Ending;
 use crate::model::status::StatusReason;
@@ -72,9 +72,33 @@ struct Use {
 struct Print {
     version: i64,
     unmasked: Unmasked,
-    services: Box<[Arc<str>]>,
-    kind: Arc<str>,
-    is_live: Option<bool>,
+    recognised: Option<Arc<Recognised>>,
+}
+
+/// What values were recognised as, each once.
+#[derive(Default)]
+struct Shapes {
+    all: HashMap<String, Option<Arc<Recognised>>>,
+    /// Of the last one that was asked about: made anew for each row it would be a hundred thousand texts.
+    asked: String,
+}
+
+impl Shapes {
+    fn of(&mut self, f: &Fingerprint, texts: &mut Texts) -> Option<Arc<Recognised>> {
+        if f.kind.is_empty() {
+            return None;
+        }
+        self.asked.clear();
+        [&f.services, "|", &f.kind, "|", &f.live].iter().for_each(|part| self.asked.push_str(part));
+        if let Some(found) = self.all.get(&self.asked) {
+            return found.clone();
+        }
+        let services = f.services.split(' ').filter(|id| !id.is_empty()).map(|id| texts.of(id)).collect();
+        let made = Recognised { services, kind: texts.of(&f.kind), is_live: fingerprint::liveness(f) };
+        let made = Some(Arc::new(made));
+        self.all.insert(self.asked.clone(), made.clone());
+        made
+    }
 }
 
 /// Texts that are one number each.
@@ -135,18 +159,11 @@ impl Beside {
         unmask: impl Fn(i64, &Fingerprint) -> Result<Option<Unmasked>>,
         active: i64,
     ) -> Result<Self> {
-        let (mut all, mut texts) = (Self::default(), Texts::default());
+        let (mut all, mut texts, mut shapes) = (Self::default(), Texts::default(), Shapes::default());
         tx.each::<Fingerprint>(&caller.org, |f| {
             if let Some(unmasked) = unmask(active, &f)? {
-                let services =
-                    f.services.split(' ').filter(|id| !id.is_empty()).map(|id| texts.of(id)).collect();
-                let print = Print {
-                    version: f.version,
-                    unmasked,
-                    services,
-                    kind: texts.of(&f.kind),
-                    is_live: fingerprint::liveness(&f),
-                };
+                let recognised = shapes.of(&f, &mut texts);
+                let print = Print { version: f.version, unmasked, recognised };
                 all.prints.push((key(f.credential_id.as_str()), print));
             }
             Ok(())
@@ -304,9 +321,7 @@ impl Rough {
             is_granted_to_consumer: granted.iter().any(|g| g.grantee_kind == GranteeKind::Consumer),
             prints: Box::default(),
             is_weak: false,
-            services: Box::default(),
-            key_kind: texts.of(""),
-            is_live: None,
+            recognised: None,
             customary: known.customary(&c.service),
             named_after: Box::default(),
             broad_scopes: broad.into_iter().map(Arc::from).collect(),
@@ -336,13 +351,14 @@ impl Rough {
             }
             s.is_weak = of_it.iter().any(|print| print.unmasked.is_weak);
             s.prints = of_it.iter().filter_map(|print| print.unmasked.print).collect();
-            if let Some(seen) = of_it.into_iter().find(|print| !print.kind.is_empty()) {
+            // What a service issues says more than a key that anybody makes.
+            let seen = || of_it.iter().filter_map(|print| print.recognised.as_ref());
+            if let Some(seen) = seen().find(|seen| !seen.services.is_empty()).or_else(|| seen().next()) {
                 let named_after = known.named_after(&s.name);
                 if !seen.services.is_empty() && !named_after.iter().any(|one| seen.services.contains(one)) {
                     s.named_after = named_after.into();
                 }
-                (s.services, s.key_kind, s.is_live) =
-                    (seen.services.clone(), seen.kind.clone(), seen.is_live);
+                s.recognised = Some(seen.clone());
             }
         }
         drop(prints);

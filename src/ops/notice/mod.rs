@@ -103,27 +103,26 @@ impl Near {
         }
     }
 
-    fn page(self, tx: &Reader<'_>, org: &OrgId, after: &str) -> Result<Vec<Credential>> {
+    fn page(self, tx: &Reader<'_>, policies: &Policies, org: &OrgId, after: &str) -> Result<Vec<Credential>> {
         let now = tx.now();
         let until = now.plus_days(WARN_DAYS[0]);
         match self {
             Self::End => tx.ending_until(org, now, until, after, PAGE),
-            Self::Due => {
-                let policies = Policies::read(tx, org)?;
-                tx.due_until(org, now, until, policies.by_service(), after, PAGE)
-            }
+            Self::Due => tx.due_until(org, now, until, policies.by_service(), after, PAGE),
         }
     }
 
     /// When it is, and of which days nobody was told yet; none where there is nothing to tell.
-    fn untold(self, tx: &Reader<'_>, c: &Credential) -> Result<Option<(Millis, Vec<i64>)>> {
+    fn untold(
+        self,
+        tx: &Reader<'_>,
+        policies: &Policies,
+        c: &Credential,
+    ) -> Result<Option<(Millis, Vec<i64>)>> {
         let now = tx.now();
         let found = match self {
             Self::End => Facts::of(tx, c)?.ends_at(c).map(|end| (end, reached(end, now))),
-            Self::Due => {
-                let due = Policies::read(tx, &c.org_id)?.due_at(c);
-                due.map(|(due, every)| (due, reached_of_policy(due, now, every)))
-            }
+            Self::Due => policies.due_at(c).map(|(due, every)| (due, reached_of_policy(due, now, every))),
         };
         let Some((at, mut days)) = found else { return Ok(None) };
         let told = tx.warned(&c.org_id, &c.id, at)?;
@@ -148,34 +147,42 @@ pub async fn warn(app: &App) -> Result<()> {
     let orgs = app.store.read(|tx| tx.orgs()).await?;
     for org in orgs {
         for near in [Near::End, Near::Due] {
-            let mut after = String::new();
-            loop {
-                let (id, from) = (org.id.clone(), after.clone());
-                let due = app
-                    .store
-                    .read(move |tx| {
-                        let page = near.page(tx, &id, &from)?;
-                        let last = page.last().map(|c| c.id.0.clone());
-                        let mut due = Vec::new();
-                        for c in page {
-                            if near.untold(tx, &c)?.is_some() {
-                                due.push(c);
-                            }
-                        }
-                        Ok((last, due))
-                    })
-                    .await?;
-                for c in due.1 {
-                    warn_of(app, &org.id, c, near).await?;
-                }
-                match due.0 {
-                    Some(last) => after = last,
-                    None => break,
-                }
+            // What is wrong with one org's rows keeps nobody else's warnings back.
+            if let Err(e) = warn_one(app, &org.id, near).await {
+                tracing::warn!(code = e.code.name(), org = org.id.as_str(), "an org's warnings failed");
             }
         }
     }
     forget_old(app).await
+}
+
+async fn warn_one(app: &App, org: &OrgId, near: Near) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let (id, from) = (org.clone(), after.clone());
+        let due = app
+            .store
+            .read(move |tx| {
+                let policies = Policies::read(tx, &id)?;
+                let page = near.page(tx, &policies, &id, &from)?;
+                let last = page.last().map(|c| c.id.0.clone());
+                let mut due = Vec::new();
+                for c in page {
+                    if near.untold(tx, &policies, &c)?.is_some() {
+                        due.push(c);
+                    }
+                }
+                Ok((last, due))
+            })
+            .await?;
+        for c in due.1 {
+            warn_of(app, org, c, near).await?;
+        }
+        match due.0 {
+            Some(last) => after = last,
+            None => return Ok(()),
+        }
+    }
 }
 
 async fn warn_of(app: &App, org: &OrgId, c: Credential, near: Near) -> Result<()> {
@@ -195,7 +202,10 @@ async fn warn_of(app: &App, org: &OrgId, c: Credential, near: Near) -> Result<()
                 return tx.record_step(event, false);
             };
             // Again, inside: another process may have been faster.
-            let Some((at, new)) = near.untold(tx, &c)? else { return tx.record_step(event, false) };
+            let policies = Policies::read(tx, &c.org_id)?;
+            let Some((at, new)) = near.untold(tx, &policies, &c)? else {
+                return tx.record_step(event, false);
+            };
             let nearest = new.last().copied();
             for days in new {
                 tx.insert(&mut Warning {

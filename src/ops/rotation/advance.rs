@@ -109,6 +109,9 @@ impl AdvanceRotation {
                 revoke::How::Driver => {
                     let what = "the service is asked to revoke the old one; there is no way back after that";
                     let mut impact = vec![what.to_owned()];
+                    if r.finding != Finding::Valid {
+                        impact.push(format!("the test of the new one said: {}", r.finding));
+                    }
                     impact.extend(guide.untried(c).map(str::to_owned));
                     Confirm::Person(question("end the old value at its service:", impact)?)
                 }
@@ -117,7 +120,10 @@ impl AdvanceRotation {
                 }
                 revoke::How::Word => Confirm::Person(question(
                     "take the old value as ended for",
-                    vec!["nothing could test that it is dead; its key here is destroyed when the rotation is closed".into()],
+                    vec![
+                        "nothing could test that it is dead; its key here is destroyed when the rotation is closed".into(),
+                        format!("the test of the new one said: {}", r.finding),
+                    ],
                 )?),
                 revoke::How::Test | revoke::How::Nothing => Confirm::Nothing,
             },

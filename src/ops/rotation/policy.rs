@@ -12,6 +12,8 @@ use crate::services::Catalogue;
 use crate::store::{Reader, Recorded, Writer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -82,20 +84,54 @@ impl SetRotationPolicy {
         Ok(Some(i64::from(catalogue.service(service)?.rotation.recommended_interval_days)))
     }
 
-    /// What is agreed to where the org follows the catalogue, or no longer does.
-    fn question_of_advice(&self, tx: &Reader<'_>, caller: &Caller) -> Result<Question> {
-        let is_followed = tx.rotation_advice(&caller.org)?.is_some();
-        let told = |is: bool| {
-            if is { "what the catalogue advises for each service" } else { "the org's own policies alone" }
+    /// What is agreed to where the org follows the catalogue, or no longer does. Of this very advice: another is another question.
+    fn question_of_advice(
+        &self,
+        catalogue: &Catalogue,
+        tx: &Reader<'_>,
+        caller: &Caller,
+    ) -> Result<Question> {
+        let before = tx.rotation_advice(&caller.org)?;
+        let follows = self.advised == Some(true);
+        let told = |is: bool| match is {
+            true => "what the catalogue advises for each service",
+            false => "the org's own policies alone",
         };
+        let mut impact = Vec::new();
+        let now = advice(catalogue);
+        match (&before, follows) {
+            (Some(before), true) => {
+                let known: HashMap<_, _> = before.days().collect();
+                let changed = RotationAdvice { advice: now.clone(), ..before.clone() };
+                let changed: Vec<_> = changed
+                    .days()
+                    .filter(|(service, days)| known.get(service) != Some(days))
+                    .map(|(service, days)| format!("{service} {days}"))
+                    .collect();
+                impact
+                    .push(format!("the advice of {} services is another than was agreed to", changed.len()));
+                impact.push(changed.into_iter().take(20).collect::<Vec<_>>().join(", "));
+            }
+            _ => impact.push(format!("from {} to {}", told(before.is_some()), told(follows))),
+        }
+        if follows {
+            let days: Vec<i64> =
+                now.split(' ').filter_map(|one| one.split_once(':')?.1.parse().ok()).collect();
+            impact.push(format!(
+                "{} services, after {} to {} days",
+                days.len(),
+                days.iter().min().copied().unwrap_or_default(),
+                days.iter().max().copied().unwrap_or_default()
+            ));
+        }
+        impact.push("policies of credentials and services come first all the same".to_owned());
+        impact.retain(|line| !line.is_empty());
+        let digest = data_encoding::BASE32_NOPAD.encode(&Sha256::digest(now.as_bytes())[..10]);
         Ok(Question {
             summary: "change after how long values of the whole org are due".to_owned(),
-            impact: vec![
-                format!("from {} to {}", told(is_followed), told(self.advised == Some(true))),
-                "policies of credentials and services come first all the same".to_owned(),
-            ],
+            impact,
             reason: String::new(),
-            pins: Vec::new(),
+            pins: if follows { vec![("advice", digest)] } else { Vec::new() },
         })
     }
 
@@ -110,14 +146,9 @@ impl SetRotationPolicy {
         tx: &mut Writer<'_>,
         asking: &Caller,
     ) -> Result<Recorded<PolicySet>> {
-        Confirm::Person(self.question_of_advice(tx, asking)?).expect_agreed(asking)?;
-        let advice: Vec<_> = catalogue
-            .services()
-            .filter(|s| s.rotation.recommended_interval_days > 0)
-            .map(|s| format!("{}:{}", s.id, s.rotation.recommended_interval_days))
-            .collect();
-        let count = advice.len();
-        let (advice, now) = (advice.join(" "), tx.now());
+        Confirm::Person(self.question_of_advice(catalogue, tx, asking)?).expect_agreed(asking)?;
+        let (advice, now) = (advice(catalogue), tx.now());
+        let count = advice.split(' ').count();
         match (tx.rotation_advice(&asking.org)?, self.advised == Some(true)) {
             (None, false) => {
                 return Err(Error::new(
@@ -185,6 +216,13 @@ impl SetRotationPolicy {
     }
 }
 
+/// What the catalogue advises today, as it is kept: `service:days`, between blanks.
+fn advice(catalogue: &Catalogue) -> String {
+    let advised = catalogue.services().filter(|s| s.rotation.recommended_interval_days > 0);
+    let advised = advised.map(|s| format!("{}:{}", s.id, s.rotation.recommended_interval_days));
+    advised.collect::<Vec<_>>().join(" ")
+}
+
 fn next(name: &str) -> String {
     format!("Call start_rotation with overdue to plan what is due{name}.")
 }
@@ -211,7 +249,7 @@ impl Operation for SetRotationPolicy {
                 }
                 reach::admin(tx, &asking)?;
                 if input.is_org_advice() {
-                    return Ok(Confirm::Person(input.question_of_advice(tx, &asking)?));
+                    return Ok(Confirm::Person(input.question_of_advice(catalogue, tx, &asking)?));
                 }
                 let service = input.service(catalogue)?;
                 let days = input.days_for(catalogue, &service)?;

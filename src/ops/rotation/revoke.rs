@@ -42,17 +42,19 @@ pub(super) fn how(guide: &Guide, c: &Credential, r: &Rotation, input: &AdvanceRo
 /// Without this, words alone would end the last value that works: nothing that is said of a service that cannot be reached can
 /// be held against it.
 pub(super) fn is_shown_to_work(tx: &Reader<'_>, guide: &Guide, c: &Credential, r: &Rotation) -> Result<bool> {
-    let is_taken = matches!(
-        r.finding,
-        Finding::Valid | Finding::Limited | Finding::OtherAccount | Finding::ScopesMissing
-    );
-    if is_taken || !guide.tests(c) {
+    if is_taken(r.finding) || !guide.tests(c) {
         return Ok(true);
     }
+    let all = evidence::gather(tx, c, r)?;
     let says_so = |bound: &evidence::Bound| {
         bound.state == evidence::BoundState::Good && bound.said_by != Some(SignalSource::Person)
     };
-    Ok(evidence::gather(tx, c, r)?.iter().any(says_so))
+    Ok(all.iter().any(says_so) && all.iter().all(|bound| bound.state != evidence::BoundState::Failed))
+}
+
+/// Whether the service knows the value, whatever it lets it do.
+fn is_taken(finding: Finding) -> bool {
+    matches!(finding, Finding::Valid | Finding::Limited | Finding::OtherAccount | Finding::ScopesMissing)
 }
 
 pub(super) fn unshown(c: &Credential, r: &Rotation) -> Error {
@@ -61,7 +63,7 @@ pub(super) fn unshown(c: &Credential, r: &Rotation) -> Error {
         format!("nothing has shown that the service takes the new value of {}: the old one is kept", c.label()),
     )
     .next(format!(
-        "Call advance_rotation with rotation {} and step verify once the service can be reached, or have a consumer use it;          roll_back brings the old one back.",
+        "Call advance_rotation with rotation {} and step verify once the service can be reached, or have a consumer use it; roll_back brings the old one back.",
         r.id
     ))
 }
@@ -106,6 +108,12 @@ pub(super) async fn by_driver(app: &App, caller: &Caller, input: AdvanceRotation
             ),
         )
         .next(format!("Call advance_rotation with rotation {} and step roll_back, or verify.", r.id)));
+    }
+    if !is_taken(now.finding) {
+        let (guide, asked, of) = (Guide::of(app), r.clone(), c.clone());
+        if !app.store.read(move |tx| is_shown_to_work(tx, &guide, &of, &asked)).await? {
+            return Err(unshown(&c, &r));
+        }
     }
     let lent = lend(app, caller, (&r, &c), &*driver, "revoke", (&old, Some(&new))).await?;
     let number = old.number;

@@ -56,7 +56,8 @@ enum Ending {
     /// By the old one itself, which takes with it whatever was made with its rights.
     ByItself,
     /// By whoever has it: the old one is in the body, where the catalogue has `{token}` or `{old_token}`. A header has the new one.
-    ByValue,
+    /// Only what begins like a key that this address takes is sent there: never a private key that is kept for the service too.
+    ByValue(&'static [&'static str]),
 }
 
 const CONTRACTS: [Contract; 7] = [
@@ -126,7 +127,7 @@ const CONTRACTS: [Contract; 7] = [
         more: &[],
         place: None,
         makes: Some(Making { action: "create", overlaps: true, value: "/auth_token", id: None, like: None }),
-        ends: Some(Ending::ByValue),
+        ends: Some(Ending::ByValue(&["pplx-"])),
     },
     Contract {
         service: "github",
@@ -136,7 +137,7 @@ const CONTRACTS: [Contract; 7] = [
         more: &[],
         place: None,
         makes: None,
-        ends: Some(Ending::ByValue),
+        ends: Some(Ending::ByValue(&["ghp_", "github_pat_", "gho_", "ghu_", "ghr_"])),
     },
 ];
 
@@ -323,10 +324,20 @@ impl Http {
         let key = match ending {
             Ending::ById(id) => self.key_for(call, new, &params, id)?,
             Ending::ByItself => self.expect_apart(call, new, &params).await?,
-            Ending::ByValue => text(new, &key_field(call.credential)?)?,
+            Ending::ByValue(_) => text(new, &key_field(call.credential)?)?,
         };
         let ended = match ending {
-            Ending::ByValue => Some(two_values(call, new)?.0),
+            Ending::ByValue(begins) => {
+                let (old, _) = two_values(call, new)?;
+                if !begins.iter().any(|begin| old.starts_with(begin)) {
+                    return Err(invalid(format!(
+                        "the old value is no key that {} ends by its value: it was not sent there",
+                        self.service.name
+                    ))
+                    .next("End it on the service's page."));
+                }
+                Some(Zeroizing::new(old.trim().to_owned()))
+            }
             _ => None,
         };
         let answered = self.send("revoke", &params, &key, None, ended.as_ref()).await?;
@@ -420,7 +431,8 @@ fn key_field(credential: &Credential) -> Result<String> {
 fn two_values(call: &Call<'_>, new: &Fields) -> Result<(Zeroizing<String>, Zeroizing<String>)> {
     let field = key_field(call.credential)?;
     let (old, new) = (text(call.old, &field)?, text(new, &field)?);
-    match *old == *new {
+    // Servers take no notice of blanks around a key.
+    match old.trim() == new.trim() {
         false => Ok((old, new)),
         true => Err(invalid("the old value and the new one are the same: nothing was ended")),
     }

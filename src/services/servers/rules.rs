@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use url::Url;
 
 use super::definition::{CredentialField, Place, ServerDefinition, Transport};
+use crate::model::consumer::MOST_BINDINGS;
 use crate::model::header::HeaderLine;
 use crate::model::name::{CredentialName, MAX_NAME, Reserved};
 use crate::model::suspicion::{Kind, PLAIN};
+use crate::model::text::is_unseen;
 use crate::services::client::is_safe;
 use crate::services::fill::placeholders;
 
@@ -37,10 +39,14 @@ fn names(definition: &ServerDefinition) -> Result<(), Fault> {
     if !definition.aliases.iter().all(|alias| is_id(alias)) {
         return broken("aliases", "only lower-case letters, digits and hyphens");
     }
-    for (field, text) in [("name", &definition.name), ("description", &definition.description)] {
-        if text.trim().is_empty() || text.chars().any(char::is_control) {
-            return broken(field, "must be one line of text");
+    for (field, text, most) in [("name", &definition.name, 80), ("description", &definition.description, 300)]
+    {
+        if text.trim().is_empty() || !is_line(text, most) {
+            return broken(field, "must be one line of text, and no longer than a line or three");
         }
+    }
+    if definition.notes.as_deref().is_some_and(|notes| !is_line(notes, 1000)) {
+        return broken("notes", "must be one line of at most 1000 characters");
     }
     for (field, url) in [("docs_url", &definition.docs_url), ("source", &definition.source)] {
         if !url.is_empty() && !is_https(url) {
@@ -55,6 +61,11 @@ fn names(definition: &ServerDefinition) -> Result<(), Fault> {
         return broken("packages", "must have names");
     }
     Ok(())
+}
+
+/// A text that is shown to people and to models as it is.
+fn is_line(text: &str, most: usize) -> bool {
+    text.chars().count() <= most && !text.chars().any(is_unseen)
 }
 
 fn is_https(text: &str) -> bool {
@@ -108,6 +119,9 @@ fn transport(definition: &ServerDefinition) -> Result<(), Fault> {
 }
 
 fn fields(definition: &ServerDefinition) -> Result<(), Fault> {
+    if definition.fields.len() > MOST_BINDINGS {
+        return broken("fields", "are more than a consumer has bindings");
+    }
     let mut seen = HashSet::new();
     for (at, field) in definition.fields.iter().enumerate() {
         one_field(field).map_err(|(part, rule)| (format!("fields[{at}].{part}"), rule))?;
@@ -119,8 +133,13 @@ fn fields(definition: &ServerDefinition) -> Result<(), Fault> {
 }
 
 fn one_field(field: &CredentialField) -> Result<(), Fault> {
-    if field.label.trim().is_empty() {
-        return broken("label", "must not be empty");
+    if field.label.trim().is_empty() || !is_line(&field.label, 80) {
+        return broken("label", "must be one line of at most 80 characters");
+    }
+    for (part, text) in [("help", &field.help), ("default", &field.default), ("format", &field.format)] {
+        if text.as_deref().is_some_and(|text| !is_line(text, 300)) {
+            return broken(part, "must be one line of at most 300 characters");
+        }
     }
     let name = field.credential_name();
     if field.secret && CredentialName::parse(name).is_err() {
@@ -172,11 +191,14 @@ fn no_secrets(definition: &ServerDefinition) -> Result<(), Fault> {
         Some(_) => broken(field, "looks like a secret: name a field for it instead"),
         None => Ok(()),
     };
+    clean("id".into(), &definition.id, Kind::Identifier)?;
+    clean("name".into(), &definition.name, Kind::FreeText)?;
     clean("description".into(), &definition.description, Kind::FreeText)?;
     clean("notes".into(), definition.notes.as_deref().unwrap_or_default(), Kind::FreeText)?;
     match &definition.transport {
         Transport::Http { url } => clean("transport.url".into(), url, Kind::Url)?,
-        Transport::Stdio { args, .. } => {
+        Transport::Stdio { command, args } => {
+            clean("transport.command".into(), command, Kind::FreeText)?;
             for (at, arg) in args.iter().enumerate() {
                 clean(format!("transport.args[{at}]"), arg, Kind::FreeText)?;
             }
@@ -188,6 +210,7 @@ fn no_secrets(definition: &ServerDefinition) -> Result<(), Fault> {
             clean(format!("fields[{at}].{part}"), text.as_deref().unwrap_or_default(), Kind::FreeText)?;
         }
         clean(format!("fields[{at}].label"), &field.label, Kind::FreeText)?;
+        clean(format!("fields[{at}].id"), &field.id, Kind::Identifier)?;
     }
     Ok(())
 }

@@ -298,6 +298,16 @@ fn a_bad_file_is_named_with_its_field_and_never_with_its_content() {
         (swap("secret = true", "secret = true\nservice = \"no-such\""), "fields[0].service"),
         (swap("secret = true", "secret = true\nflags = [\"token\"]"), "fields[0].flags"),
         (swap("secret = true", "secret = true\nformat = \"x\""), "fields[0].format"),
+        (swap("label = \"Token\"", "label = \"To\\u001b[2Jken\""), "fields[0].label"),
+        (swap("label = \"Token\"", "label = \"Tok\\u202een\""), "fields[0].label"),
+        (
+            swap("secret = true", &format!("secret = true\nhelp = \"{}\"", "words ".repeat(60))),
+            "fields[0].help",
+        ),
+        (swap("secret = true", "secret = true\nhelp = \"one\\ntwo\""), "fields[0].help"),
+        (swap("confidence", "notes = \"a\\u200bb\"\n    confidence"), "field notes"),
+        (swap("name = \"Acme\"", &format!("name = \"{key}\"")), "field name"),
+        (swap("\"npx\"", &format!("\"{key}\"")), "transport.command"),
     ];
     for (text, field) in cases {
         let error = with_own("acme.toml", &text).err().unwrap_or_else(|| panic!("{field} was accepted"));

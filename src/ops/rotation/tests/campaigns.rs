@@ -97,6 +97,10 @@ async fn an_org_that_follows_the_catalogue_has_what_it_advised_that_day_behind_i
     ] {
         assert_eq!(set(wrong.clone()).await.unwrap_err().code, code, "{wrong}");
     }
+    // What is agreed to is this advice, and says how much it is.
+    let by = rig.w.caller("ada");
+    let asked = rig.w.refused(&by, "set_rotation_policy", json!({ "advised": true })).await;
+    assert_eq!(asked.code, Code::ApprovalRequired);
     let member = rig.w.refused(&rig.w.caller("mia"), "set_rotation_policy", json!({ "advised": true })).await;
     assert_eq!(member.code, Code::NotAllowed);
 }

@@ -285,3 +285,45 @@ async fn a_consumer_that_works_shows_as_much_as_a_test_and_a_person_s_word_for_i
 
     assert_eq!(rig.word("revoke_old").await.unwrap()["rotation"]["stage"], "old_revoked");
 }
+
+#[tokio::test]
+async fn a_driver_does_not_end_the_old_value_either_where_nothing_showed_that_the_new_one_works() {
+    let (mut rig, script) = rig("stripe").await;
+    rig.service = Service::new(true, false);
+    rig.service.with(|s| s.has_no_test = true);
+    Arc::get_mut(&mut rig.w.app).expect("nobody else has it").drivers = drivers(&rig.service);
+    rig.start().await.unwrap();
+    rig.enter("mistyped words").await.unwrap();
+    answers(&script, &[0]);
+    rig.step("verify").await.unwrap();
+    rig.step("promote").await.unwrap();
+    rig.word("confirm").await.unwrap();
+    answers(&script, &[0]);
+
+    let refused = rig.step("revoke_old").await.unwrap_err();
+
+    assert_eq!(refused.code, crate::error::Code::WrongStage);
+    assert_eq!((rig.service.with(|s| s.ended), rig.stage().await.as_str()), (0, "confirmed"));
+    answers(&script, &[200]);
+    rig.step("revoke_old").await.unwrap();
+    assert_eq!(rig.service.with(|s| s.ended), 1);
+}
+
+#[tokio::test]
+async fn the_service_that_is_asked_does_not_change_while_a_value_is_replaced() {
+    let (rig, _) = rig("github").await;
+    let elsewhere = |service: &str| json!({ "credential": rig.id, "service": service });
+    rig.start().await.unwrap();
+    rig.enter("second words").await.unwrap();
+
+    for service in ["", "stripe"] {
+        let refused = rig.call("update_credential", elsewhere(service)).await.unwrap_err();
+        assert_eq!(refused.code, crate::error::Code::WrongStage, "{service}");
+    }
+    // What else describes it may.
+    rig.call("update_credential", json!({ "credential": rig.id, "description": "Deploys of the shop." }))
+        .await
+        .unwrap();
+    rig.call("abort_rotation", json!({ "rotation": rig.id })).await.unwrap();
+    rig.call("update_credential", elsewhere("")).await.unwrap();
+}

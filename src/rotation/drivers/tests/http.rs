@@ -296,8 +296,9 @@ async fn anthropic_and_elevenlabs_end_a_key_by_its_id_with_an_admins_key_and_mak
 #[tokio::test]
 async fn perplexity_makes_a_second_key_and_the_new_one_ends_the_old_one() {
     let c = credential("perplexity", &["TOKEN"]);
-    let old = fields(&[("TOKEN", "of-before")]);
-    let keys = Keys::of(&["of-before"]);
+    let before = ["pplx", "-of-before"].concat();
+    let old = fields(&[("TOKEN", &before)]);
+    let keys = Keys::of(&[&before]);
     let (api, server) = driver("perplexity", "api.perplexity.ai", perplexity(keys.clone())).await;
 
     let made = api.create(Call { credential: &c, admin: None, old: &old, new: None }).await.unwrap();
@@ -307,11 +308,11 @@ async fn perplexity_makes_a_second_key_and_the_new_one_ends_the_old_one() {
     assert_eq!((text(&new, "TOKEN"), api.overlaps(&c)), ("of-now".into(), Some(true)));
     let call = || Call { credential: &c, admin: None, old: &old, new: Some(&new) };
     assert_eq!(api.revoke(call()).await.unwrap(), Ended::Confirmed);
-    assert!(!keys.lock().unwrap().has("of-before") && keys.lock().unwrap().has("of-now"));
+    assert!(!keys.lock().unwrap().has(&before) && keys.lock().unwrap().has("of-now"));
     assert_eq!(api.revoke(call()).await.unwrap(), Ended::Refused, "it knows no such key");
     let asked = server.asked();
     assert_eq!(asked[0].json(), json!({ "token_name": "unsaid 2026-06-01" }));
-    assert_eq!((bearer(&asked[1]), asked[1].json()), ("of-now", json!({ "auth_token": "of-before" })));
+    assert_eq!((bearer(&asked[1]), asked[1].json()), ("of-now", json!({ "auth_token": before })));
     let same = Call { credential: &c, admin: None, old: &new, new: Some(&new) };
     assert!(api.revoke(same).await.is_err(), "the one in use is not ended");
     assert_eq!(server.asked().len(), 3);
@@ -321,8 +322,9 @@ async fn perplexity_makes_a_second_key_and_the_new_one_ends_the_old_one() {
 async fn github_takes_a_token_that_is_to_end_from_nobody_and_a_test_tells_whether_it_did() {
     let c = credential("github", &["TOKEN"]);
     // As JSON it is another text than as it is.
-    let (old, new) = (fields(&[("TOKEN", "of-\"before\\")]), fields(&[("TOKEN", "of-now")]));
-    let keys = Keys::of(&["of-\"before\\", "of-now"]);
+    let before = ["ghp", "_of-\"before\\"].concat();
+    let (old, new) = (fields(&[("TOKEN", &before)]), fields(&[("TOKEN", "of-now")]));
+    let keys = Keys::of(&[&before, "of-now"]);
     let (api, server) = driver("github", "api.github.com", github(keys.clone())).await;
     let call = || Call { credential: &c, admin: None, old: &old, new: Some(&new) };
 
@@ -330,13 +332,31 @@ async fn github_takes_a_token_that_is_to_end_from_nobody_and_a_test_tells_whethe
     assert_eq!(api.revoke(call()).await.unwrap(), Ended::Unsure);
 
     assert_eq!((api.makes(), api.revokes()), (Makes::Nobody, true));
-    assert!(!keys.lock().unwrap().has("of-\"before\\") && keys.lock().unwrap().has("of-now"));
-    assert_eq!(server.asked()[0].json(), json!({ "credentials": ["of-\"before\\"] }));
+    assert!(!keys.lock().unwrap().has(&before) && keys.lock().unwrap().has("of-now"));
+    assert_eq!(server.asked()[0].json(), json!({ "credentials": [before] }));
     assert_eq!(server.asked()[0].header("authorization"), "");
     let same = Call { credential: &c, admin: None, old: &new, new: Some(&new) };
     assert!(api.revoke(same).await.is_err() && server.asked().len() == 1);
     let (api, _server) = driver("github", "api.github.com", |_| says(422, &json!({}))).await;
     assert_eq!(api.revoke(call()).await.unwrap(), Ended::Refused);
+}
+
+#[tokio::test]
+async fn only_a_key_that_is_ended_by_its_value_is_sent_for_that_and_blanks_make_no_second_one() {
+    let (api, server) = driver("github", "api.github.com", |_| Says(202, String::new())).await;
+    let c = credential("github", &["TOKEN"]);
+    let token = ["ghp", "_of-before"].concat();
+    let (padded, new) = (format!("{token} "), fields(&[("TOKEN", "of-now")]));
+
+    for old in ["the private key of an app", "of-before"] {
+        let old = fields(&[("TOKEN", old)]);
+        let call = Call { credential: &c, admin: None, old: &old, new: Some(&new) };
+        expect_no_value(&api.revoke(call).await.unwrap_err());
+    }
+    let (one, other) = (fields(&[("TOKEN", &token)]), fields(&[("TOKEN", &padded)]));
+    let call = Call { credential: &c, admin: None, old: &one, new: Some(&other) };
+    assert!(api.revoke(call).await.is_err(), "the service takes them for one");
+    assert!(server.asked().is_empty());
 }
 
 #[tokio::test]
