@@ -358,3 +358,52 @@ fn several_rotations_are_planned_by_name_and_the_org_may_follow_the_catalogue() 
     assert!(shell.ok(&["rotate", "--list"], "").contains("policy: as advised: "));
     assert_eq!(shell.run(&["rotate", "--policy", "soon"], "").error(), "invalid_input");
 }
+
+#[test]
+fn a_person_is_led_through_a_rotation_and_a_value_is_entered_by_the_id_too() {
+    let shell = Shell::new();
+    let (first, second, third) = ("first words of a key", "second words of a key", "third words of a key");
+    shell.ok(&["set", "A_KEY"], first);
+    let shown: serde_json::Value = serde_json::from_str(&shell.ok(&["show", "A_KEY", "--json"], "")).unwrap();
+    let id = shown["id"].as_str().expect("it has an id").to_owned();
+
+    let mut screen = shell.at_terminal(&["rotate", "A_KEY"]);
+    screen.until("Do you have the new value?");
+    screen.keys("y\r");
+    screen.until("A_KEY (personal)");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    screen.keys(&format!("{second}\r"));
+    screen.until("Serve it all the same?");
+    screen.keys("n\r");
+    let (code, text) = screen.end();
+    assert!(code == 0 && !text.contains(second), "{text}");
+    assert!(shell.ok(&["rotate", "A_KEY", "--status"], "").contains("staged"));
+
+    // By its id, and piped: neither is lost.
+    shell.ok(&["rotate", "A_KEY", "--abort"], "");
+    shell.ok(&["set", &id], third);
+    let entered = shell.run(&["rotate", "A_KEY", "--stdin"], second);
+    assert_eq!(entered.code, 0, "{}", entered.err);
+    let piped = shell.run(&["rotate", "A_KEY", "--step", "enter", "--stdin"], second);
+    assert_eq!(piped.code, 0, "{}", piped.err);
+    assert!(shell.ok(&["rotate", "A_KEY", "--status"], "").contains("staged"));
+    let refused = shell.run(&["rotate", "A_KEY", "--step", "verify", "--stdin"], second);
+    assert_eq!(refused.error(), "invalid_input");
+    let script = format!("test \"$A_KEY\" = '{third}'");
+    assert_eq!(shell.run(&["run", "--only", "A_KEY", "--", "sh", "-c", &script], "").code, 0);
+}
+
+#[test]
+fn a_yes_to_the_catalogue_s_advice_is_done() {
+    let shell = Shell::new();
+    let asked = shell.run(&["rotate", "--policy", "advised"], "");
+    assert_eq!(asked.error(), "approval_required");
+    let id = asked.err.split("unsaid approve ").nth(1).and_then(|rest| rest.get(..26)).expect("it waits");
+    let mut screen = shell.at_terminal(&["approve", id]);
+    screen.take_challenge();
+    let (code, text) = screen.end();
+    assert_eq!(code, 0, "{text}");
+    assert!(shell.ok(&["rotate", "--list"], "").contains("policy: as advised: "));
+    let nothing = shell.run(&["rotate", "--policy", "none"], "");
+    assert_eq!(nothing.error(), "nothing_to_do", "{}", nothing.err);
+}

@@ -105,13 +105,25 @@ impl Rotate {
             let found = session.call("get_rotation", json!({ "rotation": name })).await?;
             return cx.print(&found, detail_told);
         }
+        let is_given = self.given.stdin || self.given.file.is_some();
+        if is_given && (self.status || self.abort || self.step.is_some_and(|step| step != Step::Enter)) {
+            return Err(invalid("nothing takes the value that is given").next(
+                "Leave --stdin and --file out, or give it with --step enter, or with no step at all.",
+            ));
+        }
         if self.abort {
             let wanted = json!({ "rotation": name, "reason": reason });
             return cx.print(&session.call("abort_rotation", wanted).await?, step_told);
         }
         if let Some(step) = self.step {
             let wanted = json!({ "rotation": name, "step": step, "reason": reason });
-            return cx.print(&session.call("advance_rotation", wanted).await?, step_told);
+            let done = session.call("advance_rotation", wanted).await?;
+            if step == Step::Enter && is_given && done["rotation"]["way"] != "reconnect" {
+                let told =
+                    set::enter_for(&session, &at(&done, "/rotation/credential_id"), self.given).await?;
+                output::note(told.trim_end());
+            }
+            return cx.print(&done, step_told);
         }
         let id = self.begin(&session, name).await?;
         match Terminal::open().filter(|_| !cx.json && !self.given.stdin && self.given.file.is_none()) {

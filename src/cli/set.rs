@@ -304,7 +304,8 @@ impl Set {
 
     /// The credential that is there already, with its details: your own before a shared one that you manage.
     async fn existing(&self, session: &Session) -> Result<Option<Value>> {
-        let is_id = self.name.len() == 26 && CredentialName::parse(&self.name).is_ok();
+        // Ids begin with a digit, and no name does; what is neither is refused further on.
+        let is_id = self.name.len() == 26 && self.name.bytes().all(|b| b.is_ascii_alphanumeric());
         if is_id {
             match session.call("get_credential", json!({ "credential": self.name })).await {
                 Err(e) if e.code == Code::CredentialNotFound => {}

@@ -129,8 +129,9 @@ impl Servers {
                 field.service.as_ref().is_some_and(|service| catalogue.find_service(service).is_none())
             };
             if let Some(at) = fields.position(unknown) {
-                checked.fault =
-                    Some(format!("field fields[{at}].service: there is no such service in the catalogue"));
+                checked.fault = Some(format!(
+                    "fields[{at}].service: there is no such service in the catalogue; leave it out"
+                ));
             }
             checked
         };

@@ -15,7 +15,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AbortRotation {
-    /// Its id, or the credential's id or name
+    /// Its id, or the credential's
     #[schemars(length(max = 160))]
     pub rotation: String,
     pub reason: Option<Reason>,

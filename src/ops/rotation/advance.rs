@@ -20,7 +20,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdvanceRotation {
-    /// Its id, or the credential's id or name
+    /// Its id, or the credential's
     #[schemars(length(max = 160))]
     pub rotation: String,
     /// Default: the next one

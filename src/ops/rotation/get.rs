@@ -23,7 +23,7 @@ const EVENTS: usize = 20;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GetRotation {
-    /// Its id, or the credential's id or name
+    /// Its id, or the credential's
     #[schemars(length(max = 160))]
     pub rotation: String,
 }

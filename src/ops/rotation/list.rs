@@ -40,7 +40,7 @@ pub struct RotationPage {
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub campaign: Option<Progress>,
     pub rotations: Vec<RotationRow>,
-    /// After how many days values are due: `org 90`, `github 30`, `as advised: 131 services`.
+    /// When values are due: `org 90`, `github 30`
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub policies: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

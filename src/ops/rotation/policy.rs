@@ -18,15 +18,15 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SetRotationPolicy {
-    /// Id or name; without it and a service, the whole org
+    /// Without it and a service: the org
     #[schemars(length(max = 160))]
     pub credential: Option<String>,
     #[schemars(length(max = 64))]
     pub service: Option<String>,
-    /// 0: never due. Left out: as the next wider policy says
+    /// 0: never. Left out: as the wider policy
     #[schemars(range(min = 0, max = 3650))]
     pub days: Option<i64>,
-    /// As the catalogue advises; of the org: for each service. false ends that
+    /// As the catalogue says
     pub advised: Option<bool>,
 }
 
@@ -35,11 +35,12 @@ pub struct PolicySet {
     /// `credential`, `service` or `org`
     pub of: String,
     pub name: String,
-    /// After how many days its values are due now; absent: never.
+    /// Absent: never
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub due_after_days: Option<i64>,
     /// For so many services as the catalogue advises.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(skip)]
     pub advised: Option<usize>,
     pub next: String,
 }
@@ -125,13 +126,17 @@ impl SetRotationPolicy {
             ));
         }
         impact.push("policies of credentials and services come first all the same".to_owned());
+        if follows {
+            // So that a yes to this advice is none to another.
+            let digest = data_encoding::BASE32_NOPAD.encode(&Sha256::digest(now.as_bytes())[..10]);
+            impact.push(format!("the advice as of today ({digest})"));
+        }
         impact.retain(|line| !line.is_empty());
-        let digest = data_encoding::BASE32_NOPAD.encode(&Sha256::digest(now.as_bytes())[..10]);
         Ok(Question {
             summary: "change after how long values of the whole org are due".to_owned(),
             impact,
             reason: String::new(),
-            pins: if follows { vec![("advice", digest)] } else { Vec::new() },
+            pins: Vec::new(),
         })
     }
 
@@ -230,7 +235,7 @@ fn next(name: &str) -> String {
 impl Operation for SetRotationPolicy {
     const NAME: &'static str = "set_rotation_policy";
     const TITLE: &'static str = "Set when values are due";
-    const ABOUT: &'static str = "Say after how many days values of a credential, a service or the org are due; beyond one credential a person approves.";
+    const ABOUT: &'static str = "Say when values of a credential, a service or the org are due; beyond one credential a person approves.";
     const TOOLSET: Toolset = Toolset::Rotation;
     const EFFECT: Effect = Effect::Changes;
     const NEEDS: Permission = Permission::Manage;
@@ -248,6 +253,14 @@ impl Operation for SetRotationPolicy {
                     return Ok(Confirm::Nothing);
                 }
                 reach::admin(tx, &asking)?;
+                let is_nothing = input.days.is_none() && input.advised.is_none() && input.service.is_none();
+                if is_nothing && tx.rotation_policies(&asking.org)?.iter().all(|p| !p.service.is_empty()) {
+                    return Err(Error::new(
+                        crate::error::Code::NothingToDo,
+                        "the org has no policy of its own",
+                    )
+                    .next("Give days, or advised."));
+                }
                 if input.is_org_advice() {
                     return Ok(Confirm::Person(input.question_of_advice(catalogue, tx, &asking)?));
                 }
