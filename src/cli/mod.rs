@@ -147,7 +147,7 @@ enum Command {
     Restore(restore::Restore),
     /// Destroy a credential of the bin for good
     Purge(purge::Purge),
-    /// Let a user or a team use, see or manage a credential
+    /// Let a user, a team or a consumer use, see or manage a credential
     Share(share::Share),
     /// Take a user's or team's right to a credential away
     Unshare(unshare::Unshare),

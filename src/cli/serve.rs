@@ -38,7 +38,7 @@ pub struct Serve {
     /// Answer questions and change nothing
     #[arg(long)]
     read_only: bool,
-    /// Offer these groups of tools only: credentials, oauth, consumers, audit, catalogue (session is always there)
+    /// Offer these groups of tools only: credentials, oauth, consumers, audit, hygiene, rotation, catalogue (session is always there)
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = toolset)]
     toolsets: Vec<Toolset>,
     #[command(flatten)]

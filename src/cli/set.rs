@@ -49,7 +49,7 @@ pub struct Set {
     /// Which deployment it belongs to: prod, staging, dev or any
     #[arg(long, value_name = "ENV")]
     env: Option<Environment>,
-    /// What shape the value has: api_key, basic, file or custom
+    /// What shape the value has: api_key, basic, file, custom, or oauth for what is connected
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<CredentialType>,
     /// Which service it is for, such as github

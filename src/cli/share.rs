@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use std::str::FromStr;
 
-/// Let a user or a team use, see or manage a credential
+/// Let a user, a team or a consumer use, see or manage a credential
 #[derive(Args)]
 #[command(after_help = "\
 Asks for a challenge on the terminal; where there is none, an approval request is stored instead.

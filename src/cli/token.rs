@@ -44,7 +44,7 @@ enum Action {
         /// Only reading tools
         #[arg(long)]
         read_only: bool,
-        /// Only these groups of tools: credentials, oauth, consumers, audit, catalogue (session is always there)
+        /// Only these groups of tools: credentials, oauth, consumers, audit, hygiene, rotation, catalogue (session is always there)
         #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = super::serve::toolset)]
         toolsets: Vec<Toolset>,
         /// When it ends: 30d, or a date as 2027-01-31 (default 90d, at most 366d)
