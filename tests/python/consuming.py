@@ -696,8 +696,8 @@ def tokens_at(part: str, *command: str) -> None:
         check(part, "rotated without one, only the new token does", opens == (401, 200), opens)
         vault.unsaid("token", "revoke", "other")
         check(part, "a revoked token opens nothing at once", ask(token["other"], "other/acme/acme/open/x") == 401)
-        vault.enter("ACME_KEY", secret("acme rotated"), "--scope", "org")
-        api.keys["acme"] = value_of("acme rotated")
+        vault.enter("ACME_KEY", secret(f"{part} rotated"), "--scope", "org")
+        api.keys["acme"] = value_of(f"{part} rotated")
         check(part, "a rotated key is what the next request has", ask(last) == 200, api.turned_away())
         api.repeats = True
         opens = [ask(last) for _ in range(4)]
