@@ -54,7 +54,7 @@ enum Ending {
     /// By an address with its id: the parameter there, and the plain field, that has the id of the old one.
     ById(&'static str),
     /// By the old one itself, which takes with it whatever was made with its rights.
-    ByItself,
+    Itself,
     /// By whoever has it: the old one is in the body, where the catalogue has `{token}` or `{old_token}`. A header has the new one.
     /// Only what begins like a key that this address takes is sent there: never a private key that is kept for the service too.
     ByValue(&'static [&'static str]),
@@ -118,7 +118,7 @@ const CONTRACTS: [Contract; 7] = [
             id: Some(("/auth/accessor", "accessor")),
             like: Some("lookup"),
         }),
-        ends: Some(Ending::ByItself),
+        ends: Some(Ending::Itself),
     },
     Contract {
         service: "perplexity",
@@ -323,7 +323,7 @@ impl Http {
         let new = call.new.ok_or_else(|| internal("there is no new value in use"))?;
         let key = match ending {
             Ending::ById(id) => self.key_for(call, new, &params, id)?,
-            Ending::ByItself => self.expect_apart(call, new, &params).await?,
+            Ending::Itself => self.expect_apart(call, new, &params).await?,
             Ending::ByValue(_) => text(new, &key_field(call.credential)?)?,
         };
         let ended = match ending {
@@ -348,7 +348,7 @@ impl Http {
             // It may be gone for long.
             (Some(404 | 408 | 410) | None, _) => Ended::Unsure,
             // Of one that is gone, and of one that may not end itself, the same is said.
-            (Some(401 | 403), Ending::ByItself) => Ended::Unsure,
+            (Some(401 | 403), Ending::Itself) => Ended::Unsure,
             (Some(400..=499), _) => Ended::Refused,
             (Some(_), _) => Ended::Unsure,
         })
